@@ -1,0 +1,83 @@
+PYTHON ?= python3
+BIN := .venv/bin
+MODEL := smollm2-135m-instruct
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference package lock model broker clean
+
+run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
+	@exec $(BIN)/python -m tour $(ARGS)
+
+tour: .venv/tour.stamp model  ## the same, and exit; the last line is JSON
+	@exec $(BIN)/python -m tour --exit $(ARGS)
+
+model: .venv/tour.stamp
+	@$(BIN)/seawall-models build $(MODEL)
+
+broker:
+	@$(PYTHON) -m tour.broker
+
+test: .venv/dev.stamp model broker  ## every test that fits in ten minutes on two cores
+	$(BIN)/pytest -m "not system" $(ARGS)
+
+test-system: .venv/dev.stamp model broker  ## the long ones
+	$(BIN)/pytest -m system --timeout=3600 $(ARGS)
+
+test-models: .venv-models/stamp  ## the route through optimum, in a venv of its own
+	.venv-models/bin/pytest tests/models_extra $(ARGS)
+
+check: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	protos/generate.sh --check
+
+protos: .venv/dev.stamp
+	protos/generate.sh
+
+bench: bench-model bench-inference
+
+bench-model: .venv/dev.stamp model  ## perplexity, agreement, tokens a second
+	$(BIN)/seawall-models evaluate build/models/$(MODEL)-int8
+
+bench-inference: .venv/dev.stamp model  ## the decoder beside llama.cpp
+	$(BIN)/python -m benchmarks.inference $(ARGS)
+
+package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
+	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)
+
+lock:
+	requirements/lock.sh
+
+clean:
+	rm -rf .venv .venv-models .venv-broker .venv-package .seawall build dist
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seawall needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/tour.stamp: .venv/python.stamp requirements/tour.txt requirements/build-backend.txt pyproject.toml
+	@echo "Installing the locked packages into .venv: the first time takes about a minute."
+	$(BIN)/pip install --require-hashes -r requirements/tour.txt -r requirements/build-backend.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/tour.stamp requirements/dev.txt
+	$(BIN)/pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv-package/stamp: requirements/package.txt requirements/build-backend.txt
+	$(PYTHON) -m venv .venv-package
+	.venv-package/bin/pip install --quiet --require-hashes -r requirements/package.txt -r requirements/build-backend.txt
+	@touch $@
+
+.venv-models/stamp: requirements/models.txt requirements/build-backend.txt
+	@echo "Installing PyTorch and optimum into .venv-models: a few minutes the first time."
+	$(PYTHON) -m venv .venv-models
+	.venv-models/bin/pip install --quiet torch==2.13.0
+	.venv-models/bin/pip install --quiet --require-hashes -r requirements/models.txt -r requirements/build-backend.txt
+	.venv-models/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,59 @@
+"""Step 3: the same question again, to the same model under the same policy, has the same answer."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+from agent.prompts import FinishReason, Message, Sampling
+from agent.store.answers import AnswerStore
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """What is kept of an answer."""
+
+    text: str
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    model: str
+    model_digest: str
+    confidence: float | None
+
+
+class ExactCache:
+    """Recalls answers by a keyed digest of all that could change them.
+
+    Args:
+        store: where they are kept.
+        key: 32 bytes; without it, nobody can tell by a digest what was asked.
+        scope: what every answer depends on: the digests of model and policy.
+    """
+
+    def __init__(self, store: AnswerStore, key: bytes, scope: Sequence[str]) -> None:
+        self._store = store
+        self._key = key
+        self._scope = [*scope, *(field.name for field in fields(CachedAnswer))]  # another version's answers are not recalled
+
+    async def recall(self, messages: Sequence[Message], sampling: Sampling, now: float) -> CachedAnswer | None:
+        """Returns the kept answer, or None: none is kept, or the sampling is random."""
+        if not repeatable(sampling):
+            return None
+        text = await self._store.get(self._digest(messages, sampling), now)
+        return None if text is None else CachedAnswer(**json.loads(text))
+
+    async def keep(self, messages: Sequence[Message], sampling: Sampling, answer: CachedAnswer, now: float) -> None:
+        """Keeps an answer, if asking again would give it again."""
+        if repeatable(sampling):
+            await self._store.put(self._digest(messages, sampling), json.dumps(asdict(answer)), now)
+
+    def _digest(self, messages: Sequence[Message], sampling: Sampling) -> str:
+        question = [self._scope, [asdict(message) for message in messages], asdict(replace(sampling, seed=None))]
+        return hmac.new(self._key, json.dumps(question, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def repeatable(sampling: Sampling) -> bool:
+    """Says whether the same question has the same answer: only under greedy sampling."""
+    return sampling.temperature == 0

@@ -1,0 +1,267 @@
+"""The agent's settings: every limit with its unit and reason. The only reader of TOML and of the environment.
+
+Order, first wins: `SEAWALL_AGENT_…` environment variables (`__` between nested names), then the file, then the defaults here.
+"""
+
+import difflib
+import os
+import socket
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
+
+from agent.confidence import ConfidenceSettings
+from agent.inference.settings import EngineSettings
+from agent.intake.settings import HttpSettings, MqttSettings
+from contract.classification import DataClass
+from contract.errors import InvalidRequest, Reason
+from contract.identity import AGENT_ID, agent_name
+
+_PREFIX, _NESTED = "SEAWALL_AGENT_", "__"
+CONFIG_VARIABLE = f"{_PREFIX}CONFIG"
+SYSTEM_CONFIG = Path("/etc/seawall/agent.toml")
+
+_DAY = 24 * 3600.0
+
+
+def _host_id() -> str:
+    name = socket.gethostname().split(".")[0].lower()
+    return name if AGENT_ID.fullmatch(name) else "agent"
+
+
+def _default_state() -> Path:
+    given = os.environ.get("STATE_DIRECTORY")  # systemd
+    if given:
+        return Path(given.split(":")[0])
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "seawall-agent"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelSettings(_Frozen):
+    """The model and how it is run; see agent.inference.settings for what each limit means.
+
+    Args:
+        bundle: the folder of the model bundle.
+        threads: that compute; unset: as many as the cgroup or the machine gives.
+        slots: answers at once.
+        context_tokens: of prompt and answer together.
+        max_tokens: of an answer whose prompt does not say.
+        queue: prompts that may wait.
+    """
+
+    bundle: Path = Path("/var/lib/seawall/models/current")
+    threads: Annotated[int, Field(ge=1)] | None = None
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    slots: Annotated[int, Field(ge=1, le=64)] = 8
+    context_tokens: Annotated[int, Field(ge=64)] = 2048
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    queue: Annotated[int, Field(ge=1)] = 64
+
+    def engine(self) -> EngineSettings:
+        """Returns what the engine is told."""
+        return EngineSettings(
+            threads=self.threads,
+            providers=self.providers,
+            slots=self.slots,
+            context_tokens=self.context_tokens,
+            default_max_tokens=self.max_tokens,
+            queue_size=self.queue,
+        )
+
+
+class HubSettings(_Frozen):
+    """How the hub is asked.
+
+    Args:
+        connect_seconds: how long an answer waits for a connection; the device answers by itself after that.
+        timeout_seconds: for a whole answer from the hub.
+    """
+
+    connect_seconds: Annotated[float, Field(gt=0)] = 2.0
+    timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+
+
+class TrustSettings(_Frozen):
+    """When a local answer is good enough; see agent.confidence."""
+
+    bar: Annotated[float, Field(ge=0, le=1)] = ConfidenceSettings().bar
+    held_tokens: Annotated[int, Field(ge=1, le=256)] = ConfidenceSettings().held_tokens
+
+    def confidence(self) -> ConfidenceSettings:
+        """Returns what the judge is told."""
+        return ConfidenceSettings(bar=self.bar, held_tokens=self.held_tokens)
+
+
+class PrivacySettings(_Frozen):
+    """What may leave, before the policy is asked.
+
+    Args:
+        floor: the least class of any prompt on this site: public, internal, confidential or restricted.
+        phone_regions: countries whose national phone numbers are recognised.
+        policy_file: Cedar policies in place of the shipped ones.
+    """
+
+    floor: DataClass = DataClass.PUBLIC
+    phone_regions: tuple[str, ...] = ("US", "GB", "DE")
+    policy_file: Path | None = None
+
+    @field_validator("floor", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        names = [str(item) for item in DataClass]
+        if value not in names:
+            raise ValueError(f"write one of {', '.join(names)}")
+        return DataClass[str(value).upper()]
+
+    @field_validator("phone_regions")
+    @classmethod
+    def _known(cls, regions: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(regions) - SUPPORTED_REGIONS
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))} is no country that has phone numbers; Britain is GB")
+        return regions
+
+
+class KeepSettings(_Frozen):
+    """How long things are kept.
+
+    Args:
+        answers: in the cache, at most.
+        answer_seconds: before an answer is asked anew.
+        conversation_seconds: before a turn is forgotten.
+        receipt_seconds: before a receipt is forgotten.
+    """
+
+    answers: Annotated[int, Field(ge=0)] = 10_000
+    answer_seconds: Annotated[float, Field(gt=0)] = 7 * _DAY
+    conversation_seconds: Annotated[float, Field(gt=0)] = 30 * _DAY
+    receipt_seconds: Annotated[float, Field(gt=0)] = 365 * _DAY
+
+
+class AgentSettings(BaseSettings):
+    """All of the agent's settings.
+
+    Args:
+        agent_id: the name while not enrolled, and the one asked for at enrolment; default: from the host's name.
+        state_folder: for everything that the agent writes; under systemd its StateDirectory.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter=_NESTED, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    agent_id: str = Field(default_factory=_host_id)
+    state_folder: Path = Field(default_factory=_default_state)
+    model: ModelSettings = ModelSettings()
+    mqtt: MqttSettings = MqttSettings()
+    http: HttpSettings = HttpSettings()
+    hub: HubSettings = HubSettings()
+    trust: TrustSettings = TrustSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    keep: KeepSettings = KeepSettings()
+
+    @field_validator("agent_id")
+    @classmethod
+    def _well_formed(cls, agent_id: str) -> str:
+        try:
+            agent_name(agent_id)
+        except InvalidRequest as error:
+            raise ValueError(error.message) from error
+        return agent_id
+
+    def policy_text(self) -> str:
+        """Returns the Cedar policies in force.
+
+        Raises:
+            InvalidRequest: POLICY_INVALID, the file cannot be read.
+        """
+        if self.privacy.policy_file is None:
+            return resources.files("contract").joinpath("default.cedar").read_text("utf-8")
+        try:
+            return self.privacy.policy_file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(Reason.POLICY_INVALID, f"The policy file {self.privacy.policy_file} cannot be read: {error}.") from error
+
+
+def find_config(given: Path | None) -> Path | None:
+    """Returns the file to read: the one given, the one that $SEAWALL_AGENT_CONFIG names, the system's if it is there; else None.
+
+    Raises:
+        InvalidRequest: CONFIG_INVALID, the file that was named is not there, or may not be looked at.
+    """
+    named = given or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    try:
+        if named is None:
+            return SYSTEM_CONFIG if SYSTEM_CONFIG.is_file() else None
+        if named.is_file():
+            return named
+    except OSError as error:
+        raise InvalidRequest(Reason.CONFIG_INVALID, f"The configuration cannot be read: {error}.") from error
+    raise InvalidRequest(Reason.CONFIG_INVALID, f"There is no configuration file {named}: check --config, or leave it out.")
+
+
+def load_settings(given: Path | None = None) -> AgentSettings:
+    """Reads the settings.
+
+    Args:
+        given: the file; None: see find_config.
+
+    Raises:
+        InvalidRequest: CONFIG_INVALID, with the file, the setting, and what is wrong with it.
+    """
+    path = find_config(given)
+    _refuse_unknown_variables(os.environ)
+
+    class FromFile(AgentSettings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **sources: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (sources["env_settings"], TomlConfigSettingsSource(settings_cls, path))
+
+    where = str(path or "the environment")
+    try:
+        return FromFile()
+    except ValidationError as error:
+        raise InvalidRequest(Reason.CONFIG_INVALID, f"{where}: {'; '.join(_complaint(item) for item in error.errors())}.") from error
+    except (SettingsError, tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(Reason.CONFIG_INVALID, f"{where} cannot be read: {error}.") from error
+
+
+def _refuse_unknown_variables(environment: Iterable[str]) -> None:
+    """A section that does not exist would be passed over, and what it was to forbid would be allowed. The file's are refused anyway."""
+    known = [CONFIG_VARIABLE, *(f"{_PREFIX}{name}".upper() for name in AgentSettings.model_fields)]
+    for variable in environment:
+        section = _PREFIX + variable.upper().removeprefix(_PREFIX).split(_NESTED)[0]
+        if variable.upper().startswith(_PREFIX) and section not in known:
+            raise InvalidRequest(Reason.CONFIG_INVALID, f"{variable}: there is no such setting{_nearest(section, known)}.")
+
+
+def _complaint(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{place}: {str(item['msg']).removeprefix('Value error, ')}"
+    return f"{place}: there is no such setting{_nearest(str(item['loc'][-1]), _known_names(item['loc'][:-1]))}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _known_names(place: Iterable[Any]) -> list[str]:
+    model: Any = AgentSettings
+    for part in place:
+        annotation = model.model_fields[part].annotation
+        model = next((choice for choice in get_args(annotation) if hasattr(choice, "model_fields")), annotation)  # of `X | None`
+    return list(model.model_fields)

@@ -1,0 +1,183 @@
+"""One session, from Hello to its end."""
+
+import asyncio
+import random
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agent.commands import Commands
+from agent.desired import Desired
+from agent.hub_stream import Ended, HubStream
+from agent.store.commands import CommandEntry, State
+from seawall.hub.v1 import session_pb2 as pb
+from seawall.hub.v1.agent_pb2 import AgentReport
+from seawall.hub.v1.command_pb2 import Command
+
+MISSED_HEARTBEATS = 3
+"""So many unanswered ones mean that nobody is there, though the connection stands."""
+
+_SHORTEST_INTERVAL_SECONDS = 0.05
+_LONGEST_INTERVAL_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimes:
+    """How long things take; seconds.
+
+    Args:
+        welcome: that the hub is given to answer Hello.
+        first_delay: the bound of the delay after a session that worked; it doubles with every failure.
+        longest_delay: where it stops doubling.
+        heartbeat_jitter: the share by which intervals differ.
+    """
+
+    welcome: float = 20.0
+    first_delay: float = 5.0
+    longest_delay: float = 30.0
+    heartbeat_jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What a session is held with.
+
+    Args:
+        report: what the agent says of itself.
+        desired: applies what is wanted.
+        commands: does what is told.
+        clock: returns the time, UTC.
+        randomness: for jitter.
+        times: how long things take.
+    """
+
+    report: AgentReport
+    desired: Desired
+    commands: Commands
+    clock: Callable[[], datetime]
+    randomness: random.Random
+    times: SessionTimes = SessionTimes()
+
+
+class Connection:
+    """One session.
+
+    Args:
+        stream: not used yet.
+        parts: what it is held with.
+    """
+
+    def __init__(self, stream: HubStream, parts: SessionParts) -> None:
+        self._stream = stream
+        self._parts = parts
+        self._outgoing: asyncio.Queue[pb.ConnectRequest] = asyncio.Queue()
+        self._unreceived: defaultdict[str, deque[State]] = defaultdict(deque)
+        self._heartbeat = self._answered = 0
+        self._hub_ahead = timedelta()
+
+    @property
+    def lasted(self) -> bool:
+        """Whether the hub has answered a heartbeat: a welcome alone may come from a hub that falls at once."""
+        return self._answered > 0
+
+    async def greet(self) -> float:
+        """Says Hello. Returns the interval of heartbeats, seconds.
+
+        Raises:
+            Ended: the hub does not answer it.
+        """
+        hello = pb.Hello(report=self._parts.report, applied_generation=self._parts.desired.generation)
+        try:
+            async with asyncio.timeout(self._parts.times.welcome):
+                await self._stream.write(pb.ConnectRequest(hello=hello))
+                answer = await self._stream.read()
+        except TimeoutError:
+            raise Ended("no-welcome") from None
+        if not answer.HasField("welcome"):
+            raise Ended("no-welcome")
+        try:
+            self._hub_ahead = answer.welcome.hub_time.ToDatetime(UTC) - self._parts.clock()
+        except (ValueError, OverflowError):
+            raise Ended("welcome-invalid") from None
+        interval = answer.welcome.heartbeat_interval.ToNanoseconds() / 1e9
+        return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, interval))
+
+    async def hold(self, interval: float) -> None:
+        """Goes on until the session is over.
+
+        Args:
+            interval: of heartbeats, seconds.
+
+        Raises:
+            Ended: it is over.
+            SeawallError: the store does not take what has come.
+        """
+        await first_to_end(self._write(), self._beat(interval), self._tell_outcomes(), self._read())
+
+    async def _write(self) -> None:
+        while True:
+            await self._stream.write(await self._outgoing.get())
+
+    async def _read(self) -> None:
+        while True:
+            await self._handle(await self._stream.read())
+
+    async def _beat(self, interval: float) -> None:
+        jitter = self._parts.times.heartbeat_jitter
+        while self._heartbeat - self._answered < MISSED_HEARTBEATS:
+            self._heartbeat += 1
+            self._outgoing.put_nowait(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=self._heartbeat)))
+            await asyncio.sleep(interval * self._parts.randomness.uniform(1 - jitter, 1 + jitter))
+        raise Ended("heartbeats-unanswered")
+
+    async def _tell_outcomes(self) -> None:
+        """Tells the hub how far each command is, again in every session until it has received the end."""
+        told: set[tuple[str, State]] = set()
+        while True:
+            changed = self._parts.commands.changed
+            for entry in await self._parts.commands.outcomes():
+                if (entry.name, entry.state) not in told:
+                    told.add((entry.name, entry.state))
+                    self._unreceived[entry.name].append(entry.state)
+                    self._outgoing.put_nowait(pb.ConnectRequest(command=_outcome(entry)))
+            await changed.wait()
+
+    async def _handle(self, response: pb.ConnectResponse) -> None:
+        match response.WhichOneof("message"):
+            case "heartbeat":
+                self._answered = max(self._answered, min(response.heartbeat.number, self._heartbeat))
+            case "desired_state":
+                outcome = await self._parts.desired.apply(response.desired_state)
+                self._outgoing.put_nowait(pb.ConnectRequest(configuration=outcome))
+            case "command":
+                await self._parts.commands.take(response.command, self._hub_now())
+            case "outcome_received":
+                await self._received(response.outcome_received.command)
+
+    async def _received(self, name: str) -> None:
+        """The hub acknowledges a command's outcomes in the order in which they were sent."""
+        if self._unreceived[name]:
+            await self._parts.commands.received(name, self._unreceived[name].popleft(), self._hub_now())
+
+    def _hub_now(self) -> datetime:
+        return self._parts.clock() + self._hub_ahead
+
+
+async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Runs works side by side until one ends; the others are cancelled, and what it raised is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _outcome(entry: CommandEntry) -> pb.CommandOutcome:
+    state = Command.State.ValueType(int(entry.state))
+    return pb.CommandOutcome(name=entry.name, state=state, output=entry.output, error=entry.error)

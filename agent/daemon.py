@@ -1,0 +1,189 @@
+"""The composition root: builds every part of the agent, runs them together, ends them in order."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from agent.cache.exact import ExactCache
+from agent.classify import Classifier
+from agent.config import AgentSettings
+from agent.desired import Desired
+from agent.escalation import Escalator, HubEscalator, NoHub
+from agent.fleet import Fleet, build_commands, build_fleet
+from agent.hub_link import HubLink
+from agent.inference.engine import Engine
+from agent.intake.http import HttpIntake
+from agent.intake.mqtt import MqttIntake
+from agent.logs import Logs
+from agent.narrowing import OwnLimits
+from agent.pipeline import Parts, Pipeline
+from agent.service import notify, supervised, watchdog
+from agent.state import StateFolder
+from agent.store.answers import AnswerStore
+from agent.store.audit import ReceiptStore
+from agent.store.conversations import ConversationStore
+from agent.store.database import Database
+from agent.store.desired import DesiredStore
+from agent.store.inbox import Inbox
+from agent.telemetry import Metrics
+from contract.errors import InvalidRequest
+from contract.policy import Policy
+
+_log = structlog.get_logger(__name__)
+
+RESTART_STATUS = 75
+"""EX_TEMPFAIL of sysexits.h: the process ends so that systemd starts it again."""
+
+
+async def run_agent(settings: AgentSettings, logs: Logs) -> int:
+    """Runs the agent until SIGTERM or SIGINT, or until the hub tells it to restart. Returns the exit status.
+
+    Args:
+        settings: of the agent.
+        logs: of this process.
+
+    Raises:
+        SeawallError: something that it cannot do without is missing or wrong; the message says what to do.
+    """
+    stopping, restarting = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+
+    def restart() -> None:
+        restarting.set()
+        stopping.set()
+
+    async with open_agent(settings, logs, restart if supervised() else None) as agent, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(run()) for run in (*agent.works, watchdog)]
+        notify("READY=1")
+        _log.info("ready", agent=agent.agent_id, http=f"http://{settings.http.host}:{agent.http.port}", state=str(settings.state_folder))
+        await stopping.wait()
+        notify("STOPPING=1")
+        _log.info("stopping", restart=restarting.is_set())
+        for task in tasks:
+            task.cancel()
+    return RESTART_STATUS if restarting.is_set() else 0
+
+
+class Agent:
+    """The parts that run, and what is said of their health."""
+
+    def __init__(self, parts: Parts, fleet: Fleet | None) -> None:
+        self.agent_id = parts.agent_id
+        self.mqtt: MqttIntake
+        self.http: HttpIntake
+        self._parts = parts
+        self._fleet = fleet
+
+    @property
+    def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        """What is to be run, side by side."""
+        return (self.mqtt.run, self.http.run, *(self._fleet.works if self._fleet is not None else ()))
+
+    def health(self) -> dict[str, Any]:
+        """Returns what `seawall-agent status` and /healthz show."""
+        return {
+            "ok": True,
+            "agent": self.agent_id,
+            "model": self._parts.engine.bundle.name,
+            "model_digest": self._parts.engine.bundle.digest(),
+            "policy_digest": self._parts.policy.digest,
+            "mqtt": "connected" if self.mqtt.connected else "unreachable",
+            **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
+        }
+
+
+@asynccontextmanager
+async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], None] | None) -> AsyncGenerator[Agent, None]:
+    """Builds the agent's parts, and closes them at the end.
+
+    Args:
+        settings: of the agent.
+        logs: of this process.
+        restart: ends this process so that it is started again; None: nobody would.
+    """
+    state = StateFolder(settings.state_folder)
+    state.lock()
+    link = HubLink(state.identity.read()) if state.identity.enrolled else None
+    policy = load_policy(settings)
+    engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine())
+    database = Database(state.database)
+    try:
+        desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
+        parts = _parts(settings, link, policy, engine, database, desired, state.data_key())
+        fleet = None
+        if link is not None:
+            await desired.load()
+            commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
+            await commands.recover()
+            fleet = build_fleet(link, state.identity, parts, desired, commands, utc_now, random.SystemRandom())
+        yield _agent(settings, parts, fleet, Inbox(database))
+    finally:
+        if link is not None:
+            await link.close()
+        await engine.close()
+        database.close()
+
+
+def utc_now() -> datetime:
+    """Returns the time."""
+    return datetime.now(UTC)
+
+
+def load_policy(settings: AgentSettings) -> Policy:
+    """Returns the policy in force; one that cannot be used denies everything, and the agent goes on answering by itself."""
+    try:
+        return Policy(settings.policy_text())
+    except InvalidRequest as error:
+        _log.error("the policy cannot be used: nothing is cached and nothing leaves", reason=error.message)
+        return Policy("")
+
+
+def _own_limits(settings: AgentSettings) -> OwnLimits:
+    model = settings.model
+    return OwnLimits(settings.privacy.floor, settings.trust.bar, model.context_tokens, model.max_tokens)
+
+
+def _parts(
+    settings: AgentSettings,
+    link: HubLink | None,
+    policy: Policy,
+    engine: Engine,
+    database: Database,
+    desired: Desired,
+    data_key: bytes,
+) -> Parts:
+    keep = settings.keep
+    scope = (engine.bundle.digest(), policy.digest)
+    escalator: Escalator = NoHub()
+    if link is not None:
+        escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds)
+    return Parts(
+        agent_id=link.identity.agent_id if link is not None else settings.agent_id,
+        classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
+        policy=policy,
+        cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, scope),
+        engine=engine,
+        confidence=settings.trust.confidence(),
+        escalator=escalator,
+        conversations=ConversationStore(database, keep.conversation_seconds),
+        receipts=ReceiptStore(database, keep.receipt_seconds),
+        metrics=Metrics(CollectorRegistry()),
+        narrowing=lambda: desired.narrowing,
+    )
+
+
+def _agent(settings: AgentSettings, parts: Parts, fleet: Fleet | None, inbox: Inbox) -> Agent:
+    pipeline, model_name = Pipeline(parts, utc_now), parts.engine.bundle.name
+    agent = Agent(parts, fleet)
+    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom())
+    agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
+    agent.http.bind()
+    return agent

@@ -1,0 +1,175 @@
+"""Looks at everything that the agent needs, and says what to do about what is wrong. Changes nothing."""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from agent.config import AgentSettings
+from agent.identity.enrollment import split_address
+from agent.identity.files import Identity, IdentityFolder
+from agent.inference.loading import load_bundle
+from agent.intake.settings import HttpSettings
+from agent.local_client import LocalClient
+from contract.errors import SeawallError, Unavailable
+from contract.policy import Policy
+
+_TIMEOUT_SECONDS = 5
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""RFC 9113, section 3.4, with an empty SETTINGS frame: enough for a server to answer, or to refuse our certificate."""
+
+_ENROL = "enrol again with seawall-agent enroll --again TOKEN"
+_NO_HUB = "not enrolled; seawall-agent enroll TOKEN makes hard prompts go to a hub"
+_TLS_ADVICE = {
+    "TLSV1_ALERT_UNKNOWN_CA": f"the hub does not know the CA of this agent's certificate: {_ENROL}",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": f"this agent's certificate has expired: {_ENROL}",
+    "SSLV3_ALERT_BAD_CERTIFICATE": f"the hub refuses this agent's certificate: {_ENROL}",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": f"the hub got no certificate from this agent: {_ENROL}",
+    "WRONG_VERSION_NUMBER": "what listens there does not speak TLS: check the port",
+}
+
+
+_VERIFY_ADVICE = {  # by OpenSSL's number, x509_vfy.h
+    9: "the hub's certificate is not valid yet: check this machine's clock",
+    10: "the hub's certificate has expired: tell its operator, or check this machine's clock",
+    62: "the hub's certificate is not for this host name: check the address",
+    64: "the hub's certificate is not for this IP address: check the address, or use the hub's name",
+}
+_OTHER_CA = f"the hub's certificate is not of the CA that this agent knows: check the address, or {_ENROL}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look has shown.
+
+    Args:
+        name: of what was looked at.
+        ok: whether it is as it must be.
+        detail: what was seen, and what to do where it is not ok.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
+    """Yields a finding for each thing that the agent needs, in the order in which it needs them."""
+    identity = IdentityFolder(settings.state_folder / "identity")
+    looks: list[tuple[str, Callable[[], str]]] = [
+        ("state folder", lambda: _state(settings.state_folder)),
+        ("model", lambda: _model(settings.model.bundle)),
+        ("policy", lambda: Policy(settings.policy_text()).digest),
+        ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
+        ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
+        ("hub", lambda: _hub(identity.read()) if identity.enrolled else _NO_HUB),
+        ("session", lambda: _session(settings.http) if identity.enrolled else "none, not enrolled"),
+    ]
+    for name, look in looks:
+        yield _finding(name, look)
+
+
+class _Wrong(Exception):
+    """A look has shown something that must be mended; the text says how."""
+
+
+def _finding(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, look())
+    except _Wrong as wrong:
+        return Finding(name, False, str(wrong))
+    except SeawallError as error:
+        return Finding(name, False, error.message)
+
+
+def _state(folder: Path) -> str:
+    try:
+        if not folder.exists():
+            return f"{folder} is made at the first start"
+        with TemporaryDirectory(dir=folder):
+            pass
+    except OSError as error:
+        raise _Wrong(f"{folder} cannot be written ({error}): run this as the agent's user, or set state_folder") from error
+    return str(folder)
+
+
+def _model(folder: Path) -> str:
+    bundle = load_bundle(folder)
+    return f"{bundle.name} {bundle.version} {bundle.precision}, {bundle.digest()[:19]}…, every file verified"
+
+
+def _connects(host: str, port: int, what: str) -> str:
+    try:
+        with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS):
+            return f"{host}:{port} answers"
+    except (OSError, ValueError) as error:  # a host name that cannot be one is a ValueError
+        raise _Wrong(f"nothing answers at {host}:{port} ({error}): start {what}") from error
+
+
+def _certificate(identity: Identity, now: datetime) -> str:
+    left = identity.expire_time - now
+    if left <= timedelta(0):
+        raise _Wrong(f"expired on {identity.expire_time:%Y-%m-%d}: a running agent asks the hub for a new one; where that fails, {_ENROL}")
+    return f"agents/{identity.agent_id}, good for {left.days} days"
+
+
+def _hub(identity: Identity) -> str:
+    """Shakes hands as gRPC would, and reads the server's verdict on our certificate (TLS 1.3 gives it after the handshake)."""
+    host, port = split_address(identity.hub_address)
+    _connects(host, port, "the hub (seawall-hub serve), or look at the link")
+    try:
+        with (
+            socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as connection,
+            _tls_context(identity).wrap_socket(connection, server_hostname=host) as tls,
+        ):
+            if tls.selected_alpn_protocol() != "h2":
+                raise _Wrong(f"{identity.hub_address} speaks TLS, but is no hub: check the port")
+            tls.sendall(_HTTP2_PREFACE)
+            answer = tls.recv(1)
+    except ssl.SSLCertVerificationError as error:
+        advice = _VERIFY_ADVICE.get(error.verify_code, _OTHER_CA)
+        raise _Wrong(f"{identity.hub_address}: {advice} ({error.verify_message})") from error
+    except ssl.SSLError as error:
+        raise _Wrong(
+            f"{identity.hub_address}: {_TLS_ADVICE.get(error.reason or '', 'TLS refused the connection')} ({error.reason})"
+        ) from error
+    except OSError as error:
+        raise _Wrong(f"{identity.hub_address} ended the connection ({error}): the hub may be starting, or refuse this agent") from error
+    if not answer:
+        raise _Wrong(f"{identity.hub_address} closed the connection without a word: the hub refuses this agent's certificate: {_ENROL}")
+    return f"{identity.hub_address} accepts this agent"
+
+
+def _session(settings: HttpSettings) -> str:
+    """Asks the running agent, which alone knows."""
+    try:
+        health = LocalClient(settings, timeout_seconds=_TIMEOUT_SECONDS).health()
+    except Unavailable:
+        return "no agent runs here; it opens one when it does"
+    session, refusal = health.get("session"), health.get("configuration_refusal", "none")
+    if session is None:
+        raise _Wrong("the running agent was started before it was enrolled: restart it")
+    if session != "open":
+        raise _Wrong(f"{session}: the agent tries for ever; the hub's operator sees why with seawall-hub agents get")
+    if refusal != "none":
+        raise _Wrong(f"open, but this agent refuses the hub's configuration ({refusal}): tell the hub's operator")
+    return f"open, generation {health.get('generation')}"
+
+
+def _tls_context(identity: Identity) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=identity.ca_pem.decode())
+    context.set_alpn_protocols(["h2"])
+    with TemporaryDirectory() as folder:  # ssl reads keys from files only
+        pair = Path(folder) / "pair.pem"
+        pair.touch(mode=0o600)
+        pair.write_bytes(identity.key_pem + identity.certificate_pem)
+        context.load_cert_chain(pair)
+    return context
+
+
+def now_utc() -> datetime:
+    """Returns the time."""
+    return datetime.now(UTC)

@@ -1,0 +1,152 @@
+"""Step 6: asks the hub for a better answer, for prompts that may leave."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import grpc
+
+from agent.hub_channel import hub_reason
+from agent.hub_link import HubLink
+from agent.prompts import FinishReason, Message, Sampling
+from contract.classification import Classification
+from contract.errors import Reason, Unavailable
+from contract.policy import Decision
+from seawall.hub.v1 import escalation_pb2 as pb
+from seawall.hub.v1 import escalation_pb2_grpc
+
+_ROLES = {"system": pb.MESSAGE_ROLE_SYSTEM, "user": pb.MESSAGE_ROLE_USER, "assistant": pb.MESSAGE_ROLE_ASSISTANT}
+_TIERS = {"private": pb.PROVIDER_TIER_PRIVATE, "public": pb.PROVIDER_TIER_PUBLIC}
+_TIER_NAMES = {value: name for name, value in _TIERS.items()}
+_FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What answered, and what it took."""
+
+    provider: str
+    tier: str
+    region: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    finish_reason: FinishReason
+
+
+class EscalationFailed(Unavailable):
+    """No better answer could be had, or it broke off.
+
+    Args:
+        why: in the words of a receipt: `hub-unavailable`, `providers-unavailable`, …
+        sent: whether the prompt may have left the site. True wherever that is not certain.
+    """
+
+    def __init__(self, why: str, sent: bool) -> None:
+        super().__init__(Reason.HUB_UNAVAILABLE, f"The better answer broke off ({why}): ask again.")
+        self.why = why
+        self.sent = sent
+
+
+class Escalator(Protocol):
+    """What the pipeline needs of the way to the hub."""
+
+    async def connect(self) -> None:
+        """Makes sure that the hub can be asked; nothing of a prompt is sent.
+
+        Raises:
+            EscalationFailed: it cannot.
+        """
+        ...
+
+    def escalate(
+        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+    ) -> AsyncGenerator[str | Completion, None]:
+        """Sends a prompt out and yields the answer's pieces, then one Completion.
+
+        Raises:
+            EscalationFailed: there is no answer, or it broke off.
+        """
+        ...
+
+
+class HubEscalator:
+    """Asks the hub over the agent's channel.
+
+    Args:
+        link: to the hub, authenticated both ways.
+        connect_seconds: how long an answer waits for a connection.
+        timeout_seconds: for a whole answer.
+    """
+
+    def __init__(self, link: HubLink, connect_seconds: float = 2.0, timeout_seconds: float = 120.0) -> None:
+        self._link = link
+        self._connect_seconds = connect_seconds
+        self._timeout_seconds = timeout_seconds
+
+    async def connect(self) -> None:
+        """Waits for the connection, unless the last try has just failed: then gRPC tries again by itself, later."""
+        with self._link.use() as channel:
+            if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                raise EscalationFailed("hub-unavailable", sent=False)
+            try:
+                await asyncio.wait_for(channel.channel_ready(), self._connect_seconds)
+            except TimeoutError as error:
+                raise EscalationFailed("hub-unavailable", sent=False) from error
+
+    async def escalate(
+        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+    ) -> AsyncGenerator[str | Completion, None]:
+        """See Escalator."""
+        request = pb.EscalatePromptRequest(
+            request_id=str(uuid.uuid4()),
+            messages=[pb.ChatMessage(role=_ROLES[message.role], content=message.content) for message in messages],
+            allowed_tiers=[_TIERS[tier] for tier in decision.tiers],
+            data_class=pb.DataClass.ValueType(int(classification.data_class)),
+            max_output_tokens=sampling.max_tokens or 0,
+            temperature=sampling.temperature,
+        )
+        with self._link.use() as channel:
+            call = escalation_pb2_grpc.EscalationServiceStub(channel).EscalatePrompt(request, timeout=self._timeout_seconds)
+            try:
+                async for response in call:
+                    if response.text_delta:
+                        yield response.text_delta
+                    if response.HasField("completion"):
+                        yield _completion(response.completion)
+                        return
+            except grpc.aio.AioRpcError as error:
+                reason = hub_reason(error) or Reason.HUB_UNAVAILABLE
+                raise EscalationFailed(reason.lower().replace("_", "-"), sent=True) from error
+            finally:
+                call.cancel()
+        raise EscalationFailed("hub-unavailable", sent=True)
+
+
+class NoHub:
+    """Stands where an agent is not enrolled: nothing can be sent."""
+
+    async def connect(self) -> None:
+        """See Escalator."""
+        raise EscalationFailed("not-enrolled", sent=False)
+
+    def escalate(
+        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+    ) -> AsyncGenerator[str | Completion, None]:
+        """See Escalator."""
+        del messages, sampling, classification, decision
+        raise EscalationFailed("not-enrolled", sent=False)
+
+
+def _completion(message: pb.EscalatePromptResponse.Completion) -> Completion:
+    return Completion(
+        provider=message.provider,
+        tier=_TIER_NAMES.get(message.tier, ""),
+        region=message.region,
+        model=message.model,
+        input_tokens=message.input_tokens,
+        output_tokens=message.output_tokens,
+        finish_reason=_FINISH_REASONS.get(message.finish_reason, "stop"),
+    )

@@ -1,0 +1,143 @@
+"""The agent as a member of a fleet: its link to the hub, its session, its certificate, what it is told."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+
+from agent.commands import Commands
+from agent.config import AgentSettings
+from agent.connection import SessionParts
+from agent.desired import Desired
+from agent.doctor import examine
+from agent.hub_link import HubLink
+from agent.identity.files import IdentityFolder
+from agent.identity.rotation import Rotation
+from agent.logs import Logs
+from agent.pipeline import Parts
+from agent.session import Session
+from agent.store.answers import AnswerStore
+from agent.store.commands import CommandEntry, CommandStore
+from agent.store.database import Database
+from agent.telemetry import Metrics
+from contract.identity import agent_name
+from seawall.hub.v1.agent_pb2 import AgentReport
+from seawall.hub.v1.command_pb2 import Command
+
+_USUAL_LOG_LINES = 200
+
+_CHANNEL_STATES = {
+    grpc.ChannelConnectivity.READY: "connected",
+    grpc.ChannelConnectivity.IDLE: "not asked yet",
+    grpc.ChannelConnectivity.CONNECTING: "connecting",
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE: "unreachable",
+    grpc.ChannelConnectivity.SHUTDOWN: "closed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What an enrolled agent has besides."""
+
+    link: HubLink
+    session: Session
+    rotation: Rotation
+    commands: Commands
+    desired: Desired
+
+    @property
+    def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        """What is to be run for as long as the agent runs."""
+        return (self.session.run, self.rotation.run, self.commands.run)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Has the gauges ask for what they show."""
+        metrics.hub_connected.set_function(lambda: float(self.link.state is grpc.ChannelConnectivity.READY))
+        metrics.generation.set_function(lambda: self.desired.generation)
+        metrics.certificate_expiry.set_function(self._certificate_expiry)
+
+    def _certificate_expiry(self) -> float:
+        return self.link.identity.expire_time.timestamp()
+
+    def health(self) -> dict[str, Any]:
+        """Returns what status and /healthz show of it."""
+        return {
+            "hub": _CHANNEL_STATES[self.link.state],
+            "session": self.session.state,
+            "generation": self.desired.generation,
+            "configuration_refusal": self.desired.refusal or "none",
+            "certificate_expire_time": self.link.identity.expire_time.isoformat(),
+            "certificate_trouble": self.rotation.trouble or "none",
+        }
+
+
+def build_fleet(
+    link: HubLink,
+    folder: IdentityFolder,
+    parts: Parts,
+    desired: Desired,
+    commands: Commands,
+    clock: Callable[[], datetime],
+    randomness: random.Random,
+) -> Fleet:
+    """Puts the fleet's parts together.
+
+    Args:
+        link: to the hub.
+        folder: of the identity.
+        parts: of the pipeline, for what the agent says of itself.
+        desired: loaded.
+        commands: recovered.
+        clock: returns the time, UTC.
+        randomness: for jitter.
+    """
+    bundle = parts.engine.bundle
+    report = AgentReport(
+        version=version("seawall"),
+        model=f"models/{bundle.name}/versions/{bundle.version}",
+        model_digest=bundle.digest(),
+        policy_digest=parts.policy.digest,
+    )
+    session = Session(link, SessionParts(report, desired, commands, clock, randomness), parts.metrics)
+    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness), commands, desired)
+    fleet.measure(parts.metrics)
+    return fleet
+
+
+def build_commands(
+    settings: AgentSettings,
+    agent_id: str,
+    database: Database,
+    logs: Logs,
+    clock: Callable[[], datetime],
+    restart: Callable[[], None] | None,
+) -> Commands:
+    """Returns the commands that this agent knows.
+
+    Args:
+        settings: for the doctor.
+        agent_id: as in `agents/{agent}`.
+        database: the store.
+        logs: of this process.
+        clock: returns the time, UTC.
+        restart: ends this process so that it is started again; None: nobody would.
+    """
+
+    async def run_doctor(_: CommandEntry) -> str:
+        findings = await asyncio.to_thread(lambda: list(examine(settings, clock())))
+        return "\n".join(f"{'ok' if finding.ok else 'WRONG'} {finding.name}: {finding.detail}" for finding in findings)
+
+    async def fetch_logs(entry: CommandEntry) -> str:
+        return "\n".join(logs.latest(entry.log_lines if entry.log_lines > 0 else _USUAL_LOG_LINES))
+
+    async def forget_answers(_: CommandEntry) -> str:
+        count = await AnswerStore(database, settings.keep.answers, settings.keep.answer_seconds).forget()
+        return f"{count} answers forgotten"
+
+    actions = {Command.RUN_DOCTOR: run_doctor, Command.FETCH_LOGS: fetch_logs, Command.FORGET_ANSWERS: forget_answers}
+    return Commands(CommandStore(database), agent_name(agent_id), {int(number): action for number, action in actions.items()}, restart)

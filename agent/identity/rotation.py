@@ -1,0 +1,117 @@
+"""Keeps the certificate fresh: renewed at two thirds of its life, recovered where it has expired."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from agent.hub_link import HubLink
+from agent.identity.files import Identity, IdentityFolder
+from agent.identity.renewal import recover, renew
+from contract.errors import SeawallError
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RotationTimes:
+    """When it is done.
+
+    Args:
+        share: of the certificate's life, after which it is renewed.
+        jitter: the share of the life by which agents differ, so that those that were enrolled together are not renewed together.
+        longest_look: the clock is looked at so often at least, seconds: it may be set, and a sleeping device wakes late.
+        first_delay: the bound of the delay after a failure, seconds; it doubles, and delays are drawn evenly from 0 to it.
+        longest_delay: where it stops doubling, seconds.
+    """
+
+    share: float = 2 / 3
+    jitter: float = 0.05
+    longest_look: float = 600.0
+    first_delay: float = 10.0
+    longest_delay: float = 3600.0
+
+
+class Rotation:
+    """Renews the certificate of a running agent; calls go on over the old one until they end.
+
+    Args:
+        link: to the hub; shows the new certificate from then on.
+        folder: where the identity is written before it is used.
+        clock: returns the time, UTC.
+        randomness: for jitter.
+        times: when it is done.
+    """
+
+    def __init__(
+        self,
+        link: HubLink,
+        folder: IdentityFolder,
+        clock: Callable[[], datetime],
+        randomness: random.Random,
+        times: RotationTimes | None = None,
+    ) -> None:
+        self._link = link
+        self._folder = folder
+        self._clock = clock
+        self._randomness = randomness
+        self._times = times or RotationTimes()
+        self.trouble = ""
+
+    async def run(self) -> None:
+        """Goes on until cancelled."""
+        due = due_time(self._link.identity, self._times, self._randomness)
+        while True:
+            left = (due - self._clock()).total_seconds()
+            if left > 0:
+                await asyncio.sleep(min(left, self._times.longest_look))
+            else:
+                await self._replace()
+                due = self._next_due()
+
+    def _next_due(self) -> datetime:
+        """Like due_time, but never before half of what is left: certificates are dated back, and a short one would be due at once."""
+        identity, now = self._link.identity, self._clock()
+        return max(due_time(identity, self._times, self._randomness), now + (identity.expire_time - now) / 2)
+
+    async def _replace(self) -> None:
+        """Tries until there is a new certificate."""
+        bound = self._times.first_delay
+        while True:
+            try:
+                await self.replace_once()
+            except SeawallError as error:
+                self.trouble = f"{error.reason}: {error.message}"
+                delay = self._randomness.uniform(0, bound)
+                _log.warning("no new certificate", reason=error.reason, advice=error.message, again_in_seconds=round(delay))
+                bound = min(2 * bound, self._times.longest_delay)
+                await asyncio.sleep(delay)
+            else:
+                return
+
+    async def replace_once(self) -> None:
+        """Gets a new certificate, writes it, and shows it from then on.
+
+        Raises:
+            SeawallError: there is none; the old one stays.
+        """
+        old, key = self._link.identity, await asyncio.to_thread(self._folder.next_key)
+        if self._clock() >= old.expire_time:
+            new = await recover(old, key)
+        else:
+            with self._link.use() as channel:
+                new = await renew(old, key, channel)
+        await asyncio.to_thread(self._folder.renew, new)
+        self._link.replace(new)
+        self.trouble = ""
+        _log.info("new certificate", expires=new.expire_time.isoformat())
+
+
+def due_time(identity: Identity, times: RotationTimes, randomness: random.Random) -> datetime:
+    """Returns when a certificate is to be replaced."""
+    certificate = identity.certificate
+    life: timedelta = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return certificate.not_valid_before_utc + life * (times.share + randomness.uniform(-times.jitter, times.jitter))

@@ -1,0 +1,35 @@
+"""Every limit of the decoder, with its unit and its reason."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the decoder runs.
+
+    Args:
+        threads: that compute; None: as many as the cgroup's quota or the machine has cores.
+        providers: execution providers in order of preference; the first one that can be used is; see `session.SUPPORTED_PROVIDERS`.
+        slots: sequences that decode at once.
+        context_tokens: of prompt and answer together; never more than the model's.
+        default_max_tokens: of an answer whose prompt does not say.
+        queue_size: prompts that may wait for a slot; further ones are refused.
+        prefill_piece_tokens: fed in one run while nobody else waits for a token. 128 save some 10 MB and cost an eighth of the speed.
+        shared_piece_tokens: the same while others decode; one piece is the longest that they wait.
+        prefix_rows: prompt prefixes kept ready.
+        prefix_tokens: of all kept prefixes together; bounds the memory that an idle agent holds.
+        speculation_tokens: guessed at most in one run, for a greedy answer that is alone; 0: never. A run of several tokens rounds
+            differently from one of a single token, so where two tokens are about equally likely, the answer can be another.
+    """
+
+    threads: int | None = None
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    slots: int = 8
+    context_tokens: int = 2048
+    default_max_tokens: int = 512
+    queue_size: int = 64
+    prefill_piece_tokens: int = 256
+    shared_piece_tokens: int = 64
+    prefix_rows: int = 4
+    prefix_tokens: int = 512
+    speculation_tokens: int = 16

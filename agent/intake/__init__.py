@@ -1,0 +1,1 @@
+"""Where prompts come in: bytes to Prompt, and Answer to bytes."""

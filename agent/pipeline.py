@@ -1,0 +1,206 @@
+"""The path of a prompt.
+
+Its steps are 1 classify, 2 decide, 3 recall, 4 infer, 5 judge, 6 escalate, 7 record. Each lives in a module of its own; only this one
+joins them.
+"""
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from time import monotonic
+
+from agent.cache.exact import CachedAnswer, ExactCache, repeatable
+from agent.classify import Classifier
+from agent.confidence import ConfidenceSettings
+from agent.escalation import EscalationFailed, Escalator
+from agent.narrowing import Narrowing
+from agent.prompts import Answer, Delta, Message, Prompt
+from agent.routes import LocalAnswer, LocalModel, Outcome, departed, escalated, recalled
+from agent.store.audit import ReceiptStore
+from agent.store.conversations import ConversationStore
+from agent.telemetry import Metrics
+from contract.classification import Classification
+from contract.errors import SeawallError
+from contract.policy import Decision, Policy
+from contract.receipts import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the steps are done with.
+
+    Args:
+        narrowing: returns what is narrowed now; asked once for each prompt.
+    """
+
+    agent_id: str
+    classifier: Classifier
+    policy: Policy
+    cache: ExactCache
+    engine: LocalModel
+    confidence: ConfidenceSettings
+    escalator: Escalator
+    conversations: ConversationStore
+    receipts: ReceiptStore
+    metrics: Metrics
+    narrowing: Callable[[], Narrowing] = Narrowing
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A prompt, and what is known of it once it is classified and decided on."""
+
+    prompt: Prompt
+    messages: tuple[Message, ...]
+    classification: Classification
+    decision: Decision
+    bar: float
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The way that was chosen, and why."""
+
+    pieces: AsyncGenerator[str | Outcome, None]
+    reasons: tuple[str, ...]
+
+
+class Pipeline:
+    """Answers prompts; see `agent.prompts.Answerer`.
+
+    Args:
+        parts: one for each step.
+        clock: returns the time, UTC.
+    """
+
+    def __init__(self, parts: Parts, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._parts = parts
+        self._clock = clock
+
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Answer, None]:
+        """Answers a prompt: Deltas, then one Answer. Closing it early cancels the work; see Answerer for what it raises."""
+        try:
+            async with AsyncExitStack() as stack:
+                asked = await self._hear(prompt)
+                routed = await self._route(asked, stack)
+                await stack.enter_async_context(aclosing(routed.pieces))
+                texts: list[str] = []
+                async for piece in routed.pieces:
+                    if isinstance(piece, Outcome):
+                        yield await self._record(asked, "".join(texts), piece, routed.reasons)
+                    elif piece:
+                        if not texts:
+                            self._parts.metrics.first_token(monotonic() - asked.started)
+                        texts.append(piece)
+                        yield Delta(piece)
+        except SeawallError as error:
+            self._parts.metrics.refused(error.reason)
+            raise
+
+    async def _hear(self, prompt: Prompt) -> Asked:
+        started = monotonic()
+        messages = await self._with_earlier_turns(prompt)
+        narrowing = self._parts.narrowing()
+        # 1 classify
+        found = await asyncio.to_thread(self._parts.classifier.classify, messages)
+        # 2 decide
+        classification, decision = narrowing.decide(found, partial(self._parts.policy.decide, self._parts.agent_id))
+        narrowed = replace(prompt, sampling=narrowing.sampling(prompt.sampling))
+        return Asked(_seeded(narrowed), messages, classification, decision, min(self._parts.confidence.bar, narrowing.bar), started)
+
+    async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
+        parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
+        # 3 recall
+        kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
+        if kept is not None:
+            return Routed(recalled(kept), (*decision.policy_ids, "cached"))
+        # 4 infer
+        local = LocalAnswer(parts.engine, asked.messages, sampling, asked.prompt.client, parts.confidence.held_tokens)
+        await stack.enter_async_context(aclosing(local))
+        # 5 judge
+        if await local.judge() >= asked.bar:
+            return Routed(local.release(), (*decision.policy_ids, "confident"))
+        reasons = (*decision.policy_ids, "not-confident")
+        if not decision.may_escalate:
+            return Routed(local.release(), reasons)
+        # 6 escalate
+        try:
+            await parts.escalator.connect()
+            await local.set_aside()
+            return Routed(await self._escalate(asked, local.confidence, stack), reasons)
+        except EscalationFailed as failure:
+            departure = departed(asked.messages) if failure.sent else None
+            return Routed(local.release(departure, provisional=True), (*reasons, failure.why))
+
+    async def _escalate(self, asked: Asked, judged: float, stack: AsyncExitStack) -> AsyncGenerator[str | Outcome, None]:
+        """Opens the hub's answer: its first piece where the client wants a stream, else all of it, so that a break costs nothing."""
+        answer = self._parts.escalator.escalate(asked.messages, asked.prompt.sampling, asked.classification, asked.decision)
+        await stack.enter_async_context(aclosing(answer))
+        head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]
+        return escalated(head, answer, asked.messages, judged)
+
+    async def _record(self, asked: Asked, text: str, outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
+        # 7 record
+        receipt = self._receipt(asked, outcome, reasons)
+        if asked.decision.may_cache and outcome.route != "cache" and not outcome.provisional:
+            await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now())
+        if asked.prompt.conversation is not None:
+            await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
+        await self._parts.receipts.append(asked.prompt.client, receipt, self._now())
+        self._parts.metrics.answered(receipt, outcome.input_tokens, outcome.output_tokens)
+        return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
+
+    def _receipt(self, asked: Asked, outcome: Outcome, reasons: tuple[str, ...]) -> Receipt:
+        return Receipt(
+            receipt_id=str(uuid.uuid4()),
+            prompt_id=asked.prompt.prompt_id,
+            create_time=self._clock().isoformat(timespec="milliseconds"),
+            route=outcome.route,
+            reasons=(*asked.classification.reasons, *reasons),
+            data_class=str(asked.classification.data_class),
+            data_kinds=asked.classification.kinds,
+            confidence=None if outcome.confidence is None else round(outcome.confidence, 4),
+            provisional=outcome.provisional,
+            model=outcome.model,
+            model_digest=outcome.model_digest,
+            departure=outcome.departure,
+            milliseconds=round((monotonic() - asked.started) * 1000, 1),
+        )
+
+    async def _with_earlier_turns(self, prompt: Prompt) -> tuple[Message, ...]:
+        """Returns the conversation's turns before the prompt's own; the oldest are left out where they do not fit."""
+        if prompt.conversation is None:
+            return prompt.messages
+        earlier = await self._parts.conversations.earlier(prompt, self._now())
+        engine, room = self._parts.engine, self._parts.engine.context_tokens * 3 // 4
+        while earlier and await asyncio.to_thread(engine.count_tokens, (*earlier, *prompt.messages)) > room:
+            earlier = earlier[1:]
+        return (*earlier, *prompt.messages)
+
+    def _now(self) -> float:
+        return self._clock().timestamp()
+
+
+def _seeded(prompt: Prompt) -> Prompt:
+    """Fixes the seed of random sampling, so that an answer that is begun anew is the one that was judged."""
+    if prompt.sampling.seed is not None or repeatable(prompt.sampling):
+        return prompt
+    return replace(prompt, sampling=replace(prompt.sampling, seed=secrets.randbits(32)))
+
+
+def _cached(text: str, outcome: Outcome) -> CachedAnswer:
+    return CachedAnswer(
+        text,
+        outcome.finish_reason,
+        outcome.input_tokens,
+        outcome.output_tokens,
+        outcome.model,
+        outcome.model_digest,
+        outcome.confidence,
+    )

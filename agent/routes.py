@@ -1,0 +1,159 @@
+"""The ways in which an answer can come: kept, from the model on the device, from the hub. Each yields its pieces, then one Outcome."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from agent.cache.exact import CachedAnswer
+from agent.confidence import confidence
+from agent.escalation import Completion
+from agent.inference.engine import Finished, Piece
+from agent.prompts import FinishReason, Message, Sampling
+from contract.bundle import Bundle
+from contract.receipts import Departure, Route
+
+
+class LocalModel(Protocol):
+    """What is needed of `agent.inference.engine.Engine`."""
+
+    bundle: Bundle
+    context_tokens: int
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Returns the tokens of a conversation."""
+        ...
+
+    def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
+        """Answers a conversation: a Piece for each token, then one Finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an answer ended, and what is to be said of it in the receipt."""
+
+    route: Route
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    model: str
+    model_digest: str = ""
+    confidence: float | None = None
+    departure: Departure | None = None
+    provisional: bool = False
+
+
+async def recalled(kept: CachedAnswer) -> AsyncGenerator[str | Outcome, None]:
+    """Gives a kept answer again."""
+    yield kept.text
+    yield Outcome(
+        "cache", kept.finish_reason, kept.input_tokens, kept.output_tokens, kept.model, kept.model_digest, confidence=kept.confidence
+    )
+
+
+class LocalAnswer:
+    """The answer of the model on the device. Its first tokens are held back until they are judged.
+
+    Args:
+        engine: the model.
+        messages: the conversation.
+        sampling: how tokens are chosen.
+        client: who asks.
+        held_tokens: how many tokens are judged.
+    """
+
+    def __init__(self, engine: LocalModel, messages: Sequence[Message], sampling: Sampling, client: str, held_tokens: int) -> None:
+        self._engine = engine
+        self._open = partial(engine.generate, messages, sampling, client)
+        self._pieces = self._open()
+        self._held_tokens = held_tokens
+        self._held: list[Piece | Finished] = []
+        self.confidence = 0.0
+
+    async def judge(self) -> float:
+        """Holds the first tokens, and returns how much they can be trusted, 0 to 1."""
+        logprobs: list[float] = []
+        while len(logprobs) < self._held_tokens:
+            piece = await anext(self._pieces)
+            self._held.append(piece)
+            if isinstance(piece, Finished):
+                break
+            logprobs.append(piece.logprob)
+        self.confidence = confidence(logprobs)
+        return self.confidence
+
+    async def set_aside(self) -> None:
+        """Frees the model while somebody else is asked. Released after that, the answer begins anew; its prompt is still in the buffers."""
+        if not isinstance(self._held[-1], Finished):
+            await self._pieces.aclose()
+            self._held.clear()
+            self._pieces = self._open()
+
+    async def release(self, departure: Departure | None = None, provisional: bool = False) -> AsyncGenerator[str | Outcome, None]:
+        """Yields what was held, then the rest as it comes.
+
+        Args:
+            departure: what left the site in a vain attempt to get a better answer.
+            provisional: whether one was attempted.
+        """
+        async with aclosing(self._pieces) as rest:
+            for piece in self._held:
+                yield self._passed(piece, departure, provisional)
+            async for piece in rest:
+                yield self._passed(piece, departure, provisional)
+
+    async def aclose(self) -> None:
+        """Ends the work."""
+        await self._pieces.aclose()
+
+    def _passed(self, piece: Piece | Finished, departure: Departure | None, provisional: bool) -> str | Outcome:
+        if isinstance(piece, Piece):
+            return piece.text
+        return Outcome(
+            "local",
+            piece.finish_reason,
+            piece.input_tokens,
+            piece.output_tokens,
+            f"models/{self._engine.bundle.name}/versions/{self._engine.bundle.version}",
+            self._engine.bundle.digest(),
+            self.confidence,
+            departure,
+            provisional,
+        )
+
+
+async def escalated(
+    head: Sequence[str | Completion], rest: AsyncIterator[str | Completion], messages: Sequence[Message], judged: float
+) -> AsyncGenerator[str | Outcome, None]:
+    """Passes on the hub's answer.
+
+    Args:
+        head: what has come already.
+        rest: what is still to come.
+        messages: what was sent.
+        judged: the confidence of the local answer that was not good enough.
+    """
+    for piece in head:
+        yield _from_hub(piece, messages, judged)
+    if not head or isinstance(head[-1], str):
+        async for piece in rest:
+            yield _from_hub(piece, messages, judged)
+
+
+def _from_hub(piece: str | Completion, messages: Sequence[Message], judged: float) -> str | Outcome:
+    if isinstance(piece, str):
+        return piece
+    departure = departed(messages, piece)
+    return Outcome(
+        "escalated", piece.finish_reason, piece.input_tokens, piece.output_tokens, piece.model, confidence=judged, departure=departure
+    )
+
+
+def departed(messages: Sequence[Message], completion: Completion | None = None) -> Departure:
+    """Returns what left the site: counts, and where to if a provider answered."""
+    characters = sum(len(message.content) for message in messages)
+    if completion is None:
+        return Departure(len(messages), characters)
+    return Departure(len(messages), characters, completion.provider, completion.tier, completion.region)

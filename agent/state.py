@@ -1,0 +1,82 @@
+"""The folder in which the agent keeps its state, and the key that its digests are made with."""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+
+from agent.identity.files import IdentityFolder, sync_folder, write_private
+from contract.errors import NotPossibleNow, Reason
+
+_KEY_BYTES = 32
+
+
+class StateFolder:
+    """The folder.
+
+    Args:
+        path: made with mode 0700 where it is missing.
+
+    Raises:
+        NotPossibleNow: CONFIG_INVALID, it cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if not path.is_dir():
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(path.parent)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise _unusable(path, PermissionError("no permission"))
+
+    @property
+    def database(self) -> Path:
+        """The store's file."""
+        return self.path / "agent.db"
+
+    @property
+    def identity(self) -> IdentityFolder:
+        """The identity's folder."""
+        return IdentityFolder(self.path / "identity")
+
+    def data_key(self) -> bytes:
+        """Returns this device's key, 32 bytes; makes it at the first call.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID, the file is damaged, or cannot be read or written.
+        """
+        file = self.path / "data.key"
+        try:
+            if not file.exists():
+                write_private(file, secrets.token_bytes(_KEY_BYTES))
+            key = file.read_bytes()
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        if len(key) != _KEY_BYTES:
+            raise NotPossibleNow(Reason.CONFIG_INVALID, f"{file} is damaged: remove it, and what was cached is asked anew.")
+        return key
+
+    def lock(self) -> None:
+        """Holds the folder for this process until it ends.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID, another agent runs on it, or it cannot be written.
+        """
+        try:
+            self._lock = (self.path / "lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotPossibleNow(
+                Reason.CONFIG_INVALID, f"Another seawall-agent runs on {self.path}: stop it, or give this one a state_folder of its own."
+            ) from error
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> NotPossibleNow:
+    return NotPossibleNow(
+        Reason.CONFIG_INVALID, f"The state folder {path} cannot be used ({error}): set state_folder in the configuration."
+    )

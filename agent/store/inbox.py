@@ -1,0 +1,189 @@
+"""The table `inbox`: prompts that were taken, until their answers are delivered and forgotten."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlite_utils import Database as Tables
+
+from agent.store.database import Database
+from contract.errors import Busy, Conflict, Reason, Unavailable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrompt:
+    """A prompt as it came.
+
+    Args:
+        client: who asks.
+        prompt_id: unique for this client.
+        payload: the bytes that came.
+        response_topic: where the answer goes.
+        correlation_data: to be sent back with it.
+        received_time: when it came.
+        packet_id: of the MQTT packet, where the prompt brought no id of its own: when the broker sends the packet again, it is known by it.
+        redelivered: the broker says that it may have sent this packet before.
+    """
+
+    client: str
+    prompt_id: str
+    payload: bytes
+    response_topic: str
+    correlation_data: bytes | None
+    received_time: datetime
+    packet_id: int | None = None
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """A prompt in the inbox.
+
+    Args:
+        sequence: its place in the order of arrival.
+        attempts: how often work on it has begun, this time included.
+        answer: None until there is one.
+        content_type: of the answer; None until there is one.
+    """
+
+    sequence: int
+    client: str
+    prompt_id: str
+    payload: bytes
+    response_topic: str
+    correlation_data: bytes | None
+    received_time: datetime
+    attempts: int
+    answer: bytes | None
+    content_type: str | None
+
+
+class Inbox:
+    """The inbox. When a method returns, what it did is on the disk.
+
+    Args:
+        database: the agent's store.
+
+    Raises:
+        Unavailable: STORE_UNAVAILABLE, by every method: the disk is full or broken.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, prompt: NewPrompt, max_waiting: int) -> bool:
+        """Takes a prompt, once. Returns whether it is new; False: the same one was taken before.
+
+        Args:
+            prompt: the prompt.
+            max_waiting: with so many unanswered ones, no other is taken.
+
+        Raises:
+            Conflict: PROMPT_ID_USED, the client asked something else under this id.
+            Busy: QUEUE_FULL.
+        """
+        return await self._run(lambda tables: _put(tables, prompt, max_waiting))
+
+    async def begin(self, after: int) -> InboxEntry | None:
+        """Returns the first unanswered prompt behind a place, and counts the attempt to answer it; None: there is none.
+
+        Args:
+            after: the sequence number of the one before; 0 for the oldest of all.
+        """
+        return await self._run(lambda tables: _begin(tables, after))
+
+    async def set_answer(self, sequence: int, answer: bytes, content_type: str) -> None:
+        """Keeps a prompt's answer, to be delivered, and drops what was asked: its digest is enough to know the same prompt again."""
+        await self._write("UPDATE inbox SET answer = ?, content_type = ?, payload = x'' WHERE sequence = ?", answer, content_type, sequence)
+
+    async def undelivered(self, limit: int) -> list[InboxEntry]:
+        """Returns the oldest answers that are still to be delivered."""
+        query = "SELECT * FROM inbox WHERE delivered_time IS NULL AND content_type IS NOT NULL ORDER BY sequence LIMIT ?"
+        return await self._run(lambda tables: [_entry(row) for row in tables.query(query, [limit])])
+
+    async def set_delivered(self, sequence: int, now: datetime) -> None:
+        """Marks an answer as delivered, and drops it."""
+        await self._write(
+            "UPDATE inbox SET delivered_time = ?, answer = x'', correlation_data = NULL WHERE sequence = ?", now.timestamp(), sequence
+        )
+
+    async def forget(self, delivered_before: datetime) -> None:
+        """Deletes what was delivered before a time. Its ids may be used again."""
+        # The last one stays, so that no sequence number is given twice.
+        await self._write(
+            "DELETE FROM inbox WHERE delivered_time < ? AND sequence < (SELECT max(sequence) FROM inbox)", delivered_before.timestamp()
+        )
+
+    async def _write(self, statement: str, *parameters: Any) -> None:
+        await self._run(lambda tables: tables.execute(statement, parameters))
+
+    async def _run(self, work: Callable[[Tables], T]) -> T:
+        try:
+            return await self._database.run(work)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(
+                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
+            ) from error
+
+
+def _put(tables: Tables, prompt: NewPrompt, max_waiting: int) -> bool:
+    digest = hashlib.sha256(prompt.payload).hexdigest()
+    if prompt.redelivered and prompt.packet_id is not None and _has_packet(tables, prompt, digest):
+        return False
+    earlier = _first(tables, "SELECT payload_sha256 FROM inbox WHERE client = ? AND prompt_id = ?", prompt.client, prompt.prompt_id)
+    if earlier is not None:
+        if earlier["payload_sha256"] == digest:
+            return False
+        raise Conflict(Reason.PROMPT_ID_USED, "This id was used for another prompt: give every prompt an id of its own, such as a UUID.")
+    waiting = _first(tables, "SELECT count(*) AS prompts FROM inbox WHERE delivered_time IS NULL AND content_type IS NULL")
+    if waiting is not None and waiting["prompts"] >= max_waiting:
+        raise Busy(Reason.QUEUE_FULL, f"{max_waiting} prompts are waiting already: send this one again later.")
+    _insert(tables, prompt, digest)
+    return True
+
+
+def _has_packet(tables: Tables, prompt: NewPrompt, digest: str) -> bool:
+    query = "SELECT 1 FROM inbox WHERE client = ? AND payload_sha256 = ? AND packet_id = ?"
+    return _first(tables, query, prompt.client, digest, prompt.packet_id) is not None
+
+
+def _insert(tables: Tables, prompt: NewPrompt, digest: str) -> None:
+    if prompt.packet_id is not None:
+        # The broker gives a packet's id to another one only when it knows that the first has arrived.
+        tables.execute("UPDATE inbox SET packet_id = NULL WHERE packet_id = ?", [prompt.packet_id])
+    tables.table("inbox").insert(
+        {
+            "client": prompt.client,
+            "prompt_id": prompt.prompt_id,
+            "payload": prompt.payload,
+            "payload_sha256": digest,
+            "response_topic": prompt.response_topic,
+            "correlation_data": prompt.correlation_data,
+            "received_time": prompt.received_time.timestamp(),
+            "packet_id": prompt.packet_id,
+            "attempts": 0,
+        }
+    )
+
+
+def _begin(tables: Tables, after: int) -> InboxEntry | None:
+    query = "SELECT * FROM inbox WHERE delivered_time IS NULL AND content_type IS NULL AND sequence > ? ORDER BY sequence LIMIT 1"
+    row = _first(tables, query, after)
+    if row is None:
+        return None
+    tables.execute("UPDATE inbox SET attempts = attempts + 1 WHERE sequence = ?", [row["sequence"]])
+    return _entry({**row, "attempts": row["attempts"] + 1})
+
+
+def _first(tables: Tables, query: str, *parameters: Any) -> dict[str, Any] | None:
+    return next(iter(tables.query(query, parameters)), None)
+
+
+def _entry(row: dict[str, Any]) -> InboxEntry:
+    values = {field.name: row[field.name] for field in fields(InboxEntry)}
+    return InboxEntry(**{**values, "received_time": datetime.fromtimestamp(row["received_time"], UTC)})

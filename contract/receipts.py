@@ -1,0 +1,64 @@
+"""The receipt that every answer carries: what was done, why, and what left the site. Never prompt text."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Route = Literal["local", "cache", "escalated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """What left the site, and where to. Counts only.
+
+    Args:
+        messages: how many messages were sent.
+        characters: how many characters they held.
+        provider: the provider's name at the hub; empty if the hub was reached and no provider answered.
+        tier: `private` or `public`; empty as above.
+        region: where the provider runs; empty as above.
+    """
+
+    messages: int
+    characters: int
+    provider: str = ""
+    tier: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How an answer came about.
+
+    Args:
+        receipt_id: a UUID.
+        prompt_id: the client's id of the prompt.
+        create_time: RFC 3339, UTC.
+        route: where the text came from.
+        reasons: `@id`s of the policies that decided, and words such as `confident`, `not_confident`, `hub_unavailable`.
+        data_class: the class that the prompt was given.
+        data_kinds: the kinds of personal data and secrets found, sorted; never the values.
+        confidence: probability-like figure of the local answer, 0 to 1; None where none was judged.
+        provisional: a better answer was wanted and could not be had.
+        model: name and version of what answered.
+        model_digest: `sha256:…` of the local bundle; empty for a provider's model.
+        departure: what left the site; None: nothing did.
+        milliseconds: from the prompt's arrival to the answer's end.
+    """
+
+    receipt_id: str
+    prompt_id: str
+    create_time: str
+    route: Route
+    reasons: tuple[str, ...]
+    data_class: str
+    data_kinds: tuple[str, ...]
+    confidence: float | None
+    provisional: bool
+    model: str
+    model_digest: str
+    departure: Departure | None
+    milliseconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the receipt as plain JSON values."""
+        return asdict(self)

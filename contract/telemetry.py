@@ -1,0 +1,25 @@
+"""Names of metrics and attributes, so that both sides spell them alike.
+
+The GenAI names are OpenTelemetry's semantic conventions for generative AI, v1.36 (status: development), pinned here because they
+still move. Prometheus names follow its own rules: dots become underscores, the unit is the last word.
+"""
+
+OPERATION_NAME = "gen_ai.operation.name"
+PROVIDER_NAME = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+TOKEN_TYPE = "gen_ai.token.type"
+
+OPERATION_DURATION_SECONDS = "gen_ai_server_request_duration_seconds"
+TIME_TO_FIRST_TOKEN_SECONDS = "gen_ai_server_time_to_first_token_seconds"
+TIME_PER_OUTPUT_TOKEN_SECONDS = "gen_ai_server_time_per_output_token_seconds"
+CLIENT_OPERATION_DURATION_SECONDS = "gen_ai_client_operation_duration_seconds"
+CLIENT_TOKEN_USAGE = "gen_ai_client_token_usage"
+
+DURATION_BUCKETS_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""The buckets that the conventions advise."""
+
+
+def label(attribute: str) -> str:
+    """Returns an attribute's name as a Prometheus label."""
+    return attribute.replace(".", "_")

@@ -1,0 +1,1 @@
+"""The central service: enrols agents, and escalates their prompts."""

@@ -1,0 +1,103 @@
+"""seawall-hub: the fleet's central service, and its operator's commands."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contract.errors import SeawallError
+from hub import backup, logs
+from hub import folder as data_folder
+from hub.clock import utc_now
+from hub.config import DEFAULT_DATA, load, read_api_keys
+from hub.console import agents, commands, events, groups
+from hub.console.options import Config, Data, parse_duration, reach
+from hub.folder import DataFolder
+
+app = typer.Typer(
+    help="The hub of a Seawall fleet: enrols agents, and answers what they escalate.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for name, child in (
+    ("agents", agents.app),
+    ("groups", groups.app),
+    ("config", groups.config_app),
+    ("commands", commands.app),
+    ("events", events.app),
+):
+    app.add_typer(child, name=name)
+
+
+@app.command(epilog="Example: seawall-hub init --hostname hub.example.org")
+def init(
+    data: Data = DEFAULT_DATA,
+    trust_domain: Annotated[str, typer.Option(help="In every certificate; cannot be changed later.")] = "seawall.internal",
+    hostname: Annotated[list[str] | None, typer.Option(help="A name or address that agents reach the hub by; may be repeated.")] = None,
+) -> None:
+    """Makes the data folder: a certificate authority, the server's and an operator's certificates, and hub.toml."""
+    made = data_folder.create(DataFolder(data), trust_domain, hostname or [], utc_now)
+    for path in made:
+        typer.echo(f"made {path}")
+    if made:
+        typer.echo(f"Next: look into {data / 'hub.toml'}, then run: seawall-hub serve --data {data}")
+    else:
+        typer.echo(f"{data} is whole already: nothing was changed.")
+
+
+@app.command(epilog="Example: seawall-hub serve --data /var/lib/seawall-hub")
+def serve(data: Data = DEFAULT_DATA, config: Config = None) -> None:
+    """Runs the hub until Ctrl-C or SIGTERM."""
+    from hub.serving import serve_until_stopped  # here, since it takes a second that the other commands need not wait
+
+    folder = DataFolder(data)
+    settings = load(config or folder.config)
+    api_keys = read_api_keys(settings, os.environ)
+    logs.configure(sys.stderr)
+    os.umask(0o077)  # the database is nobody else's business
+    asyncio.run(serve_until_stopped(folder, settings, api_keys, typer.echo, os.environ.get("NOTIFY_SOCKET")))
+
+
+@app.command(epilog="Example: seawall-hub join-token --ttl 15m")
+def join_token(
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
+    ttl: Annotated[str, typer.Option(help="How long it may be used: a number and s, m, h or d; at most 30d.")] = "1h",
+) -> None:
+    """Prints a token that enrols one agent, once. The hub must be running."""
+    lifetime = parse_duration(ttl)
+    with reach(data, config) as operator:
+        token = operator.create_join_token(lifetime)
+    typer.echo(token.token)
+    typer.echo(f"Good for one agent, until {token.expire_time.ToJsonString()}. It is shown this once.", err=True)
+
+
+@app.command("backup", epilog="Example: seawall-hub backup hub-2026-11-21.tar.gz")
+def back_up_folder(
+    file: Annotated[Path, typer.Argument(help="The backup, which must not be there yet.", dir_okay=False)], data: Data = DEFAULT_DATA
+) -> None:
+    """Writes database, keys and settings into one file, while the hub runs, and checks it. Keep it as safe as the keys that are in it."""
+    typer.echo(f"{file} holds {backup.back_up(DataFolder(data), file)} agents.")
+
+
+@app.command("restore", epilog="Example: seawall-hub restore hub-2026-11-21.tar.gz --data /var/lib/seawall-hub")
+def restore_folder(file: Annotated[Path, typer.Argument(help="A backup.", dir_okay=False)], data: Data = DEFAULT_DATA) -> None:
+    """Puts a backup into an empty data folder, from which a hub can be served."""
+    typer.echo(f"{data} holds {backup.restore(file, DataFolder(data))} agents. Next: seawall-hub serve --data {data}")
+
+
+def main(run: Callable[[], None] = app) -> None:
+    """The script. Errors are one line, never a traceback."""
+    try:
+        run()
+    except SeawallError as error:
+        typer.echo(f"error: {error.message}", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

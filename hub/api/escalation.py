@@ -1,0 +1,120 @@
+"""seawall.hub.v1.EscalationService."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import grpc.aio
+
+from contract.classification import DataClass
+from contract.errors import InvalidRequest, Reason
+from hub.api.fields import read_request_id
+from hub.api.identity import CALLER
+from hub.config import Limits
+from hub.escalation.admission import Admission
+from hub.escalation.prompts import Completion, Escalation, TextDelta, Tier, Turn
+from hub.escalation.router import Router
+from seawall.hub.v1 import escalation_pb2, escalation_pb2_grpc
+
+_ROLES: dict[int, Any] = {
+    escalation_pb2.MESSAGE_ROLE_SYSTEM: "system",
+    escalation_pb2.MESSAGE_ROLE_USER: "user",
+    escalation_pb2.MESSAGE_ROLE_ASSISTANT: "assistant",
+}
+_TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", escalation_pb2.PROVIDER_TIER_PUBLIC: "public"}
+_TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
+_MAX_TEMPERATURE = 2.0
+
+
+class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
+    """Answers what agents could not answer well."""
+
+    def __init__(self, admission: Admission, router: Router, limits: Limits) -> None:
+        self._admission = admission
+        self._router = router
+        self._limits = limits
+
+    async def EscalatePrompt(  # noqa: N802  # the proto's name
+        self, request: escalation_pb2.EscalatePromptRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[escalation_pb2.EscalatePromptResponse]:
+        """See the proto."""
+        del context
+        escalation = read_escalation(request, CALLER.get().name, self._limits)
+        with self._admission.admit(escalation):
+            async with aclosing(self._router.answer(escalation)) as pieces:
+                async for piece in pieces:
+                    yield _response(piece)
+
+
+def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str, limits: Limits) -> Escalation:
+    """Checks a request.
+
+    Args:
+        request: as it came.
+        agent_id: from the certificate.
+        limits: of size.
+
+    Raises:
+        InvalidRequest: PROMPT_INVALID, FIELD_INVALID.
+    """
+    return Escalation(
+        request_id=read_request_id(request.request_id),
+        agent_id=agent_id,
+        turns=_read_turns(request, limits),
+        allowed_tiers=frozenset(_TIERS[number] for number in request.allowed_tiers if number in _TIERS),
+        data_class=_read_data_class(request.data_class),
+        max_output_tokens=_read_output_tokens(request.max_output_tokens, limits),
+        temperature=_read_temperature(request.temperature),
+    )
+
+
+def _read_turns(request: escalation_pb2.EscalatePromptRequest, limits: Limits) -> tuple[Turn, ...]:
+    if not 0 < len(request.messages) <= limits.messages:
+        raise _invalid(f"it must have 1 to {limits.messages} messages")
+    if sum(len(message.content) for message in request.messages) > limits.prompt_characters:
+        raise _invalid(f"it has more than {limits.prompt_characters} characters")
+    if any(message.role not in _ROLES for message in request.messages):
+        raise _invalid("each message must have the role system, user or assistant")
+    last = request.messages[-1]
+    if last.role != escalation_pb2.MESSAGE_ROLE_USER or not last.content.strip():
+        raise _invalid("its last message must be the user's, with text in it")
+    return tuple(Turn(_ROLES[message.role], message.content) for message in request.messages)
+
+
+def _read_data_class(number: int) -> DataClass:
+    try:
+        return DataClass(number)
+    except ValueError as error:
+        raise _invalid("it must say its data class") from error
+
+
+def _read_output_tokens(wanted: int, limits: Limits) -> int:
+    if wanted < 0:
+        raise _invalid("max_output_tokens must not be negative")
+    return min(wanted or limits.output_tokens, limits.output_tokens)
+
+
+def _read_temperature(value: float) -> float:
+    if not 0 <= value <= _MAX_TEMPERATURE:  # not a number is outside too
+        raise _invalid("temperature must be 0 to 2")
+    return value
+
+
+def _response(piece: TextDelta | Completion) -> escalation_pb2.EscalatePromptResponse:
+    if isinstance(piece, TextDelta):
+        return escalation_pb2.EscalatePromptResponse(text_delta=piece.text)
+    return escalation_pb2.EscalatePromptResponse(
+        completion=escalation_pb2.EscalatePromptResponse.Completion(
+            provider=piece.provider,
+            tier=_TIER_NUMBERS[piece.tier],  # type: ignore[arg-type]  # the stubs have their own type for enum numbers
+            region=piece.region,
+            model=piece.finish.model,
+            input_tokens=piece.finish.input_tokens,
+            output_tokens=piece.finish.output_tokens,
+            finish_reason=piece.finish.finish_reason,
+        )
+    )
+
+
+def _invalid(why: str) -> InvalidRequest:
+    return InvalidRequest(Reason.PROMPT_INVALID, f"The prompt cannot be escalated: {why}.")

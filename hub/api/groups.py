@@ -1,0 +1,106 @@
+"""seawall.hub.v1.GroupService."""
+
+from typing import Any
+
+import grpc.aio
+
+from contract.errors import InvalidRequest, Reason
+from contract.identity import AGENT_ID
+from hub.api.fields import read_request_id
+from hub.api.identity import actor
+from hub.api.paging import page_size, page_token, read_number_token
+from hub.fleet.groups import Groups, Wanted
+from hub.fleet.messages import timestamp
+from hub.store.groups import GroupRecord
+from seawall.hub.v1 import group_pb2, group_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+_CHANGEABLE = frozenset({"expression", "priority", "configuration"})
+
+
+class GroupServicer(group_pb2_grpc.GroupServiceServicer):
+    """Shows groups, and changes them.
+
+    Args:
+        groups: all of them.
+        trust_domain: of those who change them.
+    """
+
+    def __init__(self, groups: Groups, trust_domain: str) -> None:
+        self._groups = groups
+        self._trust_domain = trust_domain
+
+    async def GetGroup(self, request: group_pb2.GetGroupRequest, context: Context) -> group_pb2.Group:  # noqa: N802  # the proto's name
+        """See the proto."""
+        del context
+        return _message(await self._groups.get(_read_name(request.name)))
+
+    async def ListGroups(  # noqa: N802  # the proto's name
+        self, request: group_pb2.ListGroupsRequest, context: Context
+    ) -> group_pb2.ListGroupsResponse:
+        """See the proto. The token is the place in the list: there are few groups."""
+        del context
+        start = read_number_token(request.page_token) or 0
+        end = start + page_size(request.page_size)
+        records = await self._groups.everything()
+        return group_pb2.ListGroupsResponse(
+            groups=[_message(record) for record in records[start:end]],
+            next_page_token=page_token(str(end)) if end < len(records) else "",
+        )
+
+    async def CreateGroup(self, request: group_pb2.CreateGroupRequest, context: Context) -> group_pb2.Group:  # noqa: N802  # the proto's name
+        """See the proto."""
+        del context
+        group_id = _read_name(f"groups/{request.group_id}")
+        request_id = read_request_id(request.request_id)
+        return _message(await self._groups.create(group_id, _read(request.group), request_id, actor(self._trust_domain)))
+
+    async def UpdateGroup(self, request: group_pb2.UpdateGroupRequest, context: Context) -> group_pb2.Group:  # noqa: N802  # the proto's name
+        """See the proto."""
+        del context
+        paths = frozenset(request.update_mask.paths) or _CHANGEABLE
+        if paths - _CHANGEABLE:
+            raise InvalidRequest(Reason.FIELD_INVALID, f"Of a group, these can be changed: {', '.join(sorted(_CHANGEABLE))}.")
+        new = _read(request.group)
+
+        def change(before: Wanted) -> Wanted:
+            return Wanted(*(getattr(new if name in paths else before, name) for name in ("expression", "priority", "configuration")))
+
+        group_id = _read_name(request.group.name)
+        return _message(await self._groups.update(group_id, change, request.group.etag, actor(self._trust_domain)))
+
+    async def DeleteGroup(  # noqa: N802  # the proto's name
+        self, request: group_pb2.DeleteGroupRequest, context: Context
+    ) -> group_pb2.DeleteGroupResponse:
+        """See the proto."""
+        del context
+        await self._groups.delete(_read_name(request.name), request.etag, actor(self._trust_domain))
+        return group_pb2.DeleteGroupResponse()
+
+
+def _read(group: group_pb2.Group) -> Wanted:
+    if group.quota.escalations_per_day or group.quota.output_tokens_per_day:
+        raise InvalidRequest(Reason.FIELD_INVALID, "This hub keeps no quotas: leave quota unset.")
+    return Wanted(group.expression, group.priority, group.configuration)
+
+
+def _read_name(name: str) -> str:
+    collection, _, group_id = name.partition("/")
+    if collection != "groups" or not AGENT_ID.fullmatch(group_id):
+        raise InvalidRequest(
+            Reason.NAME_INVALID, f"'{name[:80]}' is no group's name: use groups/ID, of 1 to 63 of a-z, 0-9 and '-', not '-' at either end."
+        )
+    return group_id
+
+
+def _message(record: GroupRecord) -> group_pb2.Group:
+    return group_pb2.Group(
+        name=f"groups/{record.group_id}",
+        expression=record.expression,
+        priority=record.priority,
+        configuration=group_pb2.Configuration.FromString(record.configuration),
+        create_time=timestamp(record.create_time),
+        update_time=timestamp(record.update_time),
+        etag=str(record.revision),
+    )

@@ -1,0 +1,100 @@
+"""seawall.hub.v1.SessionService."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+
+from contract.errors import InvalidRequest, Reason
+from contract.identity import agent_name
+from hub.api.identity import CALLER
+from hub.clock import Clock
+from hub.fleet.fleet import Fleet
+from hub.fleet.messages import timestamp
+from hub.fleet.sessions import Session
+from seawall.hub.v1 import session_pb2, session_pb2_grpc
+
+HELLO_SECONDS = 30
+"""Within which the first message must come: a stream that says nothing is held for nobody."""
+
+
+class SessionServicer(session_pb2_grpc.SessionServiceServicer):
+    """Holds the agents' streams: one task each, that waits for the agent's next message.
+
+    Args:
+        fleet: the sessions, and what is kept of them.
+        clock: the time, in UTC.
+        heartbeat_interval: that agents are told.
+    """
+
+    def __init__(self, fleet: Fleet, clock: Clock, heartbeat_interval: timedelta) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._heartbeat_interval = Duration()
+        self._heartbeat_interval.FromTimedelta(heartbeat_interval)
+
+    async def Connect(  # type: ignore[override]  # noqa: N802  # the stubs know generators alone; the proto's name
+        self, request_iterator: AsyncIterator[session_pb2.ConnectRequest], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """See the proto. Reads and writes through the context, so that a heartbeat is answered where it is read."""
+        del request_iterator
+        caller = CALLER.get()
+        agent_id = caller.name
+        hello = await _read_hello(context)
+        with self._fleet.sessions.open(agent_id, context.write, hello.applied_generation) as session:
+            await self._fleet.reports.greeted(agent_id, caller.key_hash, hello)
+            welcome = session_pb2.Welcome(heartbeat_interval=self._heartbeat_interval, hub_time=timestamp(self._clock()))
+            await session.send(session_pb2.ConnectResponse(welcome=welcome))
+            self._fleet.delivery.mark([agent_id])
+            self._fleet.journal.note("AGENT_CONNECTED", agent_name(agent_id))
+            try:
+                await self._serve(session, context)
+            finally:
+                self._fleet.journal.note("AGENT_DISCONNECTED", agent_name(agent_id))
+                self._fleet.directory.note(agent_id)
+
+    async def _serve(self, session: Session, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        while (request := await context.read()) is not grpc.aio.EOF:
+            kind = request.WhichOneof("message")
+            if kind == "heartbeat":
+                CALLER.get().check_validity(self._clock())
+                self._fleet.directory.note(session.agent_id)
+                await session.send(session_pb2.ConnectResponse(heartbeat=session_pb2.HeartbeatReply(number=request.heartbeat.number)))
+            elif kind == "configuration":
+                await self._configured(session, request.configuration)
+            elif kind == "command":
+                await self._commanded(session, request.command)
+            else:
+                raise _invalid("After Hello come heartbeats and outcomes.")
+
+    async def _configured(self, session: Session, outcome: session_pb2.ConfigurationOutcome) -> None:
+        await self._fleet.reports.configured(session.agent_id, outcome)
+        await session.send(session_pb2.ConnectResponse(outcome_received=session_pb2.OutcomeReceived(generation=outcome.generation)))
+
+    async def _commanded(self, session: Session, outcome: session_pb2.CommandOutcome) -> None:
+        agent, _, command_id = outcome.name.partition("/commands/")
+        if agent != agent_name(session.agent_id) or not command_id:
+            raise _invalid("An agent reports its own commands, by their names.")
+        await self._fleet.reports.commanded(session.agent_id, command_id, outcome)
+        await session.send(session_pb2.ConnectResponse(outcome_received=session_pb2.OutcomeReceived(command=outcome.name)))
+
+
+async def _read_hello(context: grpc.aio.ServicerContext[Any, Any]) -> session_pb2.Hello:
+    try:
+        async with asyncio.timeout(HELLO_SECONDS):
+            request = await context.read()
+    except TimeoutError as error:
+        raise _invalid(f"No Hello came within {HELLO_SECONDS} seconds.") from error
+    if request is grpc.aio.EOF or request.WhichOneof("message") != "hello":
+        raise _invalid("A session begins with Hello.")
+    if request.hello.applied_generation < 0:
+        raise _invalid("A generation is not negative.")
+    hello: session_pb2.Hello = request.hello
+    return hello
+
+
+def _invalid(why: str) -> InvalidRequest:
+    return InvalidRequest(Reason.SESSION_INVALID, why)

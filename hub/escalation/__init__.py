@@ -1,0 +1,1 @@
+"""The way of an escalated prompt: admission -> router -> providers -> metering."""

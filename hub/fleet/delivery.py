@@ -1,0 +1,133 @@
+"""Brings agents what is wanted of them, and their commands, over the sessions that are open."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+import structlog
+from sqlalchemy import Connection
+
+from contract.errors import Unavailable
+from hub.clock import Clock
+from hub.fleet.messages import command_message
+from hub.fleet.sessions import Session, Sessions
+from hub.store import agents, commands
+from hub.store.commands import CommandRecord
+from hub.store.database import Database
+from seawall.hub.v1 import group_pb2, session_pb2
+
+CHUNK = 200
+"""Agents looked up in one transaction."""
+
+RETRY_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one agent should know."""
+
+    configuration: bytes
+    generation: int
+    commands: list[CommandRecord]
+
+
+class Delivery:
+    """One task for all agents.
+
+    Args:
+        database: knows what is due.
+        sessions: where it goes.
+        clock: the time, in UTC.
+    """
+
+    def __init__(self, database: Database, sessions: Sessions, clock: Clock) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._clock = clock
+        self._due: dict[str, None] = {}
+        self._changed = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def mark(self, agent_ids: Iterable[str]) -> None:
+        """Says that something may be due for these agents. Those without a session get it when they connect."""
+        self._due.update((agent_id, None) for agent_id in agent_ids if self._sessions.get(agent_id) is not None)
+        if self._due:
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Delivers, until it is cancelled."""
+        while True:
+            await self._changed.wait()
+            chunk = list(islice(self._due, CHUNK))
+            try:
+                await self._deliver(chunk)
+            except Unavailable as error:
+                self.mark(chunk)
+                _log.warning("delivery waits for the store", reason=error.reason)
+                await asyncio.sleep(RETRY_SECONDS)
+            if not self._due:
+                self._changed.clear()
+
+    async def _deliver(self, agent_ids: list[str]) -> None:
+        for agent_id in agent_ids:
+            del self._due[agent_id]
+        now = self._clock()
+        found = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        for agent_id in agent_ids:
+            session = self._sessions.get(agent_id)
+            if session is not None and agent_id in found:
+                self._start(session, found[agent_id])
+
+    def _start(self, session: Session, due: Due) -> None:
+        """Sends in a task of its own, one a session: a slow agent holds nobody up but itself."""
+        if session.sending:
+            session.again = True
+            return
+        messages = _messages(session, due)
+        if not messages:
+            return
+        session.sending = True
+        task = asyncio.create_task(self._send(session, messages))
+        self._sending.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse]) -> None:
+        for message in messages:
+            await session.send(message)
+        session.sending = False
+        if session.again:
+            session.again = False
+            self.mark([session.agent_id])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What broke off is delivered in the agent's next session."""
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.info("delivery broke off", error=type(error).__name__)
+
+
+def _look_up(connection: Connection, agent_ids: Iterable[str], now: datetime) -> dict[str, Due]:
+    result = {}
+    for agent_id in agent_ids:
+        for _, _, configuration, generation in agents.wanted(connection, agent_id):
+            result[agent_id] = Due(configuration, generation, commands.pending(connection, agent_id, now))
+    return result
+
+
+def _messages(session: Session, due: Due) -> list[session_pb2.ConnectResponse]:
+    """What the agent has not been sent yet in this session."""
+    result = []
+    if due.generation != session.generation:
+        configuration = group_pb2.Configuration.FromString(due.configuration)
+        state = session_pb2.DesiredState(generation=due.generation, configuration=configuration)
+        result.append(session_pb2.ConnectResponse(desired_state=state))
+        session.generation = due.generation
+    for record in due.commands:
+        if record.number is not None and record.number > session.command:
+            result.append(session_pb2.ConnectResponse(command=command_message(record)))
+            session.command = record.number
+    return result

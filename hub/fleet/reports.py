@@ -1,0 +1,118 @@
+"""What agents say over their sessions: of themselves, of their configuration, of their commands."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from contract.errors import InvalidRequest, Reason
+from contract.identity import agent_name
+from hub.clock import Clock
+from hub.fleet.configuration import next_generation
+from hub.fleet.directory import check_admitted, find
+from hub.fleet.events import Journal
+from hub.fleet.messages import command_name
+from hub.store import agents, commands
+from hub.store.commands import BEGUN, FAILED, SUCCEEDED
+from hub.store.database import Database
+from hub.store.events import NewEvent
+from seawall.hub.v1 import command_pb2, session_pb2
+
+MAX_OUTPUT_CHARACTERS = 256 * 1024
+"""Of a command; what is above is cut off. A thousand log lines have half of that."""
+
+MAX_REFUSAL_CHARACTERS = 1000
+MAX_REPORT_BYTES = 4096
+
+
+class Reports:
+    """Keeps what agents say.
+
+    Args:
+        database: where it is kept.
+        journal: told of it.
+        clock: the time, in UTC.
+    """
+
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+
+    async def greeted(self, agent_id: str, key_hash: str, hello: session_pb2.Hello) -> None:
+        """Keeps what an agent says as it connects. Costs no write where it says what it said before.
+
+        Raises:
+            InvalidRequest: SESSION_INVALID, it says too much.
+            NotPermitted: it was shut out since its call was let in.
+        """
+        report = hello.report.SerializeToString(deterministic=True)
+        if len(report) > MAX_REPORT_BYTES:
+            raise InvalidRequest(Reason.SESSION_INVALID, f"A report has at most {MAX_REPORT_BYTES} bytes.")
+        applied = hello.applied_generation
+        record = await self._database.read(partial(find, agent_id))
+        check_admitted(record, key_hash)
+        changes: dict[str, object] = {}
+        if record.report != report:
+            changes["report"] = report
+        if record.applied_generation != applied:
+            changes["applied_generation"] = applied
+        if applied > record.desired_generation:  # this hub's store is older than what the agent was told
+            changes["desired_generation"] = next_generation(applied, self._clock())
+        if changes:
+            await self._database.write(lambda connection: agents.change(connection, agent_id, **changes))
+
+    async def configured(self, agent_id: str, outcome: session_pb2.ConfigurationOutcome) -> None:
+        """Keeps whether an agent applied what is wanted of it."""
+        await self._journal.write(partial(_configured, agent_id, outcome, self._clock()))
+
+    async def commanded(self, agent_id: str, command_id: str, outcome: session_pb2.CommandOutcome) -> None:
+        """Keeps what came of a command. The agent's word counts, even of one that was cancelled or has expired here meanwhile.
+
+        Raises:
+            InvalidRequest: SESSION_INVALID, it is no state that an agent reports.
+        """
+        state = command_pb2.Command.State.Name(outcome.state) if outcome.state in command_pb2.Command.State.values() else ""
+        if state not in (BEGUN, SUCCEEDED, FAILED):
+            raise InvalidRequest(Reason.SESSION_INVALID, "The outcome of a command is BEGUN, SUCCEEDED or FAILED.")
+        await self._journal.write(partial(_commanded, agent_id, command_id, outcome, state, self._clock()))
+
+
+def _configured(
+    agent_id: str, outcome: session_pb2.ConfigurationOutcome, now: datetime, connection: Connection
+) -> tuple[None, Sequence[NewEvent]]:
+    refusal = outcome.refusal[:MAX_REFUSAL_CHARACTERS]
+    record = find(agent_id, connection)
+    if not refusal and record.applied_generation != outcome.generation:
+        agents.change(connection, agent_id, applied_generation=outcome.generation)
+    if outcome.generation != record.desired_generation:
+        return None, []  # of an older one: a newer is under way
+    if record.refusal != refusal:
+        agents.change(connection, agent_id, refusal=refusal)
+    elif refusal or record.applied_generation == outcome.generation:
+        return None, []  # said before
+    kind = "CONFIGURATION_REFUSED" if refusal else "CONFIGURATION_APPLIED"
+    return None, [NewEvent(now, kind, agent_name(agent_id), detail=refusal or f"Generation {outcome.generation}.")]
+
+
+def _commanded(
+    agent_id: str, command_id: str, outcome: session_pb2.CommandOutcome, state: str, now: datetime, connection: Connection
+) -> tuple[None, Sequence[NewEvent]]:
+    record = commands.get(connection, agent_id, command_id)
+    if record is None or record.state in (SUCCEEDED, FAILED, state):
+        return None, []
+    if state == BEGUN:
+        commands.change(connection, agent_id, command_id, state=BEGUN, begin_time=now, end_time=None)
+        return None, []
+    commands.change(
+        connection,
+        agent_id,
+        command_id,
+        state=state,
+        begin_time=record.begin_time or now,
+        end_time=now,
+        output=outcome.output[:MAX_OUTPUT_CHARACTERS],
+        error=outcome.error[:MAX_REFUSAL_CHARACTERS],
+    )
+    return None, [NewEvent(now, "COMMAND_ENDED", command_name(agent_id, command_id), detail=f"{record.action} {state}.")]

@@ -1,0 +1,107 @@
+"""The open streams, one an agent, and what is sent on them.
+
+What an agent is to know is read from the store when somebody says that it is due, for many agents at once: a stream holds no queue.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from contract.errors import Busy, Reason, SeawallError, Superseded, Unavailable
+from seawall.hub.v1 import session_pb2
+
+Write = Callable[[session_pb2.ConnectResponse], Awaitable[None]]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One stream.
+
+    Args:
+        agent_id: whose.
+        write: sends a message; one at a time.
+        task: the one that serves the stream.
+        generation: that the agent has, or has been sent.
+        command: the number of the last command that was sent.
+        sending: whether a delivery is under way.
+        again: whether more has become due since it began.
+    """
+
+    agent_id: str
+    write: Write
+    task: "asyncio.Task[object]"
+    generation: int
+    command: int = 0
+    sending: bool = False
+    again: bool = False
+    ended_by: SeawallError | None = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def send(self, message: session_pb2.ConnectResponse) -> None:
+        """Sends a message, when those before it are sent."""
+        async with self._turn:
+            await self.write(message)
+
+    def end(self, error: SeawallError) -> None:
+        """Ends the stream with an error."""
+        if self.ended_by is None:
+            self.ended_by = error
+            self.task.cancel()
+
+
+class Sessions:
+    """All streams of this process.
+
+    Args:
+        limit: of streams at once.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: dict[str, Session] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @contextmanager
+    def open(self, agent_id: str, write: Write, generation: int) -> Iterator[Session]:
+        """Holds a session of the task that calls; an older one of the same agent ends.
+
+        Raises:
+            Busy: HUB_BUSY, there are too many.
+            SeawallError: what the session was ended by.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a session is held by a task")
+        if agent_id not in self._open and len(self._open) >= self._limit:
+            raise Busy(Reason.HUB_BUSY, f"The hub holds {self._limit} sessions, as many as it may. Try again in a while.")
+        self.end(agent_id, Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?"))
+        session = Session(agent_id, write, task, generation)
+        self._open[agent_id] = session
+        try:
+            yield session
+        except asyncio.CancelledError:
+            if session.ended_by is None:
+                raise
+            task.uncancel()
+            raise session.ended_by from None
+        finally:
+            if self._open.get(agent_id) is session:
+                del self._open[agent_id]
+
+    def get(self, agent_id: str) -> Session | None:
+        """Returns an agent's session, if one is open."""
+        return self._open.get(agent_id)
+
+    def end(self, agent_id: str, error: SeawallError) -> None:
+        """Ends an agent's session, if one is open."""
+        session = self._open.get(agent_id)
+        if session is not None:
+            session.end(error)
+
+    def close(self) -> None:
+        """Ends all sessions, since the hub stops."""
+        for session in list(self._open.values()):
+            session.end(Unavailable(Reason.HUB_UNAVAILABLE, "The hub stops. Connect again in a while."))

@@ -1,0 +1,40 @@
+"""What the hub does by itself, now and then."""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from contract.errors import Unavailable
+
+EVENTS_SECONDS = 1.0
+"""What was noted is kept this often."""
+
+SWEEP_SECONDS = 30.0
+"""Overdue commands and old events are looked for this often."""
+
+RESTART_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Does work again and again, until it is cancelled. A store that is away is tried again the next time."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except Unavailable as error:
+            _log.warning("upkeep put off", reason=error.reason)
+
+
+async def forever(work: Callable[[], Awaitable[object]]) -> None:
+    """Begins work that never ends anew when it breaks, and says where it broke."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001  # the outermost boundary of a task that nobody waits for
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            _log.error("upkeep broke", error=type(error).__name__, at=f"{frame.filename}:{frame.lineno}")
+        await asyncio.sleep(RESTART_SECONDS)

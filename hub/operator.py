@@ -1,0 +1,138 @@
+"""The operator's side: asks a running hub, with the operator's certificate."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from contract.errors import NotPossibleNow, Reason, SeawallError, Unavailable
+from hub.config import MAX_MESSAGE_BYTES, split_address
+from hub.folder import DataFolder
+from seawall.hub.v1 import (
+    agent_pb2,
+    agent_pb2_grpc,
+    command_pb2_grpc,
+    event_pb2,
+    event_pb2_grpc,
+    group_pb2_grpc,
+    join_token_pb2,
+    join_token_pb2_grpc,
+)
+
+CALL_SECONDS = 10
+"""One of the operator's calls may take so long."""
+
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not listened on
+
+
+class Operator:
+    """Calls a hub.
+
+    Args:
+        channel: to its mTLS listener.
+        address: of it, for messages.
+    """
+
+    def __init__(self, channel: grpc.Channel, address: str) -> None:
+        self._channel = channel
+        self._address = address
+
+        self.agents: Any = agent_pb2_grpc.AgentServiceStub(channel)
+        self.groups: Any = group_pb2_grpc.GroupServiceStub(channel)
+        self.commands: Any = command_pb2_grpc.CommandServiceStub(channel)
+        self.events: Any = event_pb2_grpc.EventServiceStub(channel)
+        self._join_tokens: Any = join_token_pb2_grpc.JoinTokenServiceStub(channel)
+
+    def create_join_token(self, ttl: timedelta) -> join_token_pb2.JoinToken:
+        """Asks for a token that enrols one agent.
+
+        Raises:
+            SeawallError: as the hub says; Unavailable: it cannot be reached.
+        """
+        duration = Duration()
+        duration.FromTimedelta(ttl)
+        token: join_token_pb2.JoinToken = self.call(self._join_tokens.CreateJoinToken, join_token_pb2.CreateJoinTokenRequest(ttl=duration))
+        return token
+
+    def list_agents(self, chosen: str = "") -> list[agent_pb2.Agent]:
+        """Returns every agent that a filter chooses.
+
+        Raises:
+            SeawallError: as the hub says; Unavailable: it cannot be reached.
+        """
+        return self.pages(self.agents.ListAgents, agent_pb2.ListAgentsRequest(page_size=1000, filter=chosen), "agents")
+
+    def call(self, method: Callable[..., Any], request: Message) -> Any:
+        """Calls a method of one of the stubs.
+
+        Raises:
+            SeawallError: as the hub says; Unavailable: it cannot be reached.
+        """
+        with self._our_errors():
+            return method(request, timeout=CALL_SECONDS)
+
+    def pages(self, method: Callable[..., Any], request: Any, field: str) -> list[Any]:
+        """Returns what is in `field` of every page of a list.
+
+        Raises:
+            SeawallError: as the hub says; Unavailable: it cannot be reached.
+        """
+        result: list[Any] = []
+        while True:
+            page = self.call(method, request)
+            result += getattr(page, field)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return result
+
+    def watch(self, request: event_pb2.WatchEventsRequest) -> Iterator[event_pb2.WatchEventsResponse]:
+        """Yields events as they happen.
+
+        Raises:
+            SeawallError: as the hub says; Unavailable: it cannot be reached, or stops.
+        """
+        with self._our_errors():
+            yield from self.events.WatchEvents(request)
+
+    @contextmanager
+    def _our_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise Unavailable(
+                    Reason.HUB_UNAVAILABLE,
+                    f"No hub answers on {self._address}, or it refuses this certificate. Start it: seawall-hub serve",
+                ) from error
+            raise SeawallError(Reason.INTERNAL, f"The hub refused: {error.details()}") from error
+
+
+@contextmanager
+def connect(folder: DataFolder, address: str, now: datetime) -> Iterator[Operator]:
+    """Connects with the operator's certificate from the data folder.
+
+    Args:
+        folder: with the certificate.
+        address: the mTLS listener, as configured.
+        now: the time, in UTC.
+
+    Raises:
+        NotPossibleNow: CONFIG_INVALID, the certificate is missing, damaged, or has expired.
+    """
+    key, certificate = folder.operator.read()
+    if folder.operator.load()[1].not_valid_after_utc <= now:
+        raise NotPossibleNow(
+            Reason.CONFIG_INVALID,
+            f"{folder.operator.certificate_path} has expired. Delete it and run: seawall-hub init --data {folder.path}",
+        )
+    host, port = split_address(address)
+    host = _ANY_HOST.get(host, host)
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    credentials = grpc.ssl_channel_credentials(folder.ca.read()[1], key, certificate)
+    options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
+    with grpc.secure_channel(target, credentials, options) as channel:
+        yield Operator(channel, target)

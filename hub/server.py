@@ -1,0 +1,152 @@
+"""The composition root: builds every part of the hub, and starts and stops it."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
+
+from hub.api.certificates import CertificateServicer
+from hub.api.enrollment import EnrollmentServicer
+from hub.api.escalation import EscalationServicer
+from hub.api.interceptors import Gate
+from hub.api.join_tokens import JoinTokenServicer
+from hub.clock import Clock, utc_now
+from hub.config import Settings, split_address
+from hub.escalation.admission import Admission
+from hub.escalation.circuits import Circuits
+from hub.escalation.metering import Meter
+from hub.escalation.providers import create_provider
+from hub.escalation.router import Router
+from hub.fleet.certificates import CertificateAuthority
+from hub.fleet.enrollment import Enrollment, Randomness
+from hub.fleet.fleet import Fleet
+from hub.fleet.renewal import Renewal
+from hub.folder import DataFolder, renew_server
+from hub.listeners import bind, cannot_listen, create_listener
+from hub.services import add_fleet, add_introspection, add_recovery
+from hub.store.database import Database
+from seawall.hub.v1 import certificate_pb2_grpc, enrollment_pb2_grpc, escalation_pb2_grpc, join_token_pb2_grpc
+
+MAX_ENROLLMENTS = 64
+"""At once: anybody may knock there."""
+
+
+class Hub:
+    """One hub. `async with` starts and stops it.
+
+    Args:
+        folder: with its keys; `hub.folder.create` makes them.
+        settings: as loaded.
+        api_keys: of the providers, by name.
+        clock: the time, in UTC.
+        randomness: returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        settings: Settings,
+        api_keys: Mapping[str, str],
+        clock: Clock = utc_now,
+        randomness: Randomness = secrets.token_bytes,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._api_keys = api_keys
+        self._clock = clock
+        self._randomness = randomness
+        self._running = AsyncExitStack()
+        self.enrollment_port = 0
+        self.mtls_port = 0
+        self.metrics_port = 0
+
+    async def start(self) -> None:
+        """Opens the database, then listens. The ports are known afterwards.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID: no keys, no database, or an address is taken.
+        """
+        async with AsyncExitStack() as stack:
+            authority = self._folder.load_ca(self._settings.trust_domain, self._clock)
+            renew_server(self._folder, authority)
+            database = await asyncio.to_thread(Database.open, self._settings.database_url or self._folder.database_url)
+            stack.callback(database.close)
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+            await self._start_listeners(stack, authority, database, registry)
+            self._start_metrics(stack, registry)
+            self._running = stack.pop_all()
+
+    async def _start_listeners(
+        self, stack: AsyncExitStack, authority: CertificateAuthority, database: Database, registry: CollectorRegistry
+    ) -> None:
+        limits = self._settings.limits
+        fleet = Fleet.create(database, limits, self._clock)
+        await stack.enter_async_context(fleet.running(limits))
+        Gauge("seawall_hub_sessions", "agents' open streams", registry=registry).set_function(lambda: len(fleet.sessions))
+        enrollment = Enrollment(database, fleet.journal, authority, timedelta(days=limits.agent_certificate_days), self._randomness)
+        gate = Gate(self._settings.trust_domain, fleet.directory, self._clock, registry)
+        first_contact = create_listener(gate, limits, MAX_ENROLLMENTS)
+        stack.push_async_callback(first_contact.stop, limits.stop_seconds)
+        enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(EnrollmentServicer(enrollment, authority), first_contact)
+        renewal = Renewal(fleet.journal, authority, timedelta(days=limits.agent_certificate_days))
+        add_recovery(first_contact, renewal, authority, timedelta(days=limits.recovery_days), self._randomness)
+        self.enrollment_port = bind(first_contact, self._settings.listeners.enrollment, self._folder, verify_client=False)
+        await first_contact.start()
+        known = create_listener(gate, limits)
+        stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
+        router = self._create_router(stack, registry)
+        escalations = EscalationServicer(Admission(limits), router, limits)
+        escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
+        join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
+        certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authority), known)
+        add_fleet(known, fleet, self._settings, self._clock)
+        await add_introspection(known)
+        self.mtls_port = bind(known, self._settings.listeners.mtls, self._folder, verify_client=True)
+        await known.start()
+
+    def _create_router(self, stack: AsyncExitStack, registry: CollectorRegistry) -> Router:
+        providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]
+        router = Router(providers, Circuits(self._settings.limits), Meter(registry, time.monotonic))
+        stack.push_async_callback(router.close)
+        return router
+
+    def _start_metrics(self, stack: AsyncExitStack, registry: CollectorRegistry) -> None:
+        address = self._settings.listeners.metrics
+        if not address:
+            return
+        host, port = split_address(address)
+        try:
+            server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise cannot_listen(address) from error
+        self.metrics_port = server.server_port
+        stack.callback(thread.join)
+        stack.callback(server.server_close)
+        stack.callback(server.shutdown)
+
+    async def stop(self) -> None:
+        """Lets what streams end, for a while, then ends everything."""
+        await self._running.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None) -> None:
+        await self.stop()
+
+
+async def _stop(server: grpc.aio.Server, fleet: Fleet, seconds: float) -> None:
+    """Stops listening first, so that agents whose sessions end do not come back at once; then lets answers end, for a while."""
+    stopping = asyncio.ensure_future(server.stop(seconds))
+    await asyncio.sleep(0)
+    fleet.sessions.close()
+    await stopping

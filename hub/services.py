@@ -1,0 +1,78 @@
+"""The services of the mTLS listener."""
+
+from datetime import timedelta
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hub.api.agents import AgentServicer
+from hub.api.certificates import RecoveryServicer
+from hub.api.commands import CommandServicer
+from hub.api.events import EventServicer
+from hub.api.groups import GroupServicer
+from hub.api.sessions import SessionServicer
+from hub.clock import Clock
+from hub.config import Settings
+from hub.fleet.certificates import CertificateAuthority
+from hub.fleet.enrollment import Randomness
+from hub.fleet.fleet import Fleet
+from hub.fleet.renewal import Nonces, Recovery, Renewal
+from seawall.hub.v1 import (
+    agent_pb2,
+    agent_pb2_grpc,
+    certificate_pb2,
+    certificate_pb2_grpc,
+    command_pb2,
+    command_pb2_grpc,
+    escalation_pb2,
+    event_pb2,
+    event_pb2_grpc,
+    group_pb2,
+    group_pb2_grpc,
+    join_token_pb2,
+    session_pb2,
+    session_pb2_grpc,
+)
+
+_FILES = (
+    agent_pb2.DESCRIPTOR,
+    certificate_pb2.DESCRIPTOR,
+    command_pb2.DESCRIPTOR,
+    escalation_pb2.DESCRIPTOR,
+    event_pb2.DESCRIPTOR,
+    group_pb2.DESCRIPTOR,
+    join_token_pb2.DESCRIPTOR,
+    session_pb2.DESCRIPTOR,
+)
+
+
+def add_fleet(server: grpc.aio.Server, fleet: Fleet, settings: Settings, clock: Clock) -> None:
+    """Adds what agents and operators of the fleet call."""
+    domain = settings.trust_domain
+    interval = timedelta(seconds=settings.limits.heartbeat_seconds)
+    sessions = SessionServicer(fleet, clock, interval)
+    session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
+    agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(fleet, domain), server)
+    group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, domain), server)
+    command_pb2_grpc.add_CommandServiceServicer_to_server(CommandServicer(fleet.commands, domain), server)
+    event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(fleet.journal), server)
+
+
+def add_recovery(
+    server: grpc.aio.Server, renewal: Renewal, authority: CertificateAuthority, grace: timedelta, randomness: Randomness
+) -> None:
+    """Adds the way back for agents whose certificate has expired."""
+    nonces = Nonces(authority, randomness)
+    recovery = RecoveryServicer(nonces, Recovery(renewal, nonces, authority, grace), authority)
+    certificate_pb2_grpc.add_RecoveryServiceServicer_to_server(recovery, server)
+
+
+async def add_introspection(server: grpc.aio.Server) -> None:
+    """Adds health and reflection: what the services are, and that they serve."""
+    names = [service.full_name for file in _FILES for service in file.services_by_name.values() if service.name != "RecoveryService"]
+    servicer = health.aio.HealthServicer()
+    for name in ["", *names]:
+        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)

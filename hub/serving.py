@@ -1,0 +1,58 @@
+"""`seawall-hub serve`: from the start to the signal that ends it."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+
+from hub.config import Settings, split_address
+from hub.folder import DataFolder
+from hub.server import Hub
+from hub.systemd import notify
+
+
+async def serve_until_stopped(
+    folder: DataFolder, settings: Settings, api_keys: Mapping[str, str], say: Callable[[str], None], notify_socket: str | None
+) -> None:
+    """Runs a hub until SIGINT or SIGTERM.
+
+    Args:
+        folder: with its keys.
+        settings: as loaded.
+        api_keys: of the providers, by name.
+        say: prints a line.
+        notify_socket: systemd's; None: not under systemd.
+
+    Raises:
+        SeawallError: it cannot start.
+    """
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with Hub(folder, settings, api_keys) as hub:
+        for line in _greeting(hub, settings):
+            say(line)
+        notify("READY=1", notify_socket)
+        await stopped.wait()
+        say("Stopping.")
+        notify("STOPPING=1", notify_socket)
+
+
+def _greeting(hub: Hub, settings: Settings) -> list[str]:
+    listeners = settings.listeners
+    lines = [
+        f"Seawall hub of {settings.trust_domain}",
+        f"  enrolment  {_with_port(listeners.enrollment, hub.enrollment_port)}  (TLS)",
+        f"  agents     {_with_port(listeners.mtls, hub.mtls_port)}  (mutual TLS)",
+    ]
+    if listeners.metrics:
+        lines.append(f"  metrics    http://{_with_port(listeners.metrics, hub.metrics_port)}/metrics")
+    lines += [f"  provider   {item.name}: {item.model} at {item.url} ({item.tier}, {item.region})" for item in settings.providers]
+    if not settings.providers:
+        lines.append("  provider   none: nothing can be escalated until hub.toml names one")
+    return [*lines, "Ready. Ctrl-C stops it."]
+
+
+def _with_port(address: str, port: int) -> str:
+    """The address with the port that was had, where any was asked for."""
+    host, _ = split_address(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,104 @@
+"""The enrolled agents."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from hub.store.tables import agents
+
+ACTIVE = "ACTIVE"
+SUSPENDED = "SUSPENDED"
+RETIRED = "RETIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """One row.
+
+    Args:
+        key_hash: of the public key that its certificate must have; another key of the same name is somebody else.
+        certificate: the one it was given, DER.
+        last_seen_time: of its last call or heartbeat, to the minute; None: it has made none.
+        previous_key_hash: of the key before the last renewal, good until the new one is first used; empty: none.
+        labels: chosen by operators.
+        revision: counts an operator's changes.
+        report: the last AgentReport, serialised; None: it has had no session.
+        configuration: what is wanted of it, all its groups put together, serialised.
+        desired_generation: of `configuration`.
+        refusal: why it refused that generation; empty: it did not.
+    """
+
+    agent_id: str
+    key_hash: str
+    certificate: bytes
+    create_time: datetime
+    certificate_expire_time: datetime
+    last_seen_time: datetime | None = None
+    previous_key_hash: str = ""
+    state: str = ACTIVE
+    labels: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 1
+    report: bytes | None = None
+    configuration: bytes = b""
+    desired_generation: int = 0
+    applied_generation: int = 0
+    refusal: str = ""
+
+
+def insert(connection: Connection, record: AgentRecord) -> None:
+    """Adds an agent."""
+    connection.execute(agents.insert().values(asdict(record)))
+
+
+def remove(connection: Connection, agent_id: str) -> None:
+    """Takes an agent away, with its commands."""
+    connection.execute(delete(agents).where(agents.c.agent_id == agent_id))
+
+
+def get(connection: Connection, agent_id: str) -> AgentRecord | None:
+    """Returns one, if it is enrolled."""
+    row = connection.execute(select(agents).where(agents.c.agent_id == agent_id)).mappings().one_or_none()
+    return None if row is None else AgentRecord(**row)
+
+
+def page(connection: Connection, after: str, size: int) -> list[AgentRecord]:
+    """Returns agents in the order of their ids.
+
+    Args:
+        connection: of the transaction.
+        after: begins behind this id; empty: with the first.
+        size: at most so many.
+    """
+    rows = connection.execute(select(agents).where(agents.c.agent_id > after).order_by(agents.c.agent_id).limit(size)).mappings()
+    return [AgentRecord(**row) for row in rows]
+
+
+def change(connection: Connection, agent_id: str, **values: Any) -> None:
+    """Sets columns of one agent."""
+    connection.execute(update(agents).where(agents.c.agent_id == agent_id).values(**values))
+
+
+def set_last_seen_times(connection: Connection, times: Iterable[tuple[str, datetime]]) -> None:
+    """Notes when agents were last heard of."""
+    rows = [{"agent": agent_id, "time": time} for agent_id, time in times]
+    if rows:
+        statement = update(agents).where(agents.c.agent_id == bindparam("agent")).values(last_seen_time=bindparam("time"))
+        connection.execute(statement, rows)
+
+
+def wanted(connection: Connection, agent_id: str | None) -> list[tuple[str, Mapping[str, str], bytes, int]]:
+    """Returns id, labels, configuration and its generation of one agent, or of all but the retired."""
+    columns = select(agents.c.agent_id, agents.c.labels, agents.c.configuration, agents.c.desired_generation)
+    chosen = agents.c.state != RETIRED if agent_id is None else agents.c.agent_id == agent_id
+    return [(row[0], row[1], row[2], row[3]) for row in connection.execute(columns.where(chosen))]
+
+
+def set_configurations(connection: Connection, changes: Iterable[tuple[str, bytes, int]]) -> None:
+    """Sets what is wanted of agents: id, configuration, generation."""
+    rows = [{"agent": agent_id, "wanted": configuration, "number": generation} for agent_id, configuration, generation in changes]
+    if rows:
+        statement = update(agents).where(agents.c.agent_id == bindparam("agent"))
+        connection.execute(statement.values(configuration=bindparam("wanted"), desired_generation=bindparam("number"), refusal=""), rows)

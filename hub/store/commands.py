@@ -1,0 +1,87 @@
+"""Commands to agents."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from hub.store.tables import commands
+
+PENDING = "PENDING"
+BEGUN = "BEGUN"
+SUCCEEDED = "SUCCEEDED"
+FAILED = "FAILED"
+EXPIRED = "EXPIRED"
+CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRecord:
+    """One row.
+
+    Args:
+        command_id: the UUID of the request that made it.
+        action: a name of Command.Action.
+        expire_time: not begun by then: never.
+        number: grows from command to command; None: not kept yet.
+    """
+
+    command_id: str
+    agent_id: str
+    action: str
+    log_lines: int
+    create_time: datetime
+    expire_time: datetime
+    state: str = PENDING
+    begin_time: datetime | None = None
+    end_time: datetime | None = None
+    output: str = ""
+    error: str = ""
+    number: int | None = None
+
+
+def insert(connection: Connection, record: CommandRecord) -> None:
+    """Adds a command."""
+    connection.execute(commands.insert().values(asdict(record)))
+
+
+def get(connection: Connection, agent_id: str, command_id: str) -> CommandRecord | None:
+    """Returns one, if there is one."""
+    chosen = select(commands).where(commands.c.agent_id == agent_id, commands.c.command_id == command_id)
+    row = connection.execute(chosen).mappings().one_or_none()
+    return None if row is None else CommandRecord(**row)
+
+
+def page(connection: Connection, agent_id: str | None, before: int | None, size: int) -> list[CommandRecord]:
+    """Returns commands, the newest first.
+
+    Args:
+        connection: of the transaction.
+        agent_id: whose; None: of all agents.
+        before: begins behind this number; None: with the newest.
+        size: at most so many.
+    """
+    chosen = select(commands).order_by(commands.c.number.desc()).limit(size)
+    if agent_id is not None:
+        chosen = chosen.where(commands.c.agent_id == agent_id)
+    if before is not None:
+        chosen = chosen.where(commands.c.number < before)
+    return [CommandRecord(**row) for row in connection.execute(chosen).mappings()]
+
+
+def pending(connection: Connection, agent_id: str, now: datetime) -> list[CommandRecord]:
+    """Returns what an agent is still to be told, the oldest first."""
+    chosen = select(commands).where(commands.c.agent_id == agent_id, commands.c.state == PENDING, commands.c.expire_time > now)
+    return [CommandRecord(**row) for row in connection.execute(chosen.order_by(commands.c.number)).mappings()]
+
+
+def overdue(connection: Connection, now: datetime) -> list[CommandRecord]:
+    """Returns what was not begun in time."""
+    chosen = select(commands).where(commands.c.state == PENDING, commands.c.expire_time <= now)
+    return [CommandRecord(**row) for row in connection.execute(chosen).mappings()]
+
+
+def change(connection: Connection, agent_id: str, command_id: str, **values: Any) -> None:
+    """Sets columns of one command."""
+    connection.execute(update(commands).where(commands.c.agent_id == agent_id, commands.c.command_id == command_id).values(**values))

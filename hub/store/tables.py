@@ -1,0 +1,103 @@
+"""The tables as the newest migration leaves them."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time in UTC. SQLite forgets the zone, so it is put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turns any zone into UTC."""
+        del dialect
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Marks what comes back as UTC."""
+        del dialect
+        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData()
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("agent_id", String(63), primary_key=True),
+    Column("key_hash", String(64), nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("certificate_expire_time", UtcDateTime, nullable=False),
+    Column("last_seen_time", UtcDateTime),
+    Column("previous_key_hash", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("report", LargeBinary),
+    Column("configuration", LargeBinary, nullable=False),
+    Column("desired_generation", BigInteger, nullable=False),
+    Column("applied_generation", BigInteger, nullable=False),
+    Column("refusal", Text, nullable=False),
+)
+
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    Column("token_id", String(16), primary_key=True),
+    Column("secret_sha256", LargeBinary(32), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("expire_time", UtcDateTime, nullable=False),
+    Column("spend_time", UtcDateTime),
+    Column("request_id", String(36)),
+    Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="SET NULL")),
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("group_id", String(63), primary_key=True),
+    Column("expression", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("configuration", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("request_id", String(36), nullable=False),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("command_id", String(36), nullable=False),
+    Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="CASCADE"), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("log_lines", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("expire_time", UtcDateTime, nullable=False),
+    Column("begin_time", UtcDateTime),
+    Column("end_time", UtcDateTime),
+    Column("output", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("commands_of_agent", "agent_id", "command_id", unique=True),
+    Index("commands_by_state", "state", "expire_time"),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("subject", String(160), nullable=False),
+    Column("actor", String(512), nullable=False),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,59 @@
+"""The settings file that `seawall-hub init` writes."""
+
+HUB_TOML = """\
+# Settings of this hub. What is commented out is the default. Every key can be set in the environment instead:
+# SEAWALL_HUB_LISTENERS__MTLS=0.0.0.0:7444
+
+# In every certificate, so it can never change.
+trust_domain = "{trust_domain}"
+
+# SQLAlchemy URL. Empty: SQLite in this folder.
+#database_url = ""
+
+[listeners]
+# Agents enrol here; only the server shows a certificate.
+#enrollment = "127.0.0.1:7443"
+# Everything else; both sides show a certificate.
+#mtls = "127.0.0.1:7444"
+# Prometheus, without TLS: leave it on loopback. "": off.
+#metrics = "127.0.0.1:7445"
+
+[limits]
+#agent_certificate_days = 30
+#last_seen_seconds = 60.0        # agents' last calls are written so often
+#heartbeat_seconds = 30.0        # agents say so often that they are there
+#sessions = 20000                # agents connected at once
+#events_days = 30                # what happened is kept so long
+#recovery_days = 90              # an expired certificate can be exchanged for so long
+#escalations = 256               # answers streamed at once
+#escalations_per_agent = 8
+#prompt_characters = 1000000     # of all messages of one prompt
+#messages = 1000                 # of one prompt
+#output_tokens = 4096            # of one answer
+#breaker_failures = 5            # in a row, then a provider is left alone
+#breaker_seconds = 30.0          # for so long
+#keepalive_seconds = 25.0        # between pings on an idle connection
+#stop_seconds = 2.0              # for answers that stream when the hub is stopped
+
+# Where escalated prompts go: the first one that a prompt's policy allows and that works, in this order.
+#[[providers]]
+#name = "house"                      # in receipts and metrics
+#kind = "openai"                     # any server that speaks OpenAI's API
+#base_url = "http://127.0.0.1:8000/v1"
+#model = "llama-3.1-8b-instruct"
+#tier = "private"                    # you run it
+#region = "de-fra"
+#output_limit_name = "max_tokens"    # or "max_completion_tokens", for OpenAI's newer models
+#send_temperature = true             # false for models that refuse one
+
+#[[providers]]
+#name = "claude"
+#kind = "anthropic"
+#model = "claude-sonnet-4-5"
+#tier = "public"                     # somebody else runs it
+#region = "us"
+#api_key_env = "ANTHROPIC_API_KEY"   # the variable's name; never the key
+#connect_seconds = 5.0
+#first_token_seconds = 20.0          # then the next provider is tried
+#timeout_seconds = 120.0
+"""

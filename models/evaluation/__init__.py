@@ -1,0 +1,1 @@
+"""Measures a bundle against references that were computed without it."""

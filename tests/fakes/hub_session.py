@@ -1,0 +1,64 @@
+"""An agent's end of a session, as plain as can be: a test says what it sends and looks at what comes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc.aio
+
+from seawall.hub.v1 import agent_pb2, command_pb2, session_pb2, session_pb2_grpc
+from tests.fakes.hub import Identity, RunningHub
+
+SECONDS = 20
+"""A message that has not come by then does not come."""
+
+
+class FakeSession:
+    """A stream to a hub."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    async def send(self, **message: Any) -> None:
+        await self.call.write(session_pb2.ConnectRequest(**message))
+
+    async def receive(self) -> session_pb2.ConnectResponse:
+        async with asyncio.timeout(SECONDS):
+            response = await self.call.read()
+        if response is grpc.aio.EOF:
+            raise EOFError
+        assert isinstance(response, session_pb2.ConnectResponse)
+        return response
+
+    async def hello(self, applied: int = 0, version: str = "1.0") -> session_pb2.Welcome:
+        report = agent_pb2.AgentReport(version=version)
+        await self.send(hello=session_pb2.Hello(report=report, applied_generation=applied))
+        return (await self.receive()).welcome
+
+    async def beat(self, number: int) -> session_pb2.ConnectResponse:
+        await self.send(heartbeat=session_pb2.Heartbeat(number=number))
+        return await self.receive()
+
+    async def report(
+        self, command: command_pb2.Command, state: command_pb2.Command.State.ValueType, output: str = ""
+    ) -> session_pb2.ConnectResponse:
+        await self.send(command=session_pb2.CommandOutcome(name=command.name, state=state, output=output))
+        return await self.receive()
+
+    async def ending(self) -> grpc.aio.AioRpcError:
+        """The error that the hub ends the stream with."""
+        try:
+            while True:
+                await self.receive()
+        except grpc.aio.AioRpcError as error:
+            return error
+
+
+@asynccontextmanager
+async def session(hub: RunningHub, identity: Identity) -> AsyncIterator[FakeSession]:
+    """A stream on which nothing has been said yet."""
+    async with hub.channel(identity) as channel:
+        call = session_pb2_grpc.SessionServiceStub(channel).Connect()
+        yield FakeSession(call)
+        call.cancel()

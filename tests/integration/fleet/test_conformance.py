@@ -1,0 +1,88 @@
+"""What an agent and a hub do together; the same for the fake hub and for the real one."""
+
+from pathlib import Path
+
+from contract.classification import DataClass
+from seawall.hub.v1.command_pb2 import Command
+from seawall.hub.v1.group_pb2 import Configuration
+from tests.fakes.fleet_agent import eventually, fleet_agent
+from tests.integration.fleet.hubs import HubUnderTest
+
+
+async def is_in(hub: HubUnderTest, name: str, state: Command.State.ValueType) -> bool:
+    return (await hub.command(name)).state == state
+
+
+async def test_a_session_opens_and_heartbeats_hold_it(hub: HubUnderTest, tmp_path: Path) -> None:
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        await eventually(lambda: agent.session.state == "open")
+        assert agent.metrics.registry.get_sample_value("seawall_agent_session_open") == 1
+
+
+async def test_what_is_wanted_is_applied_and_kept_over_a_restart(hub: HubUnderTest, tmp_path: Path) -> None:
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        wanted = await hub.want(Configuration(escalation_disabled=True, floor="confidential", log_level="debug"))
+
+        async def is_applied() -> bool:
+            return await hub.applied() == (wanted, "")
+
+        await eventually(is_applied)
+        narrowing = agent.desired.narrowing
+        assert (narrowing.escalation_disabled, narrowing.floor, agent.done.log_levels[-1]) == (True, DataClass.CONFIDENTIAL, "debug")
+    await hub.suspend()
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        assert (agent.desired.generation, agent.desired.narrowing) == (wanted, narrowing)
+    await hub.resume()
+
+
+async def test_what_would_widen_is_refused_and_what_was_applied_stays(hub: HubUnderTest, tmp_path: Path) -> None:
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        first = await hub.want(Configuration(cache_disabled=True))
+        await eventually(lambda: agent.desired.generation == first)
+        await hub.want(Configuration(floor="public"))
+
+        async def is_refused() -> bool:
+            generation, refusal = await hub.applied()
+            return generation == first and refusal.startswith("CONFIGURATION_WIDENS: ")
+
+        await eventually(is_refused)
+        assert (agent.desired.generation, agent.desired.narrowing.cache_disabled) == (first, True)
+
+
+async def test_a_command_made_while_the_agent_is_away_is_done_once_when_it_comes(hub: HubUnderTest, tmp_path: Path) -> None:
+    name = await hub.tell(Command.FORGET_ANSWERS)
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        await eventually(lambda: is_in(hub, name, Command.SUCCEEDED))
+        assert agent.done.names == [name]
+        assert (await hub.command(name)).output == "3 answers forgotten"
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        another = await hub.tell(Command.FORGET_ANSWERS)
+        await eventually(lambda: is_in(hub, another, Command.SUCCEEDED))
+        assert agent.done.names == [another]
+
+
+async def test_a_command_that_takes_long_blocks_no_other(hub: HubUnderTest, tmp_path: Path) -> None:
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        slow, quick = await hub.tell(Command.RUN_DOCTOR), await hub.tell(Command.FORGET_ANSWERS)
+        await eventually(lambda: is_in(hub, quick, Command.SUCCEEDED))
+        await eventually(lambda: is_in(hub, slow, Command.BEGUN))
+        agent.done.released.set()
+        await eventually(lambda: is_in(hub, slow, Command.SUCCEEDED))
+
+
+async def test_a_restart_succeeds_with_the_next_start(hub: HubUnderTest, tmp_path: Path) -> None:
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        name = await hub.tell(Command.RESTART)
+        await eventually(lambda: agent.done.restarts == 1)
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        await eventually(lambda: is_in(hub, name, Command.SUCCEEDED))
+        assert agent.done.restarts == 0
+
+
+async def test_a_suspended_agent_is_cut_off_and_comes_back_when_it_is_resumed(hub: HubUnderTest, tmp_path: Path) -> None:
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        await eventually(lambda: agent.session.state == "open")
+        await hub.suspend()
+        await eventually(lambda: agent.session.state == "waiting: agent-suspended")
+        await hub.resume()
+        await eventually(lambda: agent.session.state == "open")

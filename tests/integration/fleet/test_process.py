@@ -1,0 +1,139 @@
+"""The agent as a process of its own, with the real hub: told to restart, killed, narrowed while it answers."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from agent.daemon import RESTART_STATUS
+from agent.identity.files import IdentityFolder
+from seawall.hub.v1.command_pb2 import Command
+from seawall.hub.v1.group_pb2 import Configuration
+from tests.fakes.fleet_agent import eventually
+from tests.fakes.tls import free_port
+from tests.integration.fleet.hubs import HubUnderTest
+
+pytestmark = pytest.mark.model
+
+BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135m-instruct-int8"
+ENDED = (Command.SUCCEEDED, Command.FAILED)
+
+
+class AgentProcess:
+    """`seawall-agent run` on a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self._environment = {
+            **os.environ,
+            "NOTIFY_SOCKET": str(folder / "nobody-listens"),
+            "SEAWALL_AGENT_STATE_FOLDER": str(folder / "state"),
+            "SEAWALL_AGENT_MODEL__BUNDLE": str(BUNDLE),
+            "SEAWALL_AGENT_HTTP__PORT": self.url.rpartition(":")[2],
+            "SEAWALL_AGENT_MQTT__PORT": str(free_port()),
+        }
+        self._log = folder / "agent.log"
+        self.process: asyncio.subprocess.Process
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "agent", "run", env=self._environment, stdout=log, stderr=log
+            )
+
+    async def health(self) -> dict[str, object]:
+        assert self.process.returncode is None, self._log.read_text()
+        try:
+            async with httpx2.AsyncClient() as client:
+                return dict((await client.get(f"{self.url}/healthz")).json())
+        except httpx2.TransportError:
+            return {}
+
+    async def has_session(self) -> bool:
+        return (await self.health()).get("session") == "open"
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+
+@pytest.fixture
+async def agent(hub: HubUnderTest, tmp_path: Path) -> AsyncIterator[AgentProcess]:
+    IdentityFolder(tmp_path / "state" / "identity").write(hub.identity)
+    async with running(AgentProcess(tmp_path)) as started:
+        yield started
+
+
+@asynccontextmanager
+async def running(agent: AgentProcess) -> AsyncIterator[AgentProcess]:
+    await agent.start()
+    try:
+        await eventually(agent.has_session, 60)
+        yield agent
+    finally:
+        await agent.kill()
+
+
+async def is_in(hub: HubUnderTest, name: str, *states: Command.State.ValueType) -> bool:
+    return (await hub.command(name)).state in states
+
+
+@pytest.mark.parametrize("hub", ["real"], indirect=True)
+async def test_an_agent_that_is_told_to_restart_ends_with_the_status_for_it_and_says_so_when_it_is_back(
+    hub: HubUnderTest, agent: AgentProcess
+) -> None:
+    name = await hub.tell(Command.RESTART)
+    assert await agent.process.wait() == RESTART_STATUS
+    assert not await is_in(hub, name, *ENDED)
+    await agent.start()
+    await eventually(lambda: is_in(hub, name, Command.SUCCEEDED), 60)
+
+
+@pytest.mark.parametrize("hub", ["real"], indirect=True)
+async def test_commands_end_whenever_the_agent_is_killed(hub: HubUnderTest, agent: AgentProcess) -> None:
+    randomness = random.Random(7)
+    names: list[str] = []
+    for _ in range(2):
+        names += [await hub.tell(Command.RUN_DOCTOR), await hub.tell(Command.FORGET_ANSWERS)]
+        await asyncio.sleep(randomness.uniform(0, 0.2))
+        await agent.kill()
+        await agent.start()
+        await eventually(agent.has_session, 60)
+
+    async def have_all_ended() -> bool:
+        return all([await is_in(hub, name, *ENDED) for name in names])
+
+    await eventually(have_all_ended, 60)
+
+
+@pytest.mark.parametrize("hub", ["real"], indirect=True)
+async def test_a_narrowed_agent_shows_it_answers_shorter_and_fetches_logs_without_the_prompt(
+    hub: HubUnderTest, agent: AgentProcess
+) -> None:
+    wanted = await hub.want(Configuration(max_output_tokens=3, escalation_disabled=True, log_level="debug"))
+
+    async def is_applied() -> bool:
+        return (await agent.health()).get("generation") == wanted
+
+    await eventually(is_applied)
+    async with httpx2.AsyncClient(timeout=60) as client:
+        body = {"messages": [{"role": "user", "content": "Tell me of the swordfish."}]}
+        answer = (await client.post(f"{agent.url}/v1/chat/completions", json=body)).json()
+        metrics = (await client.get(f"{agent.url}/metrics")).text
+    assert answer["usage"]["completion_tokens"] <= 3
+    assert answer["seawall"]["route"] == "local"
+    assert "seawall_agent_session_open 1.0" in metrics
+    name = await hub.tell(Command.FETCH_LOGS)
+    await eventually(lambda: is_in(hub, name, Command.SUCCEEDED))
+    lines = [json.loads(line) for line in (await hub.command(name)).output.splitlines()]
+    assert "ready" in [line["event"] for line in lines]
+    assert "swordfish" not in str(lines)

@@ -1,0 +1,233 @@
+"""Every method of every service, asked by everybody."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from hub.api.roles import ALLOWED_ROLES, ANYONE
+from hub.clock import utc_now
+from hub.fleet.certificates import create_ca_certificate
+from hub.folder import DataFolder, create
+from seawall.hub.v1 import (
+    agent_pb2,
+    certificate_pb2,
+    command_pb2,
+    escalation_pb2,
+    event_pb2,
+    group_pb2,
+    join_token_pb2,
+    session_pb2,
+)
+from tests.fakes.hub import Identity, RunningHub, certificate_request, running_hub
+from tests.fakes.hub_errors import reason_of
+
+PROMPT = escalation_pb2.EscalatePromptRequest(
+    request_id=str(uuid.uuid4()),
+    messages=[escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_USER, content="hi")],
+    allowed_tiers=[escalation_pb2.PROVIDER_TIER_PRIVATE],
+    data_class=escalation_pb2.DATA_CLASS_PUBLIC,
+)
+
+REQUEST_ID = str(uuid.uuid4())
+PLANT, GROUP, COMMAND = "agents/plant-7", "groups/careful", f"agents/plant-7/commands/{REQUEST_ID}"
+DOCTOR = command_pb2.Command(action=command_pb2.Command.RUN_DOCTOR)
+
+REQUESTS: dict[str, Any] = {
+    "/seawall.hub.v1.EscalationService/EscalatePrompt": PROMPT,
+    "/seawall.hub.v1.JoinTokenService/CreateJoinToken": join_token_pb2.CreateJoinTokenRequest(),
+    "/seawall.hub.v1.AgentService/GetAgent": agent_pb2.GetAgentRequest(name="agents/plant-7"),
+    "/seawall.hub.v1.AgentService/ListAgents": agent_pb2.ListAgentsRequest(),
+    "/seawall.hub.v1.AgentService/UpdateAgent": agent_pb2.UpdateAgentRequest(agent=agent_pb2.Agent(name=PLANT, labels={"site": "oslo"})),
+    "/seawall.hub.v1.AgentService/SuspendAgent": agent_pb2.SuspendAgentRequest(name=PLANT),
+    "/seawall.hub.v1.AgentService/ResumeAgent": agent_pb2.ResumeAgentRequest(name=PLANT),
+    "/seawall.hub.v1.GroupService/CreateGroup": group_pb2.CreateGroupRequest(group_id="careful", request_id=REQUEST_ID),
+    "/seawall.hub.v1.GroupService/GetGroup": group_pb2.GetGroupRequest(name=GROUP),
+    "/seawall.hub.v1.GroupService/ListGroups": group_pb2.ListGroupsRequest(),
+    "/seawall.hub.v1.GroupService/UpdateGroup": group_pb2.UpdateGroupRequest(group=group_pb2.Group(name=GROUP, priority=2)),
+    "/seawall.hub.v1.GroupService/DeleteGroup": group_pb2.DeleteGroupRequest(name=GROUP),
+    "/seawall.hub.v1.CommandService/CreateCommand": command_pb2.CreateCommandRequest(parent=PLANT, command=DOCTOR, request_id=REQUEST_ID),
+    "/seawall.hub.v1.CommandService/GetCommand": command_pb2.GetCommandRequest(name=COMMAND),
+    "/seawall.hub.v1.CommandService/ListCommands": command_pb2.ListCommandsRequest(parent="agents/-"),
+    "/seawall.hub.v1.CommandService/CancelCommand": command_pb2.CancelCommandRequest(name=COMMAND),
+    "/seawall.hub.v1.AgentService/RetireAgent": agent_pb2.RetireAgentRequest(name=PLANT),
+    "/seawall.hub.v1.EventService/ListEvents": event_pb2.ListEventsRequest(),
+    "/seawall.hub.v1.EventService/WatchEvents": event_pb2.WatchEventsRequest(),
+    "/seawall.hub.v1.SessionService/Connect": session_pb2.ConnectRequest(hello=session_pb2.Hello()),
+    "/seawall.hub.v1.CertificateService/RenewCertificate": certificate_pb2.RenewCertificateRequest(
+        certificate_request=certificate_request(ec.generate_private_key(ec.SECP256R1()))
+    ),
+    "/grpc.health.v1.Health/Check": health_pb2.HealthCheckRequest(),
+    "/grpc.health.v1.Health/Watch": health_pb2.HealthCheckRequest(),
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": reflection_pb2.ServerReflectionRequest(list_services=""),
+}
+"""On the mTLS listener, in an order in which each can succeed."""
+
+STREAMS = {"EscalatePrompt", "Watch", "WatchEvents"}
+ROLES = ("agent", "operator", "auditor", "publisher")
+
+ANSWERED = {"", "NO_PROVIDER_ALLOWED", "GROUP_NOT_FOUND", "COMMAND_NOT_FOUND"}
+"""What a permitted call comes to here: no provider is configured, and who only reads finds no group or command that nobody made."""
+
+
+@pytest.fixture
+async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
+    async with running_hub(tmp_path / "hub") as running:
+        yield running
+
+
+async def call(channel: grpc.aio.Channel, method: str, request: Any) -> tuple[grpc.StatusCode, str]:
+    """Calls a method, whatever its kind. Returns the code and the reason."""
+    name = method.rpartition("/")[2]
+    encode = type(request).SerializeToString
+    try:
+        if name in ("ServerReflectionInfo", "Connect"):
+            both: Any = channel.stream_stream(method, request_serializer=encode)
+            assert await anext(aiter(both(iter([request]), timeout=20)))
+        elif name in STREAMS:
+            assert await anext(aiter(channel.unary_stream(method, request_serializer=encode)(request, timeout=20)))
+        else:
+            await channel.unary_unary(method, request_serializer=encode)(request, timeout=20)
+    except grpc.aio.AioRpcError as error:
+        return error.code(), reason_of(error)
+    return grpc.StatusCode.OK, ""
+
+
+def test_this_table_has_every_method() -> None:
+    assert set(REQUESTS) == {method for method, roles in ALLOWED_ROLES.items() if ANYONE not in roles}
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_role_may_call_what_the_protos_say_and_nothing_else(hub: RunningHub, role: str) -> None:
+    identity = await hub.enroll("plant-7") if role == "agent" else hub.issue(role)
+    if role != "agent":
+        await hub.enroll("plant-7")
+    async with hub.channel(identity) as channel:
+        for method, request in REQUESTS.items():
+            code, reason = await call(channel, method, request)
+            if role in ALLOWED_ROLES[method]:
+                assert reason in ANSWERED, (method, code, reason)
+                assert reason or code is grpc.StatusCode.OK, (method, code)
+            else:
+                assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_NOT_ALLOWED"), method
+
+
+async def refused(channel: grpc.aio.Channel) -> set[tuple[grpc.StatusCode, str]]:
+    return {await call(channel, method, request) for method, request in REQUESTS.items()}
+
+
+async def test_without_a_certificate_tls_hangs_up(hub: RunningHub) -> None:
+    async with grpc.aio.secure_channel(hub.mtls_target, grpc.ssl_channel_credentials(hub.ca_certificate)) as channel:
+        assert await refused(channel) == {(grpc.StatusCode.UNAVAILABLE, "")}
+
+
+async def test_without_tls_nobody_gets_in(hub: RunningHub) -> None:
+    for target in (hub.mtls_target, hub.enrollment_target):
+        async with grpc.aio.insecure_channel(target) as channel:
+            assert await refused(channel) == {(grpc.StatusCode.UNAVAILABLE, "")}
+
+
+async def test_a_certificate_of_another_ca_is_hung_up_on(hub: RunningHub, tmp_path: Path) -> None:
+    other = DataFolder(tmp_path / "other")
+    create(other, hub.settings.trust_domain, [], utc_now)
+    async with hub.channel(Identity(*other.operator.read())) as channel:
+        assert await refused(channel) == {(grpc.StatusCode.UNAVAILABLE, "")}
+
+
+async def test_a_ca_that_merely_has_the_same_name_is_hung_up_on(hub: RunningHub, tmp_path: Path) -> None:
+    other = DataFolder(tmp_path / "other")
+    create(other, hub.settings.trust_domain, [], utc_now)
+    assert create_ca_certificate(other.load_ca(hub.settings.trust_domain, utc_now).key, hub.settings.trust_domain, utc_now()).subject == (
+        hub.authority.certificate.subject
+    )
+    forged = Identity(other.operator.key_path.read_bytes(), other.operator.certificate_path.read_bytes() + hub.ca_certificate)
+    async with hub.channel(forged) as channel:
+        assert await refused(channel) == {(grpc.StatusCode.UNAVAILABLE, "")}
+
+
+async def test_an_expired_certificate_is_hung_up_on(hub: RunningHub) -> None:
+    async with hub.channel(hub.issue("operator", life=timedelta(seconds=-1))) as channel:
+        assert await refused(channel) == {(grpc.StatusCode.UNAVAILABLE, "")}
+
+
+async def test_the_servers_own_certificate_is_no_clients(hub: RunningHub) -> None:
+    async with hub.channel(Identity(*hub.folder.server.read())) as channel:
+        codes = {code for code, _ in await refused(channel)}
+    assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED}
+
+
+@pytest.mark.parametrize("wrong", ["trust domain", "role", "name"])
+async def test_a_certificate_of_our_ca_with_a_wrong_spiffe_id_is_nobody(hub: RunningHub, wrong: str) -> None:
+    identity = {
+        "trust domain": lambda: hub.issue("operator", trust_domain="other.test"),
+        "role": lambda: hub.issue("emperor"),
+        "name": lambda: hub.issue("operator", "Not A Name"),
+    }[wrong]()
+    async with hub.channel(identity) as channel:
+        assert await refused(channel) == {(grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_INVALID")}
+
+
+async def test_an_agent_of_our_ca_that_was_never_enrolled_is_refused(hub: RunningHub) -> None:
+    async with hub.channel(hub.issue("agent", "stranger")) as channel:
+        assert await call(channel, "/seawall.hub.v1.EscalationService/EscalatePrompt", PROMPT) == (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "AGENT_NOT_FOUND",
+        )
+
+
+async def test_another_key_with_an_enrolled_agents_name_is_refused(hub: RunningHub) -> None:
+    await hub.enroll("plant-7")
+    async with hub.channel(hub.issue("agent", "plant-7")) as channel:
+        assert await call(channel, "/seawall.hub.v1.EscalationService/EscalatePrompt", PROMPT) == (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "AGENT_NOT_FOUND",
+        )
+
+
+async def test_the_enrolment_listener_serves_enrolment_alone(hub: RunningHub) -> None:
+    async with hub.first_contact_channel() as channel:
+        assert {code for code, _ in await refused(channel)} == {grpc.StatusCode.UNIMPLEMENTED}
+
+
+async def test_the_mtls_listener_serves_no_enrolment_and_nothing_unknown(hub: RunningHub) -> None:
+    async with hub.channel(hub.operator) as channel:
+        for method in (
+            "/seawall.hub.v1.EnrollmentService/Enroll",
+            "/seawall.hub.v1.AgentService/DropAgents",
+            "/grpc.health.v1.Health/Nope",
+        ):
+            code, _ = await call(channel, method, agent_pb2.GetAgentRequest())
+            assert code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_reflection_names_every_service_of_the_listener(hub: RunningHub) -> None:
+    method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    async with hub.channel(hub.operator) as channel:
+        reflect = channel.stream_stream(
+            method,
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        response = await anext(aiter(reflect(iter([REQUESTS[method]]))))
+    assert {service.name for service in response.list_services_response.service} == {
+        method.split("/")[1] for method, roles in ALLOWED_ROLES.items() if ANYONE not in roles
+    }
+
+
+async def test_a_caller_is_not_taken_for_the_one_before(hub: RunningHub) -> None:
+    """Many calls of two roles at once: each is judged by its own certificate."""
+    agent = await hub.enroll("plant-7")
+    method = "/seawall.hub.v1.AgentService/ListAgents"
+    async with hub.channel(agent) as by_agent, hub.channel(hub.operator) as by_operator:
+        results = await asyncio.gather(*(call((by_agent, by_operator)[number % 2], method, REQUESTS[method]) for number in range(40)))
+    assert set(results[0::2]) == {(grpc.StatusCode.PERMISSION_DENIED, "ROLE_NOT_ALLOWED")}
+    assert set(results[1::2]) == {(grpc.StatusCode.OK, "")}

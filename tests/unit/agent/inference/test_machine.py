@@ -1,0 +1,80 @@
+import os
+from pathlib import Path
+
+from agent.inference.machine import free_memory_bytes, processors
+
+MEBIBYTE = 1 << 20
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def meminfo(mebibytes: int) -> dict[str, str]:
+    return {"proc/meminfo": f"MemTotal: 99999999 kB\nMemFree: 1 kB\nMemAvailable: {mebibytes * 1024} kB\n"}
+
+
+def test_without_control_groups_it_is_what_the_kernel_calls_available(tmp_path: Path) -> None:
+    assert free_memory_bytes(write(tmp_path, meminfo(700))) == 700 * MEBIBYTE
+
+
+def test_a_v2_limit_of_a_group_above_ours_counts(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            **meminfo(9000),
+            "proc/self/cgroup": "0::/machine/seawall\n",
+            "sys/fs/cgroup/machine/seawall/memory.max": "max\n",
+            "sys/fs/cgroup/machine/seawall/memory.current": "1\n",
+            "sys/fs/cgroup/machine/memory.max": f"{512 * MEBIBYTE}\n",
+            "sys/fs/cgroup/machine/memory.current": f"{300 * MEBIBYTE}\n",
+            "sys/fs/cgroup/machine/memory.stat": f"anon 5\ninactive_file {100 * MEBIBYTE}\n",
+        },
+    )
+    assert free_memory_bytes(root) == 312 * MEBIBYTE
+
+
+def test_a_v1_limit_counts(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            **meminfo(9000),
+            "proc/self/cgroup": "4:memory:/docker/abc\n3:cpuset:/\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": f"{400 * MEBIBYTE}\n",
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": f"{150 * MEBIBYTE}\n",
+            "sys/fs/cgroup/memory/memory.stat": f"total_inactive_file {50 * MEBIBYTE}\n",
+        },
+    )
+    assert free_memory_bytes(root) == 300 * MEBIBYTE
+
+
+def test_a_group_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
+    files = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "100\n", "sys/fs/cgroup/memory.current": "200\n"}
+    assert free_memory_bytes(write(tmp_path, {**meminfo(100), **files})) == 0
+
+
+def test_processors_are_those_allowed_to_us_where_no_quota_is(tmp_path: Path) -> None:
+    files = {"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/cpu.max": "max 100000\n"}
+    assert processors(write(tmp_path, files)) == len(os.sched_getaffinity(0))
+
+
+def test_a_quota_bounds_processors_and_one_is_left(tmp_path: Path) -> None:
+    files = {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/cpu.max": "50000 100000\n"}
+    assert processors(write(tmp_path, files)) == 1
+
+
+def test_a_v1_quota_counts_and_minus_one_is_none(tmp_path: Path) -> None:
+    files = {"proc/self/cgroup": "1:cpu,cpuacct:/x\n"}
+    quota = "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us"
+    period = {"sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000"}
+    assert processors(write(tmp_path / "one", {**files, **period, quota: "100000"})) == 1
+    assert processors(write(tmp_path / "none", {**files, **period, quota: "-1"})) == len(os.sched_getaffinity(0))
+
+
+def test_this_machine_has_some_of_both() -> None:
+    assert free_memory_bytes() > 50 * MEBIBYTE
+    assert processors() >= 1

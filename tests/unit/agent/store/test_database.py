@@ -1,0 +1,119 @@
+"""The store's file and its transactions."""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database as Tables
+
+from agent.store.database import Database
+from agent.store.migrations import MIGRATIONS, migrate
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "agent.db")
+    yield opened
+    opened.close()
+
+
+def add_answer(tables: Tables) -> None:
+    tables.table("answers").insert({"digest": "d", "answer": "a", "create_time": 1.0, "used_time": 1.0})
+
+
+async def count_answers(database: Database) -> int:
+    return await database.run(lambda tables: tables.table("answers").count)
+
+
+async def test_what_was_written_is_there_after_the_file_is_opened_again(tmp_path: Path) -> None:
+    first = Database(tmp_path / "agent.db")
+    await first.run(add_answer)
+    first.close()
+    second = Database(tmp_path / "agent.db")
+    assert await count_answers(second) == 1
+    second.close()
+
+
+async def test_another_reader_sees_what_was_written_when_run_returns(database: Database, tmp_path: Path) -> None:
+    await database.run(add_answer)
+    with closing(sqlite3.connect(tmp_path / "agent.db")) as reader:
+        assert reader.execute("SELECT count(*) FROM answers").fetchone() == (1,)
+
+
+async def test_every_commit_is_synced(database: Database) -> None:
+    full = 2
+    assert await database.run(lambda tables: tables.execute("PRAGMA synchronous").fetchone()) == (full,)
+    assert await database.run(lambda tables: tables.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+
+
+async def test_work_that_raises_leaves_nothing(database: Database) -> None:
+    def insert_many_then_fail(tables: Tables) -> None:
+        add_answer(tables)
+        tables.table("answers").upsert({"digest": "e", "answer": "a", "create_time": 1.0, "used_time": 1.0}, pk="digest")
+        tables.table("turns").insert_all(
+            {"client": "c", "conversation": "v", "prompt_id": "p", "role": "user", "content": str(number), "create_time": 1.0}
+            for number in range(200)
+        )
+        tables.execute("DELETE FROM answers WHERE digest = 'd'")
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.run(insert_many_then_fail)
+    assert await count_answers(database) == 0
+    assert await database.run(lambda tables: tables.table("turns").count) == 0
+    await database.run(add_answer)
+    assert await count_answers(database) == 1
+
+
+async def test_work_that_breaks_a_rule_of_the_tables_leaves_nothing(database: Database) -> None:
+    await database.run(add_answer)
+
+    def add_two(tables: Tables) -> None:
+        tables.execute("INSERT INTO answers VALUES ('e', 'a', 1.0, 1.0)")
+        add_answer(tables)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.run(add_two)
+    assert await count_answers(database) == 1
+
+
+@pytest.mark.parametrize("mask", [0, 0o022])
+def test_nobody_else_may_read_the_file_nor_its_log(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        database = Database(tmp_path / "agent.db")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    database.close()
+    assert modes == {"agent.db": 0o600, "agent.db-wal": 0o600, "agent.db-shm": 0o600}
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    def _m9999_later(tables: Tables) -> None:
+        tables.table("later").create({"id": int}, pk="id")
+
+    newer = Tables(sqlite3.connect(tmp_path / "agent.db"))
+    migrate(newer, (*MIGRATIONS, _m9999_later))
+    newer.close()
+    with pytest.raises(sqlite3.DatabaseError, match=r"newer seawall-agent .*_m9999_later"):
+        Database(tmp_path / "agent.db")
+    with closing(sqlite3.connect(tmp_path / "agent.db")) as reader:
+        assert reader.execute("SELECT count(*) FROM later").fetchone() == (0,)
+
+
+def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "agent.db").write_bytes(b"no database " * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        Database(tmp_path / "agent.db")
+    assert (tmp_path / "agent.db").read_bytes() == b"no database " * 100
+
+
+@pytest.mark.parametrize("name", ["missing/agent.db", "."])
+def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(sqlite3.DatabaseError):
+        Database(tmp_path / name)

@@ -1,0 +1,180 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.store.database import Database
+from agent.store.inbox import Inbox, NewPrompt
+from contract.errors import Busy, Conflict, Reason, Unavailable
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC)
+PROMPT = NewPrompt("device", "p1", b'{"prompt":"one"}', "a/answers", b"\x00c", NOW)
+PLENTY = 100
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "agent.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def inbox(database: Database) -> Inbox:
+    return Inbox(database)
+
+
+async def begun(inbox: Inbox, after: int = 0) -> int:
+    entry = await inbox.begin(after)
+    assert entry is not None
+    return entry.sequence
+
+
+async def test_a_prompt_comes_out_as_it_went_in(inbox: Inbox) -> None:
+    assert await inbox.put(PROMPT, PLENTY)
+    entry = await inbox.begin(0)
+    assert entry is not None
+    assert (entry.client, entry.prompt_id, entry.payload) == ("device", "p1", PROMPT.payload)
+    assert (entry.response_topic, entry.correlation_data, entry.received_time) == ("a/answers", b"\x00c", NOW)
+    assert (entry.answer, entry.content_type, entry.attempts) == (None, None, 1)
+
+
+async def test_the_same_prompt_again_is_not_taken_at_any_stage(inbox: Inbox) -> None:
+    assert await inbox.put(PROMPT, PLENTY)
+    assert not await inbox.put(PROMPT, PLENTY)
+    sequence = await begun(inbox)
+    await inbox.set_answer(sequence, b"answer", "text/plain")
+    assert not await inbox.put(PROMPT, PLENTY)
+    await inbox.set_delivered(sequence, NOW)
+    assert not await inbox.put(PROMPT, PLENTY)
+
+
+async def test_an_id_is_not_taken_for_another_prompt_but_another_client_may_use_it(inbox: Inbox) -> None:
+    await inbox.put(PROMPT, PLENTY)
+    with pytest.raises(Conflict) as refused:
+        await inbox.put(replace(PROMPT, payload=b"other"), PLENTY)
+    assert refused.value.reason == Reason.PROMPT_ID_USED
+    assert await inbox.put(replace(PROMPT, client="other"), PLENTY)
+
+
+async def test_no_more_wait_than_may_and_answered_ones_do_not_count(inbox: Inbox) -> None:
+    await inbox.put(PROMPT, 1)
+    with pytest.raises(Busy) as refused:
+        await inbox.put(replace(PROMPT, prompt_id="p2"), 1)
+    assert refused.value.reason == Reason.QUEUE_FULL
+    assert not await inbox.put(PROMPT, 1)
+    await inbox.set_answer(await begun(inbox), b"answer", "text/plain")
+    assert await inbox.put(replace(PROMPT, prompt_id="p2"), 1)
+
+
+async def test_prompts_are_begun_in_the_order_of_arrival_and_attempts_are_counted(inbox: Inbox) -> None:
+    for name in ("p1", "p2", "p3"):
+        await inbox.put(replace(PROMPT, prompt_id=name), PLENTY)
+    order = []
+    last = 0
+    while (entry := await inbox.begin(last)) is not None:
+        order.append((entry.prompt_id, entry.attempts))
+        last = entry.sequence
+    assert order == [("p1", 1), ("p2", 1), ("p3", 1)]
+    again = await inbox.begin(0)
+    assert again is not None
+    assert (again.prompt_id, again.attempts) == ("p1", 2)
+
+
+async def test_an_answer_is_undelivered_until_it_is_marked_oldest_first(inbox: Inbox) -> None:
+    for name in ("p1", "p2", "p3"):
+        await inbox.put(replace(PROMPT, prompt_id=name), PLENTY)
+    first = await begun(inbox)
+    second = await begun(inbox, first)
+    await inbox.set_answer(second, b"2", "text/plain")
+    await inbox.set_answer(first, b"1", "text/plain")
+    entries = await inbox.undelivered(10)
+    assert [(entry.prompt_id, entry.answer, entry.content_type) for entry in entries] == [
+        ("p1", b"1", "text/plain"),
+        ("p2", b"2", "text/plain"),
+    ]
+    assert [entry.correlation_data for entry in entries] == [b"\x00c", b"\x00c"]
+    assert len(await inbox.undelivered(1)) == 1
+    await inbox.set_delivered(first, NOW)
+    assert [entry.prompt_id for entry in await inbox.undelivered(10)] == ["p2"]
+
+
+async def test_texts_are_dropped_as_soon_as_they_are_not_needed(inbox: Inbox, database: Database) -> None:
+    await inbox.put(replace(PROMPT, payload=b"the prompt's text"), PLENTY)
+    sequence = await begun(inbox)
+    await inbox.set_answer(sequence, b"the answer's text", "text/plain")
+    assert "prompt's" not in await dump(database)
+    await inbox.set_delivered(sequence, NOW)
+    assert "answer's" not in await dump(database)
+
+
+async def dump(database: Database) -> str:
+    return str(await database.run(lambda tables: list(tables.query("SELECT * FROM inbox"))))
+
+
+async def test_only_what_was_delivered_before_a_time_is_forgotten(inbox: Inbox) -> None:
+    for name in ("old", "new", "undelivered"):
+        await inbox.put(replace(PROMPT, prompt_id=name), PLENTY)
+    old = await begun(inbox)
+    new = await begun(inbox, old)
+    for sequence, time in ((old, NOW), (new, NOW + timedelta(hours=2))):
+        await inbox.set_answer(sequence, b"answer", "text/plain")
+        await inbox.set_delivered(sequence, time)
+    await inbox.forget(NOW + timedelta(hours=1))
+    assert await inbox.put(replace(PROMPT, prompt_id="old"), PLENTY)
+    assert not await inbox.put(replace(PROMPT, prompt_id="new"), PLENTY)
+    assert not await inbox.put(replace(PROMPT, prompt_id="undelivered"), PLENTY)
+
+
+async def test_a_sequence_number_is_not_given_twice_after_all_is_forgotten(inbox: Inbox) -> None:
+    """Else a worker that asks for what comes behind the last one would pass over it."""
+    await inbox.put(PROMPT, PLENTY)
+    sequence = await begun(inbox)
+    await inbox.set_answer(sequence, b"answer", "text/plain")
+    await inbox.set_delivered(sequence, NOW)
+    await inbox.forget(NOW + timedelta(days=1))
+    await inbox.put(replace(PROMPT, prompt_id="p2"), PLENTY)
+    assert await begun(inbox, after=sequence) > sequence
+
+
+def by_packet(prompt_id: str, packet_id: int, redelivered: bool = False) -> NewPrompt:
+    return replace(PROMPT, prompt_id=prompt_id, packet_id=packet_id, redelivered=redelivered)
+
+
+async def test_a_packet_that_is_sent_again_is_known_by_its_packet_id(inbox: Inbox) -> None:
+    assert await inbox.put(by_packet("made-up-1", 5), PLENTY)
+    assert not await inbox.put(by_packet("made-up-2", 5, redelivered=True), PLENTY)
+
+
+async def test_equal_payloads_in_packets_of_their_own_are_different_prompts(inbox: Inbox) -> None:
+    assert await inbox.put(by_packet("made-up-1", 5), PLENTY)
+    assert await inbox.put(by_packet("made-up-2", 6), PLENTY)
+    assert await inbox.put(by_packet("made-up-3", 7, redelivered=True), PLENTY)
+    assert await inbox.put(replace(by_packet("made-up-4", 5, redelivered=True), client="other"), PLENTY)
+
+
+async def test_a_packet_id_that_was_given_to_another_packet_no_longer_stands_for_the_first(inbox: Inbox) -> None:
+    assert await inbox.put(by_packet("made-up-1", 5), PLENTY)
+    assert await inbox.put(replace(by_packet("made-up-2", 5), payload=b"other"), PLENTY)
+    assert await inbox.put(by_packet("made-up-3", 5, redelivered=True), PLENTY)
+
+
+async def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = Database(tmp_path / "agent.db")
+    await Inbox(first).put(PROMPT, PLENTY)
+    first.close()
+    second = Database(tmp_path / "agent.db")
+    entry = await Inbox(second).begin(0)
+    second.close()
+    assert entry is not None
+    assert entry.payload == PROMPT.payload
+
+
+async def test_a_store_that_cannot_be_used_is_unavailable(inbox: Inbox, database: Database) -> None:
+    await database.run(lambda tables: tables.execute("DROP TABLE inbox"))
+    for call in (inbox.put(PROMPT, PLENTY), inbox.begin(0), inbox.set_answer(1, b"", ""), inbox.undelivered(1), inbox.forget(NOW)):
+        with pytest.raises(Unavailable) as refused:
+            await call
+        assert refused.value.reason == Reason.STORE_UNAVAILABLE

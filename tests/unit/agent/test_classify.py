@@ -1,0 +1,132 @@
+"""What is found in a prompt, what is not, and what is never told of it."""
+
+import pytest
+import structlog
+
+from agent.classify import LONGEST_CHARACTERS, Classifier, plain
+from agent.prompts import Message
+from contract.classification import Classification, DataClass
+
+CARD = "4111 1111 1111 1111"
+
+
+def classify(text: str, **settings: object) -> Classification:
+    return Classifier(**settings).classify([Message("user", text)])  # type: ignore[arg-type] # varied by name
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f"{CARD} 12/27 123", "CREDIT_CARD"),
+        (f"I owe 25 {CARD}", "CREDIT_CARD"),
+        ("I owe 25 1234567890123452", "CREDIT_CARD"),
+        ("4111\n1111\n1111\n1111", "CREDIT_CARD"),
+        ("1234 5678 9012 3452", "CREDIT_CARD"),
+        ("card:378282246310005,", "CREDIT_CARD"),
+        ("from CH12 to DE89 3704 0044 0532 0130 00", "IBAN_CODE"),
+        ("MT84MALT011000012345MTLCAST001S.", "IBAN_CODE"),
+        ("mail jo@example.com!", "EMAIL_ADDRESS"),
+        ("123-45-6789", "US_SSN"),
+        ("my SSN is 123456789", "US_SSN"),
+        ("(555) 123-4567", "PHONE_NUMBER"),
+        ("555.123.4567", "PHONE_NUMBER"),
+        ("on 12/05/2024 020 7946 0958", "PHONE_NUMBER"),
+        ("01 84 17 61 18", "PHONE_NUMBER"),
+        ("call 467 3395", "PHONE_NUMBER"),
+        ('{"password": "hunter2"}', "PASSWORD"),
+        ("<password>hunter2</password>", "PASSWORD"),
+        ("The password is: sesame", "PASSWORD"),
+        ("password for the wifi is s3same", "PASSWORD"),
+        ("redis://:s3same@cache:6379", "PASSWORD"),
+        ("Authorization: Basic dXNlcjpzZXNhbWU=", "PASSWORD"),
+        ("contraseña: sésamo", "PASSWORD"),
+        ("PIN 4921", "PASSWORD"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "PASSWORD"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "API_KEY"),
+        ("DefaultEndpointsProtocol=https;AccountKey=" + "a" * 86 + "==", "API_KEY"),
+    ],
+)
+def test_what_a_person_would_write_is_found(text: str, kind: str) -> None:
+    found = classify(text)
+    assert kind in found.kinds
+    assert found.data_class is DataClass.RESTRICTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "How do I choose good password rules?",
+        "Explain the token bucket, the secret of good bread and bearer bonds.",
+        "How do I reset the password for GitHub?",
+        "What is password-less login?",
+        "In 1990, 1995, 2000 and 2005 sales were 12,345 and 67,890.",
+        "Sort 5 3 8 1 9 2 7 4 6 0.",
+        "The meeting on 2026-11-21 10:30:15 or 21.11.2026 ended.",
+        "Is 192.168.1.10 in 10.0.0.0/8?",
+        "Pi is 3.14159265358979.",
+        "Version 2.0.11 of commit e2b7263f00.",
+        "Compute 1234 + 5678 * 1000000.",
+        "A light year is 9460730472580800 metres.",
+        "Pin the package to version 4.",
+        "An e-mail address has an @ in it.",
+        "The ISBN is 978-3-16-148410-0.",
+    ],
+)
+def test_innocent_questions_are_public(text: str) -> None:
+    assert classify(text) == Classification(DataClass.PUBLIC, (), ("nothing-found",))
+
+
+def test_a_number_is_looked_for_across_turns() -> None:
+    turns = [Message("user", "My card begins with 4111 1111"), Message("user", "1111 1111 and that is it")]
+    assert Classifier().classify(turns).kinds == ("CREDIT_CARD",)
+
+
+def test_national_numbers_are_known_of_the_regions_that_are_named() -> None:
+    danish = "Ring 32123456"
+    assert classify("Jeg bor på 32123456", phone_regions=("DK",)).kinds == ("PHONE_NUMBER",)
+    assert classify("Jeg bor på 32123456", phone_regions=()).kinds == ()
+    assert classify(danish, phone_regions=()).kinds == ("PHONE_NUMBER",)
+    assert classify("+45 32 12 34 56", phone_regions=()).kinds == ("PHONE_NUMBER",)
+
+
+def test_a_longer_text_than_is_looked_through_is_restricted() -> None:
+    assert classify("a" * LONGEST_CHARACTERS).data_class is DataClass.PUBLIC
+    assert classify("a" * (LONGEST_CHARACTERS + 1)).data_class is DataClass.RESTRICTED
+
+
+@pytest.mark.parametrize("floor", DataClass)
+def test_the_sites_floor_holds(floor: DataClass) -> None:
+    assert classify("What is rain?", floor=floor).data_class is floor
+    assert classify(CARD, floor=floor).data_class is DataClass.RESTRICTED
+
+
+def test_nothing_of_the_prompt_is_logged_when_a_finder_fails() -> None:
+    def fail(text: str) -> list[str]:
+        raise ValueError(f"cannot read {text}")
+
+    with structlog.testing.capture_logs() as logs:
+        found = classify(f"my card is {CARD}", finders=[fail])
+    assert (found.data_class, found.reasons) == (DataClass.RESTRICTED, ("classifier-failed",))
+    assert [(entry["log_level"], entry["error"]) for entry in logs] == [("error", "ValueError")]
+    assert "4111" not in str(logs)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("plain text,\n\tas it is", "plain text,\n\tas it is"),
+        ("\uff14\uff11\uff11\uff11", "4111"),
+        ("\u0664\u0661\u0661\u0661", "4111"),
+        ("\u2463\u2460\u2460\u2460", "4111"),
+        ("41\u200b11\u2011\u221211\ufeff", "4111--11"),
+        ("josé", "jose"),
+        ("a\0b\ud800c", "abc"),
+        ("a\N{NO-BREAK SPACE}b", "a b"),
+    ],
+)
+def test_a_text_is_read_as_a_person_sees_it(text: str, read: str) -> None:
+    assert plain(text) == read
+
+
+def test_what_is_invisible_may_part_two_words() -> None:
+    assert plain("a\u200bb", hidden=" ") == "a b"

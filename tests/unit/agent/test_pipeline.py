@@ -1,0 +1,304 @@
+"""The path of a prompt, every step real but the model and the hub."""
+
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from agent.cache.exact import ExactCache
+from agent.classify import Classifier
+from agent.confidence import ConfidenceSettings
+from agent.escalation import EscalationFailed
+from agent.narrowing import Narrowing
+from agent.pipeline import Parts, Pipeline
+from agent.prompts import Answer, Delta, Message, Prompt, Sampling
+from agent.store.answers import AnswerStore
+from agent.store.audit import ReceiptStore
+from agent.store.conversations import ConversationStore
+from agent.store.database import Database
+from agent.telemetry import Metrics
+from contract.classification import DataClass
+from contract.errors import PromptTooLong, Reason
+from contract.policy import Policy
+from contract.receipts import Departure
+from tests.fakes.engine import FakeEngine
+from tests.fakes.escalator import FakeEscalator
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+CARD = "my card is 4111 1111 1111 1111"
+SURE, UNSURE = 0.9, 0.1
+
+Build = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "agent.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def build(database: Database) -> Build:
+    """Makes a pipeline; what a test does not name is the shipped thing."""
+
+    def make(engine: FakeEngine, escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
+        parts = Parts(
+            agent_id="a1",
+            classifier=Classifier(),
+            policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
+            cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
+            engine=engine,
+            confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
+            escalator=escalator or FakeEscalator([], breaks_after=0, sent=False),
+            conversations=ConversationStore(database, 3600),
+            receipts=ReceiptStore(database, 3600),
+            metrics=Metrics(CollectorRegistry()),
+        )
+        return Pipeline(replace(parts, **changes), lambda: NOW)
+
+    return make
+
+
+def prompt(text: str, **fields: Any) -> Prompt:
+    return Prompt(fields.pop("prompt_id", "p1"), fields.pop("client", "c1"), (Message("user", text),), NOW, **fields)
+
+
+async def ask(pipeline: Pipeline, asked: Prompt) -> Answer:
+    pieces = [piece async for piece in pipeline.answer(asked)]
+    answer = pieces[-1]
+    assert isinstance(answer, Answer)
+    assert "".join(piece.text for piece in pieces[:-1] if isinstance(piece, Delta)) == answer.text
+    return answer
+
+
+async def test_a_confident_answer_stays_on_the_device(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    answer = await ask(build(FakeEngine(["a", " b", " c"], SURE), escalator), prompt("hello"))
+    assert (answer.text, answer.receipt.route, answer.receipt.departure) == ("a b c", "local", None)
+    assert answer.receipt.confidence == pytest.approx(SURE)
+    assert answer.receipt.model_digest.startswith("sha256:")
+    assert "confident" in answer.receipt.reasons
+    assert escalator.sent == []
+
+
+async def test_the_same_prompt_again_comes_from_the_cache(build: Build) -> None:
+    engine = FakeEngine(["a"], SURE)
+    pipeline = build(engine)
+    first = await ask(pipeline, prompt("hello"))
+    again = await ask(pipeline, prompt("hello", prompt_id="p2", client="c2"))
+    assert (again.text, again.receipt.route, len(engine.asked)) == (first.text, "cache", 1)
+    assert again.receipt.receipt_id != first.receipt.receipt_id
+
+
+async def test_random_sampling_is_never_cached(build: Build) -> None:
+    pipeline = build(FakeEngine(["a"], SURE))
+    for _ in range(2):
+        answer = await ask(pipeline, prompt("hello", sampling=Sampling(temperature=1.0)))
+        assert answer.receipt.route == "local"
+
+
+async def test_an_unsure_public_prompt_is_escalated_and_its_answer_kept(build: Build) -> None:
+    escalator = FakeEscalator(["better", " answer"])
+    pipeline = build(FakeEngine(["a", " b", " c"], UNSURE), escalator)
+    answer = await ask(pipeline, prompt("hello"))
+    assert (answer.text, answer.receipt.route, answer.receipt.model) == ("better answer", "escalated", "big-model")
+    assert answer.receipt.departure == Departure(1, len("hello"), "cloud", "private", "eu")
+    again = await ask(pipeline, prompt("hello"))
+    assert (again.text, again.receipt.route, again.receipt.departure) == ("better answer", "cache", None)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_card_number_keeps_an_unsure_prompt_on_the_device_and_out_of_the_cache(build: Build, stream: bool) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator)
+    for _ in range(2):
+        answer = await ask(pipeline, prompt(CARD, stream=stream))
+        assert (answer.receipt.route, answer.receipt.data_class, answer.receipt.data_kinds) == ("local", "restricted", ("CREDIT_CARD",))
+        assert answer.receipt.departure is None
+        assert "restricted-stays" in answer.receipt.reasons
+    assert escalator.sent == []
+
+
+async def test_a_card_number_in_an_earlier_turn_keeps_the_conversation_on_the_device(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator)
+    await ask(pipeline, prompt(CARD, conversation="talk"))
+    answer = await ask(pipeline, prompt("and now?", prompt_id="p2", conversation="talk"))
+    assert answer.receipt.data_class == "restricted"
+    assert escalator.sent == []
+
+
+async def test_an_escalation_that_the_hub_has_disabled_does_not_happen(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    answer = await ask(build(FakeEngine(["a"], UNSURE), escalator, narrowing=lambda: Narrowing(escalation_disabled=True)), prompt("hello"))
+    assert (answer.receipt.route, escalator.sent) == ("local", [])
+    assert "hub-narrowed" in answer.receipt.reasons
+
+
+async def test_a_cache_that_the_hub_has_disabled_neither_keeps_nor_gives(build: Build) -> None:
+    engine = FakeEngine(["a"], SURE)
+    pipeline = build(engine, narrowing=lambda: Narrowing(cache_disabled=True))
+    for _ in range(2):
+        assert (await ask(pipeline, prompt("hello"))).receipt.route == "local"
+    assert len(engine.asked) == 2
+
+
+async def test_a_floor_that_the_hub_has_raised_keeps_a_prompt_on_the_device(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, narrowing=lambda: Narrowing(floor=DataClass.RESTRICTED))
+    answer = await ask(pipeline, prompt("hello"))
+    assert (answer.receipt.data_class, answer.receipt.route, escalator.sent) == ("restricted", "local", [])
+    assert "hub-floor" in answer.receipt.reasons
+
+
+async def test_a_bar_that_the_hub_has_lowered_keeps_an_unsure_answer(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    answer = await ask(build(FakeEngine(["a"], UNSURE), escalator, narrowing=lambda: Narrowing(bar=0.05)), prompt("hello"))
+    assert (answer.receipt.route, answer.receipt.provisional, escalator.sent) == ("local", False, [])
+
+
+async def test_narrowing_holds_from_the_next_prompt_on_and_is_taken_back_as_well(build: Build) -> None:
+    escalator, now = FakeEscalator(["cloud"]), [Narrowing()]
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, narrowing=lambda: now[0])
+    for narrowing, route in ((Narrowing(), "escalated"), (Narrowing(escalation_disabled=True), "local"), (Narrowing(), "escalated")):
+        now[0] = narrowing
+        assert (await ask(pipeline, prompt(f"hello {len(escalator.sent)} {route}"))).receipt.route == route
+
+
+async def test_a_broken_detector_means_restricted_and_uncached(build: Build) -> None:
+    def broken(text: str) -> Iterator[str]:
+        raise RuntimeError(text)
+
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=Classifier(finders=[broken]))
+    for _ in range(2):
+        answer = await ask(pipeline, prompt("hello"))
+        assert (answer.text, answer.receipt.data_class, answer.receipt.route) == ("a", "restricted", "local")
+    assert escalator.sent == []
+
+
+async def test_an_empty_policy_denies_everything_but_the_local_answer(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, policy=Policy(""))
+    for _ in range(2):
+        answer = await ask(pipeline, prompt("hello"))
+        assert (answer.receipt.route, answer.receipt.provisional) == ("local", False)
+        assert "default-deny" in answer.receipt.reasons
+    assert escalator.sent == []
+
+
+async def test_without_the_hub_the_local_answer_is_provisional_and_nothing_left(build: Build) -> None:
+    pipeline = build(FakeEngine(["a", " b", " c"], UNSURE), FakeEscalator([], breaks_after=0, sent=False))
+    for _ in range(2):
+        answer = await ask(pipeline, prompt("hello"))
+        assert (answer.text, answer.receipt.route, answer.receipt.provisional) == ("a b c", "local", True)
+        assert answer.receipt.departure is None
+        assert "hub-unavailable" in answer.receipt.reasons
+
+
+@pytest.mark.parametrize("breaks_after", [0, 1])
+async def test_a_whole_answer_falls_back_to_the_device_when_the_hub_breaks_off_and_says_what_left(build: Build, breaks_after: int) -> None:
+    pipeline = build(FakeEngine(["a"], UNSURE), FakeEscalator(["half", " of it"], breaks_after=breaks_after))
+    answer = await ask(pipeline, prompt("hello"))
+    assert (answer.text, answer.receipt.route, answer.receipt.provisional) == ("a", "local", True)
+    assert answer.receipt.departure == Departure(1, len("hello"))
+
+
+async def test_a_stream_never_changes_its_route_after_the_first_text(build: Build) -> None:
+    pipeline = build(FakeEngine(["local"], UNSURE), FakeEscalator(["half", " of it"], breaks_after=1))
+    async with aclosing(pipeline.answer(prompt("hello", stream=True))) as pieces:
+        assert await anext(pieces) == Delta("half")
+        with pytest.raises(EscalationFailed):
+            await anext(pieces)
+
+
+async def test_nothing_is_given_before_the_first_tokens_are_judged(build: Build) -> None:
+    engine = FakeEngine(["a", "b", "c", "d"], SURE)
+    async with aclosing(build(engine).answer(prompt("hello", stream=True))) as pieces:
+        assert await anext(pieces) == Delta("a")
+        assert engine.given_words == 2
+
+
+async def test_closing_the_answer_cancels_the_model(build: Build) -> None:
+    engine = FakeEngine(["a", "b", "c", "d"], SURE)
+    async with aclosing(build(engine).answer(prompt("hello"))) as pieces:
+        await anext(pieces)
+    assert engine.is_cancelled
+
+
+async def test_the_model_is_free_while_the_hub_is_asked(build: Build) -> None:
+    engine = FakeEngine(["a", "b", "c", "d"], UNSURE)
+    await ask(build(engine, FakeEscalator(["better"])), prompt("hello"))
+    assert engine.is_cancelled
+    assert engine.given_words == 2
+
+
+async def test_random_sampling_gives_the_judged_answer_when_the_hub_fails(build: Build) -> None:
+    engine = FakeEngine(["a", "b", "c", "d"], UNSURE)
+    await ask(build(engine, FakeEscalator([], breaks_after=0)), prompt("hello", sampling=Sampling(temperature=1.0)))
+    first, second = engine.seeds
+    assert first is not None
+    assert first == second
+
+
+async def test_a_conversation_is_continued_for_its_own_client_alone(build: Build) -> None:
+    engine = FakeEngine(["fine"], SURE)
+    pipeline = build(engine)
+    await ask(pipeline, prompt("one", conversation="talk"))
+    await ask(pipeline, prompt("two", prompt_id="p2", conversation="talk"))
+    await ask(pipeline, prompt("three", client="thief", conversation="talk"))
+    assert [message.content for message in engine.asked[1]] == ["one", "fine", "two"]
+    assert [message.content for message in engine.asked[2]] == ["three"]
+
+
+async def test_a_prompt_that_is_answered_again_after_a_crash_stands_once_in_its_conversation(build: Build) -> None:
+    engine = FakeEngine(["fine"], SURE)
+    pipeline = build(engine)
+    for _ in range(2):
+        await ask(pipeline, prompt("one", conversation="talk"))
+    await ask(pipeline, prompt("two", prompt_id="p2", conversation="talk"))
+    assert [message.content for message in engine.asked[-1]] == ["one", "fine", "two"]
+
+
+async def test_the_oldest_turns_make_room_where_a_conversation_is_too_long(build: Build) -> None:
+    engine = FakeEngine(["fine"], SURE)
+    pipeline = build(engine)
+    for number in range(30):
+        await ask(pipeline, prompt(f"question number {number}", prompt_id=f"p{number}", conversation="talk"))
+    assert engine.count_tokens(engine.asked[-1]) <= engine.context_tokens * 3 // 4
+    assert engine.asked[-1][-1].content == "question number 29"
+
+
+async def test_a_refusal_of_the_model_reaches_the_client_and_is_counted(build: Build) -> None:
+    registry = CollectorRegistry()
+    refusal = PromptTooLong(Reason.PROMPT_TOO_LONG, "too long")
+    pipeline = build(FakeEngine([], SURE, error=refusal), metrics=Metrics(registry))
+    with pytest.raises(PromptTooLong):
+        await ask(pipeline, prompt("hello"))
+    assert registry.get_sample_value("seawall_agent_refusals_total", {"reason": "PROMPT_TOO_LONG"}) == 1
+
+
+async def test_receipts_are_kept_and_hold_no_text(build: Build, database: Database) -> None:
+    pipeline = build(FakeEngine(["fine"], UNSURE), FakeEscalator(["better"]))
+    answer = await ask(pipeline, prompt("a secret question"))
+    (row,) = await ReceiptStore(database, 3600).latest(10)
+    assert row["receipt_id"] == answer.receipt.receipt_id
+    assert "secret" not in str(row)
+    assert "better" not in str(row)
+
+
+async def test_prompt_and_answer_are_never_logged(build: Build) -> None:
+    with structlog.testing.capture_logs() as logs:
+        pipeline = build(FakeEngine(["fine"], UNSURE), FakeEscalator([], breaks_after=0))
+        await ask(pipeline, prompt(f"a question, {CARD}"))
+        await ask(pipeline, prompt("another question"))
+    assert "question" not in str(logs)
+    assert "4111" not in str(logs)

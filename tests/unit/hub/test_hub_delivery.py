@@ -1,0 +1,118 @@
+"""Delivery: what is due reaches each agent once a session, and a slow one holds nobody up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from hub.fleet.delivery import Delivery
+from hub.fleet.sessions import Sessions, Write
+from hub.store import agents, commands
+from hub.store.agents import AgentRecord
+from hub.store.commands import CommandRecord
+from hub.store.database import Database
+from seawall.hub.v1 import session_pb2
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class Agent:
+    """The far end of a session, that takes messages when it is let."""
+
+    def __init__(self, *, slow: bool = False) -> None:
+        self.got: asyncio.Queue[session_pb2.ConnectResponse] = asyncio.Queue()
+        self.let = asyncio.Event()
+        if not slow:
+            self.let.set()
+
+    async def write(self, message: session_pb2.ConnectResponse) -> None:
+        await self.let.wait()
+        self.got.put_nowait(message)
+
+    async def next_command(self) -> str:
+        async with asyncio.timeout(20):
+            return (await self.got.get()).command.name.rpartition("/")[2]
+
+
+class Scene:
+    """A store, the sessions, and the delivery that runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database.open(f"sqlite:///{path / 'hub.db'}")
+        self.sessions = Sessions(limit=10)
+        self.delivery = Delivery(self.database, self.sessions, lambda: NOW)
+        self.tasks = [asyncio.create_task(self.delivery.run())]
+
+    async def connect(self, agent_id: str, write: Write) -> None:
+        record = AgentRecord(agent_id, "a" * 64, b"", NOW, NOW)
+        await self.database.write(lambda connection: agents.insert(connection, record))
+        opened = asyncio.Event()
+
+        async def hold() -> None:
+            with self.sessions.open(agent_id, write, 0):
+                opened.set()
+                await asyncio.Event().wait()
+
+        self.tasks.append(asyncio.create_task(hold()))
+        await opened.wait()
+
+    async def command(self, agent_id: str, command_id: str, expires: timedelta = timedelta(hours=1)) -> None:
+        def work(connection: Connection) -> None:
+            commands.insert(connection, CommandRecord(command_id, agent_id, "RESTART", 0, NOW, NOW + expires))
+
+        await self.database.write(work)
+        self.delivery.mark([agent_id])
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    result = Scene(tmp_path)
+    yield result
+    for task in result.tasks:
+        task.cancel()
+    await asyncio.gather(*result.tasks, return_exceptions=True)
+    result.database.close()
+
+
+async def test_commands_come_in_order_and_each_once(scene: Scene) -> None:
+    agent = Agent()
+    await scene.connect("a", agent.write)
+    for command_id in ("1", "2", "3"):
+        await scene.command("a", command_id)
+    assert [await agent.next_command() for _ in range(3)] == ["1", "2", "3"]
+    assert agent.got.empty()
+
+
+async def test_what_is_overdue_is_not_sent(scene: Scene) -> None:
+    agent = Agent()
+    await scene.connect("a", agent.write)
+    await scene.command("a", "late", timedelta(0))
+    await scene.command("a", "good")
+    assert await agent.next_command() == "good"
+
+
+async def test_a_slow_agent_holds_nobody_up_and_gets_all_in_the_end(scene: Scene) -> None:
+    slow, quick = Agent(slow=True), Agent()
+    await scene.connect("slow", slow.write)
+    await scene.connect("quick", quick.write)
+    for number in range(3):
+        await scene.command("slow", f"s{number}")
+        await scene.command("quick", f"q{number}")
+        assert await quick.next_command() == f"q{number}"
+    slow.let.set()
+    assert [await slow.next_command() for _ in range(3)] == ["s0", "s1", "s2"]
+
+
+async def test_a_stream_that_breaks_while_it_is_sent_to_breaks_nothing_else(scene: Scene) -> None:
+    async def broken(_message: session_pb2.ConnectResponse) -> None:
+        raise ConnectionError
+
+    quick = Agent()
+    await scene.connect("broken", broken)
+    await scene.connect("quick", quick.write)
+    await scene.command("broken", "lost")
+    await scene.command("quick", "good")
+    assert await quick.next_command() == "good"
