@@ -79,8 +79,8 @@ def running_postgres(programs: Path) -> Iterator[Postgres]:
         port = free_port()
         settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
         with (folder / "log").open("wb") as log:
-            command = [programs / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), *settings]
-            process = subprocess.Popen(command, stdout=log, stderr=log, **_identity())
+            command: list[str | Path] = [programs / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), *settings]
+            process: subprocess.Popen[bytes] = subprocess.Popen(command, stdout=log, stderr=log, **_identity())
         try:
             _await_start(process, port, folder / "log")
             yield Postgres(port)
