@@ -14,11 +14,12 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.errors import Conflict, InvalidRequest, NotPossibleNow, Reason
@@ -95,20 +96,26 @@ def restore(source: Path, folder: DataFolder, database_url_of: Callable[[DataFol
 
 def _write_lines(database_url: str | URL, lines: Path) -> dict[str, int]:
     """Returns how many rows there are of each table."""
-    rows: Counter[str] = Counter()
     try:
         engine = create_engine(database_url)
         if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
             raise _impossible(f"{engine.url.database} is not there; is database_url right?")
-        with _private(lines) as file:
-            for table, line in write_lines(engine):
-                rows[table] += 1
-                file.write(line.encode() + b"\n")
-        engine.dispose()
+        try:
+            return _dump(engine, lines)
+        finally:
+            engine.dispose()
     except Unusable as error:
         raise _impossible(str(error)) from error
     except (SQLAlchemyError, ImportError) as error:
         raise _impossible(f"the database cannot be read ({type(error).__name__}): check database_url") from error
+
+
+def _dump(engine: Engine, lines: Path) -> dict[str, int]:
+    rows: Counter[str] = Counter()
+    with _private(lines) as file, closing(write_lines(engine)) as found:
+        for table, line in found:
+            rows[table] += 1
+            file.write(line.encode() + b"\n")
     return dict(rows)
 
 

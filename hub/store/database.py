@@ -58,8 +58,7 @@ class Database:
             NotPossibleNow: CONFIG_INVALID, there is no such database, or a newer version made it.
         """
         try:
-            engine = create_engine(url)
-            migrate(engine)
+            engine = _open(url)
         except (ArgumentError, NoSuchModuleError, DatabaseError, CommandError, ImportError) as error:
             shown = str(url).rpartition("@")[2]  # no password
             raise NotPossibleNow(
@@ -130,6 +129,16 @@ class Database:
         """Waits for what is running, then lets go of the database."""
         self._executor.shutdown()
         self._engine.dispose()
+
+
+def _open(url: str | URL) -> Engine:
+    engine = create_engine(url)
+    try:
+        migrate(engine)
+    except Exception:
+        engine.dispose()
+        raise
+    return engine
 
 
 def _attempt_all(

@@ -6,7 +6,7 @@ Left out is what means something to a running process alone: which processes the
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Any
@@ -31,7 +31,7 @@ class Unusable(Exception):
     """A database or a dump that cannot be taken; says why."""
 
 
-def write_lines(engine: Engine) -> Iterator[tuple[str, str]]:
+def write_lines(engine: Engine) -> Generator[tuple[str, str], None, None]:
     """Yields each row's table and line, as the database was at one moment.
 
     Raises:

@@ -64,6 +64,11 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url(name)
 
+    def hang_up(self, url: str) -> None:
+        """Ends all connections to a database, as a restart would."""
+        with self.connect() as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.rpartition("/")[2]])
+
 
 @contextmanager
 def running_postgres(programs: Path) -> Iterator[Postgres]:

@@ -176,8 +176,7 @@ async def test_of_changes_at_both_by_one_etag_one_wins(pair: Pair) -> None:
 async def test_signals_are_heard_again_after_the_database_has_ended_all_connections(pair: Pair, postgres: Postgres, url: str) -> None:
     async with session(pair.a, await pair.a.enroll("plant-7")) as agent:
         await agent.hello()
-        with postgres.connect() as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.rpartition("/")[2]])
+        postgres.hang_up(url)
         await eventually(lambda: works(pair.at_b))
         async with asyncio.timeout(20):
             assert (await agent.receive()).HasField("command")

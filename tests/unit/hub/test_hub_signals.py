@@ -1,7 +1,6 @@
 """Signals: heard when what they are a part of is kept, and not at all when it is not."""
 
 import asyncio
-import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable
@@ -77,13 +76,11 @@ async def test_what_is_said_in_one_process_is_heard_in_the_other(postgres: Postg
 
 
 async def test_after_a_connection_that_broke_anything_may_have_changed(postgres: Postgres) -> None:
-    listener = Listener(postgres.create_database())
+    url = postgres.create_database()
+    listener = Listener(url)
     await listener.listens()
-    with postgres.connect() as connection:
-        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' OR wait_event = 'ClientRead'")
+    postgres.hang_up(url)
     await listener.listens()
-    with contextlib.suppress(Exception):
-        await listener.database.write(says("a"))
     await listener.close()
 
 
