@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from time import monotonic
 
 import structlog
 from sqlalchemy import Connection
@@ -48,13 +49,16 @@ class Delivery:
         self._database = database
         self._sessions = sessions
         self._clock = clock
-        self._due: dict[str, None] = {}
+        self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
 
     def mark(self, agent_ids: Iterable[str]) -> None:
         """Says that something may be due for these agents. Those without a session get it when they connect."""
-        self._due.update((agent_id, None) for agent_id in agent_ids if self._sessions.get(agent_id) is not None)
+        now = monotonic()
+        for agent_id in agent_ids:
+            if self._sessions.get(agent_id) is not None:
+                self._due.setdefault(agent_id, now)
         if self._due:
             self._changed.set()
 
@@ -73,16 +77,15 @@ class Delivery:
                 self._changed.clear()
 
     async def _deliver(self, agent_ids: list[str]) -> None:
-        for agent_id in agent_ids:
-            del self._due[agent_id]
+        since = {agent_id: self._due.pop(agent_id) for agent_id in agent_ids}
         now = self._clock()
         found = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
         for agent_id in agent_ids:
             session = self._sessions.get(agent_id)
             if session is not None and agent_id in found:
-                self._start(session, found[agent_id])
+                self._start(session, found[agent_id], since[agent_id])
 
-    def _start(self, session: Session, due: Due) -> None:
+    def _start(self, session: Session, due: Due, since: float) -> None:
         """Sends in a task of its own, one a session: a slow agent holds nobody up but itself."""
         if session.sending:
             session.again = True
@@ -91,13 +94,16 @@ class Delivery:
         if not messages:
             return
         session.sending = True
-        task = asyncio.create_task(self._send(session, messages))
+        task = asyncio.create_task(self._send(session, messages, since))
         self._sending.add(task)
         task.add_done_callback(self._ended)
 
-    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse]) -> None:
+    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse], since: float) -> None:
+        counts = self._sessions.counts
         for message in messages:
             await session.send(message)
+            counts.delivered["command" if message.HasField("command") else "desired_state"] += 1
+        counts.delivery_seconds.observe(monotonic() - since)
         session.sending = False
         if session.again:
             session.again = False

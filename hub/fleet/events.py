@@ -1,6 +1,7 @@
 """What happens in the fleet, kept in order and told to those who watch."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -34,6 +35,8 @@ class Journal:
         self._database = database
         self._clock = clock
         self._noted: list[NewEvent] = []
+        self.kept: Counter[str] = Counter()
+        """Events by type, since this process began."""
         self._changed = asyncio.Event()
 
     async def write(self, work: Callable[[Connection], tuple[T, Sequence[NewEvent]]]) -> T:
@@ -43,13 +46,14 @@ class Journal:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
 
-        def both(connection: Connection) -> tuple[T, bool]:
+        def both(connection: Connection) -> tuple[T, list[str]]:
             result, happened = work(connection)
             events.append(connection, happened)
-            return result, bool(happened)
+            return result, [event.type for event in happened]
 
         result, happened = await self._database.write(both)
         if happened:
+            self.kept.update(happened)
             self._wake()
         return result
 

@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 
 from contract.errors import Busy, Reason, SeawallError, Superseded, Unavailable
+from hub.measures import SessionCounts
 from seawall.hub.v1 import session_pb2
 
 Write = Callable[[session_pb2.ConnectResponse], Awaitable[None]]
@@ -36,6 +38,7 @@ class Session:
     sending: bool = False
     again: bool = False
     ended_by: SeawallError | None = None
+    ended_at: float = 0.0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def send(self, message: session_pb2.ConnectResponse) -> None:
@@ -46,7 +49,7 @@ class Session:
     def end(self, error: SeawallError) -> None:
         """Ends the stream with an error."""
         if self.ended_by is None:
-            self.ended_by = error
+            self.ended_by, self.ended_at = error, monotonic()
             self.task.cancel()
 
 
@@ -59,6 +62,7 @@ class Sessions:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.counts = SessionCounts()
         self._open: dict[str, Session] = {}
 
     def __len__(self) -> int:
@@ -80,14 +84,23 @@ class Sessions:
         self.end(agent_id, Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?"))
         session = Session(agent_id, write, task, generation)
         self._open[agent_id] = session
+        self.counts.opened += 1
+        reason = "LOST"
         try:
             yield session
+            reason = "CLOSED"
+        except SeawallError as error:
+            reason = error.reason
+            raise
         except asyncio.CancelledError:
             if session.ended_by is None:
                 raise
+            reason = session.ended_by.reason
+            self.counts.end_seconds.observe(monotonic() - session.ended_at)
             task.uncancel()
             raise session.ended_by from None
         finally:
+            self.counts.end(reason)
             if self._open.get(agent_id) is session:
                 del self._open[agent_id]
 
