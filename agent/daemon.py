@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -193,7 +194,8 @@ def _agent(settings: AgentSettings, parts: Parts, fleet: Fleet | None, inbox: In
         pipeline = TracedAnswerer(pipeline, parts.tracing)
     model_name = parts.engine.bundle.name
     agent = Agent(parts, fleet)
-    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom())
+    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
     agent.http.bind()
+    parts.metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)
     return agent

@@ -54,18 +54,19 @@ class Exporter(SpanExporter):
     def __init__(self, send: Send) -> None:
         self._send = send
         self._is_away = False
+        self._has_given_up = False
         self.closing = threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Sends a batch; in the SDK's own thread."""
-        if self._is_away and self.closing.is_set():
+        if self._has_given_up:
             return SpanExportResult.FAILURE
         try:
             self._send(encode_spans(spans), timeout=LAST_SEND_SECONDS if self.closing.is_set() else SEND_SECONDS)
         except Exception as error:  # noqa: BLE001  # whatever becomes of a trace, answers go on
             if not self._is_away:
                 _log.warning("the trace collector cannot be reached: traces are dropped until it can", error=type(error).__name__)
-            self._is_away = True
+            self._is_away, self._has_given_up = True, self.closing.is_set()  # when all ends, nobody waits for a second try
             return SpanExportResult.FAILURE
         if self._is_away:
             _log.info("the trace collector is there again")

@@ -80,7 +80,9 @@ async def running_site(folder: Path, provider: ProviderServer, endpoint: str, br
         works = [http.run()]
         if broker_port is not None:
             mqtt = MqttSettings(port=broker_port, reconnect_min_seconds=0.02, reconnect_max_seconds=0.05)
-            works.append(MqttIntake(mqtt, AGENT, Inbox(database), answerer, _now, random.Random(2)).run())
+            intake = MqttIntake(mqtt, AGENT, Inbox(database), answerer, _now, random.Random(2), parts.metrics.refused)
+            parts.metrics.describe("1", "fake", lambda: intake.connected)
+            works.append(intake.run())
         tasks = [asyncio.create_task(work) for work in works]
         try:
             yield Site(http, hub, parts.metrics)
