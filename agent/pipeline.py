@@ -26,7 +26,7 @@ from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from contract.classification import Classification
-from contract.errors import SeawallError
+from contract.errors import Reason, SeawallError
 from contract.policy import Decision, Policy
 from contract.receipts import Receipt
 from contract.tracing import NO_TRACING, Tracing
@@ -105,6 +105,9 @@ class Pipeline:
                         yield Delta(piece)
         except SeawallError as error:
             self._parts.metrics.refused(error.reason)
+            raise
+        except Exception:
+            self._parts.metrics.refused(Reason.INTERNAL)
             raise
 
     async def _hear(self, prompt: Prompt) -> Asked:

@@ -72,6 +72,12 @@ class Metrics:
             buckets=names.GAP_BUCKETS_SECONDS,
             registry=registry,
         )
+        self._heartbeats = Histogram(
+            "seawall_agent_heartbeat_seconds",
+            "From a heartbeat until the hub has answered it.",
+            buckets=names.HEARTBEAT_BUCKETS_SECONDS,
+            registry=registry,
+        )
         self._is_open = False
         self._session_lost: float | None = None
         self.generation = Gauge("seawall_agent_generation", "Of the desired state that is applied; 0: none.", registry=registry)
@@ -104,6 +110,10 @@ class Metrics:
     def refused(self, reason: Reason) -> None:
         """Counts a prompt that was refused."""
         self._refusals.labels(reason.value).inc()
+
+    def heartbeat_answered(self, seconds: float) -> None:
+        """Counts a heartbeat that the hub has answered."""
+        self._heartbeats.observe(seconds)
 
     def session_opened(self) -> None:
         """Says that the hub has welcomed this agent."""

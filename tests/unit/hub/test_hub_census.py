@@ -64,10 +64,15 @@ async def test_commands_that_have_not_ended_are_counted(tmp_path: Path) -> None:
     assert census.commands == {PENDING: 2, BEGUN: 1}
 
 
+def agents_of(count: int, connection: Connection) -> None:
+    for number in range(count):
+        agents.insert(connection, record(f"a-{number}"))
+
+
 @pytest.mark.parametrize("count", [1, 500])
 async def test_however_many_agents_there_are_two_questions_are_asked_and_few_rows_read(tmp_path: Path, count: int) -> None:
     database = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
-    await database.write(lambda connection: [agents.insert(connection, record(f"a-{number}")) for number in range(count)])
+    await database.write(lambda connection: agents_of(count, connection))
     asked: list[str] = []
 
     def counted(connection: Connection) -> int:
