@@ -51,6 +51,8 @@ class Metrics:
             registry=registry,
         )
         self._refusals = Counter("seawall_agent_refusals", "Prompts refused.", ["reason"], registry=registry)
+        for reason in (Reason.QUEUE_FULL, Reason.INTERNAL, Reason.STORE_UNAVAILABLE):  # there from the start: an increase from 0 is seen
+            self._refusals.labels(reason.value)
         self._confidence = Histogram(
             "seawall_agent_confidence",
             "Judged confidence of local answers.",

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -55,7 +55,7 @@ class Store:
             asked = self._asked
         try:
             return asked.result(CENSUS_SECONDS)
-        except (SeawallError, TimeoutError) as error:
+        except (SeawallError, TimeoutError, CancelledError) as error:
             _log.warning("metrics without the store", error=type(error).__name__)
             return None
 

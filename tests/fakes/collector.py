@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.fakes.fleet_agent import eventually
+from tests.fakes.tls import Pair
 
 
 @dataclass
@@ -60,11 +61,19 @@ def _attributes(pairs: Iterable[Any]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def trace_collector(port: int = 0) -> AsyncIterator[Collector]:
-    """Runs one until the block ends."""
+async def trace_collector(pair: Pair | None = None) -> AsyncIterator[Collector]:
+    """Runs one until the block ends.
+
+    Args:
+        pair: the key and certificate that it shows; None: it speaks plain text.
+    """
     collector, server = Collector(), grpc.aio.server()
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
-    collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    if pair is None:
+        collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    else:
+        credentials = grpc.ssl_server_credentials([(pair.key_pem, pair.certificate_pem)])
+        collector.endpoint = f"https://127.0.0.1:{server.add_secure_port('127.0.0.1:0', credentials)}"
     await server.start()
     try:
         yield collector

@@ -166,6 +166,14 @@ def test_every_service_level_has_an_alert_that_is_there() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian: prometheus) is not installed")
-def test_promtool_takes_the_rules() -> None:
-    checked = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True, timeout=60, check=False)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+def test_promtool_takes_the_rules_and_they_speak_up_when_they_should(tmp_path: Path) -> None:
+    every = [{"record": f"r{number}", "expr": each.replace("$__rate_interval", "5m")} for number, each in enumerate(EXPRESSIONS)]
+    all_of_them = tmp_path / "all.json"
+    all_of_them.write_text(json.dumps({"groups": [{"name": "all", "rules": every}]}))
+    for arguments in (
+        ["check", "rules", RULES],
+        ["check", "rules", all_of_them],
+        ["test", "rules", RULES.with_name("seawall.rules.test.yml")],
+    ):
+        checked = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
