@@ -118,7 +118,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
     policy = load_policy(settings)
     tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
-    engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine())
+    engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine(settings.trust.held_tokens))
     database = Database(state.database)
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)

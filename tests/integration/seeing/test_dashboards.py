@@ -170,10 +170,6 @@ def test_promtool_takes_the_rules_and_they_speak_up_when_they_should(tmp_path: P
     every = [{"record": f"r{number}", "expr": each.replace("$__rate_interval", "5m")} for number, each in enumerate(EXPRESSIONS)]
     all_of_them = tmp_path / "all.json"
     all_of_them.write_text(json.dumps({"groups": [{"name": "all", "rules": every}]}))
-    for arguments in (
-        ["check", "rules", RULES],
-        ["check", "rules", all_of_them],
-        ["test", "rules", RULES.with_name("seawall.rules.test.yml")],
-    ):
-        checked = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    for verb, file in (("check", RULES), ("check", all_of_them), ("test", RULES.with_name("seawall.rules.test.yml"))):
+        checked = subprocess.run(["promtool", verb, "rules", file], capture_output=True, text=True, timeout=60, check=False)
         assert checked.returncode == 0, checked.stdout + checked.stderr
