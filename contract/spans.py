@@ -126,7 +126,8 @@ class _Traced:
         self._is_root = is_root
         self._has_failed = False
         context = span.get_span_context()
-        self.place: TraceParent | None = TraceParent(context.trace_id, context.span_id, context.trace_flags.sampled)
+        place = TraceParent(context.trace_id, context.span_id, context.trace_flags.sampled)
+        self.place = place if context.is_valid else None  # there is none where the SDK is disabled
 
     def set(self, name: str, value: Value) -> None:
         """See Span."""

@@ -9,7 +9,7 @@ import grpc
 
 from contract import telemetry
 from contract.errors import InvalidRequest, Reason
-from contract.tracing import NO_TRACING, TRACEPARENT, Attributes, Kind, Span, Tracing, read_traceparent
+from contract.tracing import NO_SPAN, NO_TRACING, TRACEPARENT, Attributes, Kind, Span, Tracing, read_traceparent
 from hub.config import TelemetrySettings
 
 _SERVICE, _METHOD = "seawall.hub.v1.EscalationService", "EscalatePrompt"
@@ -48,6 +48,8 @@ def begin_escalation(tracing: Tracing, metadata: Iterable[tuple[str, Any]]) -> S
         tracing: where to.
         metadata: of the call.
     """
+    if not tracing.is_on:
+        return NO_SPAN
     given = [str(value) for name, value in metadata if name == TRACEPARENT]
     return tracing.root(f"{_SERVICE}/{_METHOD}", Kind.SERVER, read_traceparent(given), _SERVED)
 

@@ -79,7 +79,11 @@ class Delivery:
     async def _deliver(self, agent_ids: list[str]) -> None:
         since = {agent_id: self._due.pop(agent_id) for agent_id in agent_ids}
         now = self._clock()
-        found = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        try:
+            found = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        except Unavailable:
+            self._due.update(since)  # due for as long as it was
+            raise
         for agent_id in agent_ids:
             session = self._sessions.get(agent_id)
             if session is not None and agent_id in found:

@@ -91,6 +91,15 @@ def test_variables_change_neither_what_is_said_nor_how_much(sent: Sent, monkeypa
     ]
 
 
+def test_a_disabled_sdk_takes_away_and_leaves_nothing_half_done(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracing = SdkTracing(sent, RESOURCE, 1.0)
+    with tracing.root("r", Kind.SERVER, None, {"a": 1}) as root, tracing.step("s") as step:
+        assert root.place is step.place is None
+    tracing.close()
+    assert sent.requests == []
+
+
 def test_a_trace_that_cannot_be_sent_is_dropped_and_the_next_is_sent(sent: Sent) -> None:
     sent.error = RuntimeError("away")
     tracing = SdkTracing(sent, RESOURCE, 1.0)
