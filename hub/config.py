@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.errors import InvalidRequest, Reason
+from contract.tracing import check_endpoint
 
 DATA_VARIABLE = "SEAWALL_HUB_DATA"
 DEFAULT_DATA = Path("seawall-hub")
@@ -107,6 +108,20 @@ class Limits(_Frozen):
     stop_seconds: NonNegativeFloat = 2
 
 
+class TelemetrySettings(_Frozen):
+    """Traces. Metrics have a listener of their own.
+
+    Args:
+        otlp_endpoint: the collector that traces are sent to by OTLP over gRPC; empty: nothing is traced, nothing is sent.
+        otlp_ca_file: that signs the collector's certificate, for https; unset: the usual authorities.
+        sample_ratio: of the traces that begin here, so many are kept; those that an agent began bring their own decision.
+    """
+
+    otlp_endpoint: Annotated[str, AfterValidator(check_endpoint)] = ""
+    otlp_ca_file: Path | None = None
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+
+
 class ProviderSettings(_Frozen):
     """One place that answers prompts.
 
@@ -158,6 +173,7 @@ class Settings(BaseSettings):
     database_url: str = ""
     listeners: Listeners = Listeners()
     limits: Limits = Limits()
+    telemetry: TelemetrySettings = TelemetrySettings()
     providers: tuple[ProviderSettings, ...] = ()
 
     @model_validator(mode="after")
