@@ -103,7 +103,7 @@ class Hub:
         known = create_listener(gate, limits)
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
         router = self._create_router(stack, registry)
-        escalations = EscalationServicer(Admission(limits), router, limits)
+        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authority), known)

@@ -16,6 +16,7 @@ from hub.fleet.directory import Directory
 from hub.fleet.events import Journal
 from hub.fleet.groups import Groups
 from hub.fleet.lifecycle import Lifecycle
+from hub.fleet.quotas import Quotas
 from hub.fleet.reports import Reports
 from hub.fleet.sessions import Sessions
 from hub.fleet.upkeep import EVENTS_SECONDS, SWEEP_SECONDS, every, forever
@@ -33,6 +34,7 @@ class Fleet:
     reports: Reports
     lifecycle: Lifecycle
     groups: Groups
+    quotas: Quotas
     commands: Commands
 
     @classmethod
@@ -55,6 +57,7 @@ class Fleet:
             reports=Reports(database, journal, clock),
             lifecycle=Lifecycle(journal, sessions, delivery, clock),
             groups=Groups(database, journal, delivery, clock),
+            quotas=Quotas(database, clock),
             commands=Commands(database, journal, delivery, clock),
         )
 
