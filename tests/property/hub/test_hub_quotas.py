@@ -54,12 +54,12 @@ class Escalate:
     end: str
 
 
-LIMITS = st.builds(Limits, st.none() | st.integers(1, 4), st.none() | st.integers(1, 60))
+LIMITS = st.builds(Limits, st.none() | st.integers(1, 4), st.none() | st.integers(1, 12))
 ESCALATIONS = st.builds(
     Escalate,
     st.integers(0, 1),
     st.sampled_from("abc"),
-    st.integers(0, 30),
+    st.integers(0, 6),
     st.floats(0, 1),
     st.sampled_from(["settle", "release", "crash"]),
 )
