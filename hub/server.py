@@ -63,6 +63,7 @@ class Hub:
         self._clock = clock
         self._randomness = randomness
         self._running = AsyncExitStack()
+        self.database: Database
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -78,6 +79,7 @@ class Hub:
             renew_server(self._folder, authority)
             database = await asyncio.to_thread(Database.open, self._settings.database_url or self._folder.database_url)
             stack.callback(database.close)
+            self.database = database
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
             await self._start_listeners(stack, authority, database, registry)
