@@ -1,14 +1,16 @@
 """Step 6: asks the hub for a better answer, for prompts that may leave."""
 
 import asyncio
+import math
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 import grpc
 
-from agent.hub_channel import hub_reason
+from agent.hub_channel import asked_wait_seconds, hub_reason
 from agent.hub_link import HubLink
 from agent.prompts import FinishReason, Message, Sampling
 from contract import telemetry
@@ -88,16 +90,32 @@ class HubEscalator:
         connect_seconds: how long an answer waits for a connection.
         timeout_seconds: for a whole answer.
         tracing: told of each call; the hub goes on with the trace.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, link: HubLink, connect_seconds: float = 2.0, timeout_seconds: float = 120.0, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(
+        self,
+        link: HubLink,
+        connect_seconds: float = 2.0,
+        timeout_seconds: float = 120.0,
+        tracing: Tracing = NO_TRACING,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._link = link
         self._tracing = tracing
         self._connect_seconds = connect_seconds
         self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._asked_until = -math.inf
+        self._asked_why = ""
 
     async def connect(self) -> None:
-        """Waits for the connection, unless the last try has just failed: then gRPC tries again by itself, later."""
+        """Waits for the connection, unless the last try has just failed: then gRPC tries again by itself, later.
+
+        A hub that has asked to be left alone, such as for a quota that is spent, is: no prompt leaves the site in vain.
+        """
+        if self._clock() < self._asked_until:
+            raise EscalationFailed(self._asked_why, sent=False)
         with self._tracing.step("connect"), self._link.use() as channel:
             if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
                 raise EscalationFailed("hub-unavailable", sent=False)
@@ -131,7 +149,10 @@ class HubEscalator:
             except grpc.aio.AioRpcError as error:
                 reason = hub_reason(error) or Reason.HUB_UNAVAILABLE
                 span.fail(reason)
-                raise EscalationFailed(reason.lower().replace("_", "-"), sent=True) from error
+                why = reason.lower().replace("_", "-")
+                if wait_seconds := asked_wait_seconds(error):
+                    self._asked_until, self._asked_why = self._clock() + wait_seconds, why
+                raise EscalationFailed(why, sent=True) from error
             finally:
                 call.cancel()
             raise EscalationFailed("hub-unavailable", sent=True)

@@ -66,6 +66,7 @@ class Hub:
         self._clock = clock
         self._randomness = randomness
         self._running = AsyncExitStack()
+        self.database: Database
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -81,6 +82,7 @@ class Hub:
             renew_server(self._folder, authority)
             database = await asyncio.to_thread(Database.open, self._settings.database_url or self._folder.database_url)
             stack.callback(database.close)
+            self.database = database
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
             await self._start_listeners(stack, authority, database, registry)
@@ -110,7 +112,7 @@ class Hub:
         known = create_listener(gate, limits)
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
         router = self._create_router(stack, Meter(registry, time.monotonic, tracing), circuits)
-        escalations = EscalationServicer(Admission(limits), router, limits, tracing)
+        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits, tracing)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authority), known)

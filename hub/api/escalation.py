@@ -14,7 +14,9 @@ from hub.api.identity import CALLER
 from hub.config import Limits
 from hub.escalation.admission import Admission
 from hub.escalation.prompts import Completion, Escalation, TextDelta, Tier, Turn
+from hub.escalation.quotas import within_quotas
 from hub.escalation.router import Router
+from hub.fleet.quotas import Quotas
 from hub.tracing import begin_escalation
 from seawall.hub.v1 import escalation_pb2, escalation_pb2_grpc
 
@@ -31,8 +33,9 @@ _MAX_TEMPERATURE = 2.0
 class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
     """Answers what agents could not answer well."""
 
-    def __init__(self, admission: Admission, router: Router, limits: Limits, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(self, admission: Admission, quotas: Quotas, router: Router, limits: Limits, tracing: Tracing = NO_TRACING) -> None:
         self._admission = admission
+        self._quotas = quotas
         self._router = router
         self._limits = limits
         self._tracing = tracing
@@ -44,7 +47,7 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
         with begin_escalation(self._tracing, context.invocation_metadata() or ()):
             escalation = read_escalation(request, CALLER.get().name, self._limits)
             with self._admission.admit(escalation):
-                async with aclosing(self._router.answer(escalation)) as pieces:
+                async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
                     async for piece in pieces:
                         yield _response(piece)
 
