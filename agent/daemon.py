@@ -3,10 +3,11 @@
 import asyncio
 import random
 import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,7 +20,12 @@ from agent.desired import Desired
 from agent.escalation import Escalator, HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
+from agent.inference.current import CurrentModel
 from agent.inference.engine import Engine
+from agent.inference.fit import fits_beside
+from agent.inference.loading import load_bundle
+from agent.inference.machine import free_memory_bytes
+from agent.inference.settings import EngineSettings
 from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
 from agent.logs import Logs
@@ -35,7 +41,9 @@ from agent.store.database import Database
 from agent.store.desired import DesiredStore
 from agent.store.inbox import Inbox
 from agent.telemetry import Metrics
-from agent.tracing import TracedAnswerer, TracedModel, open_tracing
+from agent.tracing import TracedAnswerer, TracedModels, open_tracing
+from agent.update.slots import Slots
+from agent.update.starting import open_model
 from contract.errors import InvalidRequest
 from contract.policy import Policy
 from contract.tracing import Tracing
@@ -79,12 +87,13 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
 class Agent:
     """The parts that run, and what is said of their health."""
 
-    def __init__(self, parts: Parts, fleet: Fleet | None) -> None:
+    def __init__(self, parts: Parts, fleet: Fleet | None, problems: Callable[[], Sequence[str]]) -> None:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
         self._parts = parts
         self._fleet = fleet
+        self._problems = problems
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
@@ -96,8 +105,9 @@ class Agent:
         return {
             "ok": True,
             "agent": self.agent_id,
-            "model": self._parts.engine.bundle.name,
-            "model_digest": self._parts.engine.bundle.digest(),
+            "model": self._parts.models.bundle.name,
+            "model_digest": self._parts.models.bundle.digest(),
+            "model_trouble": " ".join(filter(None, self._problems())) or "none",
             "policy_digest": self._parts.policy.digest,
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
@@ -118,22 +128,23 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
     policy = load_policy(settings)
     tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
-    engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine(settings.trust.held_tokens))
+    models = _models(settings.model.engine(settings.trust.held_tokens))
+    problems = await open_model(models, Slots(state.slots), settings.model.bundle)
     database = Database(state.database)
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
-        parts = _parts(settings, link, policy, engine, database, desired, state.data_key(), tracing)
+        parts = _parts(settings, link, policy, models, database, desired, state.data_key(), tracing)
         fleet = None
         if link is not None:
             await desired.load()
             commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
             await commands.recover()
             fleet = build_fleet(link, state.identity, parts, desired, commands, utc_now, random.SystemRandom())
-        yield _agent(settings, parts, fleet, Inbox(database))
+        yield _agent(settings, parts, fleet, Inbox(database), lambda: (*problems, models.away))
     finally:
         if link is not None:
             await link.close()
-        await engine.close()
+        await models.close()
         database.close()
         await asyncio.to_thread(tracing.close)
 
@@ -152,6 +163,13 @@ def load_policy(settings: AgentSettings) -> Policy:
         return Policy("")
 
 
+def _models(settings: EngineSettings) -> CurrentModel:
+    def fits(folder: Path) -> bool:
+        return fits_beside(settings, load_bundle(folder, verify=False), free_memory_bytes())
+
+    return CurrentModel(lambda folder: Engine(folder, settings), fits)
+
+
 def _own_limits(settings: AgentSettings) -> OwnLimits:
     model = settings.model
     return OwnLimits(settings.privacy.floor, settings.trust.bar, model.context_tokens, model.max_tokens)
@@ -161,14 +179,14 @@ def _parts(
     settings: AgentSettings,
     link: HubLink | None,
     policy: Policy,
-    engine: Engine,
+    models: CurrentModel,
     database: Database,
     desired: Desired,
     data_key: bytes,
     tracing: Tracing,
 ) -> Parts:
     keep = settings.keep
-    scope = (engine.bundle.digest(), policy.digest)
+    scope = (policy.digest,)
     escalator: Escalator = NoHub()
     if link is not None:
         escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds, tracing)
@@ -177,7 +195,7 @@ def _parts(
         classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
         policy=policy,
         cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, scope),
-        engine=TracedModel(engine, tracing) if tracing.is_on else engine,
+        models=TracedModels(models, tracing) if tracing.is_on else models,
         confidence=settings.trust.confidence(),
         escalator=escalator,
         conversations=ConversationStore(database, keep.conversation_seconds),
@@ -188,12 +206,12 @@ def _parts(
     )
 
 
-def _agent(settings: AgentSettings, parts: Parts, fleet: Fleet | None, inbox: Inbox) -> Agent:
+def _agent(settings: AgentSettings, parts: Parts, fleet: Fleet | None, inbox: Inbox, problems: Callable[[], Sequence[str]]) -> Agent:
     pipeline: Answerer = Pipeline(parts, utc_now)
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
-    model_name = parts.engine.bundle.name
-    agent = Agent(parts, fleet)
+    model_name = parts.models.bundle.name
+    agent = Agent(parts, fleet, problems)
     agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
     agent.http.bind()

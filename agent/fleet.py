@@ -96,7 +96,7 @@ def build_fleet(
         clock: returns the time, UTC.
         randomness: for jitter.
     """
-    bundle = parts.engine.bundle
+    bundle = parts.models.bundle
     report = AgentReport(
         version=version("seawall"),
         model=f"models/{bundle.name}/versions/{bundle.version}",

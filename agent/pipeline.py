@@ -18,9 +18,10 @@ from agent.cache.exact import CachedAnswer, ExactCache, repeatable
 from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed, Escalator
+from agent.inference.away import ModelAway
 from agent.narrowing import Narrowing
 from agent.prompts import Answer, Delta, Message, Prompt
-from agent.routes import LocalAnswer, LocalModel, Outcome, departed, escalated, recalled
+from agent.routes import LocalAnswer, LocalModel, Models, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
@@ -45,7 +46,7 @@ class Parts:
     classifier: Classifier
     policy: Policy
     cache: ExactCache
-    engine: LocalModel
+    models: Models
     confidence: ConfidenceSettings
     escalator: Escalator
     conversations: ConversationStore
@@ -60,6 +61,7 @@ class Asked:
     """A prompt, and what is known of it once it is classified and decided on."""
 
     prompt: Prompt
+    model: LocalModel
     messages: tuple[Message, ...]
     classification: Classification
     decision: Decision
@@ -91,7 +93,8 @@ class Pipeline:
         """Answers a prompt: Deltas, then one Answer. Closing it early cancels the work; see Answerer for what it raises."""
         try:
             async with AsyncExitStack() as stack:
-                asked = await self._hear(prompt)
+                model = stack.enter_context(self._parts.models.held())
+                asked = await self._hear(prompt, model)
                 routed = await self._route(asked, stack)
                 await stack.enter_async_context(aclosing(routed.pieces))
                 texts: list[str] = []
@@ -110,9 +113,9 @@ class Pipeline:
             self._parts.metrics.refused(Reason.INTERNAL)
             raise
 
-    async def _hear(self, prompt: Prompt) -> Asked:
+    async def _hear(self, prompt: Prompt, model: LocalModel) -> Asked:
         started = monotonic()
-        messages = await self._with_earlier_turns(prompt)
+        messages = await self._with_earlier_turns(prompt, model)
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
@@ -121,21 +124,25 @@ class Pipeline:
         with self._parts.tracing.step(DECIDE):
             classification, decision = narrowing.decide(found, partial(self._parts.policy.decide, self._parts.agent_id))
         narrowed = replace(prompt, sampling=narrowing.sampling(prompt.sampling))
-        return Asked(_seeded(narrowed), messages, classification, decision, min(self._parts.confidence.bar, narrowing.bar), started)
+        bar = min(self._parts.confidence.bar, narrowing.bar)
+        return Asked(_seeded(narrowed), model, messages, classification, decision, bar, started)
 
     async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
         # 3 recall
         with parts.tracing.step(RECALL):
-            kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
+            kept = await self._recall(asked) if decision.may_cache else None
         if kept is not None:
             return Routed(recalled(kept), (*decision.policy_ids, "cached"))
         # 4 infer
-        local = LocalAnswer(parts.engine, asked.messages, sampling, asked.prompt.client, parts.confidence.held_tokens)
+        local = LocalAnswer(asked.model, asked.messages, sampling, asked.prompt.client, parts.confidence.held_tokens)
         await stack.enter_async_context(aclosing(local))
         # 5 judge
         with parts.tracing.step(JUDGE):
-            is_confident = await local.judge() >= asked.bar
+            try:
+                is_confident = await local.judge() >= asked.bar
+            except ModelAway as away:
+                return await self._route_without_model(asked, away, stack)
         if is_confident:
             return Routed(local.release(), (*decision.policy_ids, "confident"))
         reasons = (*decision.policy_ids, "not-confident")
@@ -150,7 +157,22 @@ class Pipeline:
             departure = departed(asked.messages) if failure.sent else None
             return Routed(local.release(departure, provisional=True), (*reasons, failure.why))
 
-    async def _escalate(self, asked: Asked, judged: float, stack: AsyncExitStack) -> AsyncGenerator[str | Outcome, None]:
+    async def _route_without_model(self, asked: Asked, away: ModelAway, stack: AsyncExitStack) -> Routed:
+        """There is no model on the device now: what may leave the site is escalated, the rest refused, with when to ask again."""
+        if not asked.decision.may_escalate:
+            raise away
+        # 6 escalate
+        try:
+            await self._parts.escalator.connect()
+            return Routed(await self._escalate(asked, None, stack), (*asked.decision.policy_ids, "model-away"))
+        except EscalationFailed as failure:
+            raise away from failure
+
+    async def _recall(self, asked: Asked) -> CachedAnswer | None:
+        digest = asked.model.bundle.digest()
+        return await self._parts.cache.recall(asked.messages, asked.prompt.sampling, self._now(), digest)
+
+    async def _escalate(self, asked: Asked, judged: float | None, stack: AsyncExitStack) -> AsyncGenerator[str | Outcome, None]:
         """Opens the hub's answer: its first piece where the client wants a stream, else all of it, so that a break costs nothing."""
         answer = self._parts.escalator.escalate(asked.messages, asked.prompt.sampling, asked.classification, asked.decision)
         await stack.enter_async_context(aclosing(answer))
@@ -164,7 +186,8 @@ class Pipeline:
 
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
         if asked.decision.may_cache and outcome.route != "cache" and not outcome.provisional:
-            await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now())
+            digest = asked.model.bundle.digest()
+            await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
         await self._parts.receipts.append(asked.prompt.client, receipt, self._now())
@@ -188,13 +211,13 @@ class Pipeline:
             milliseconds=round((monotonic() - asked.started) * 1000, 1),
         )
 
-    async def _with_earlier_turns(self, prompt: Prompt) -> tuple[Message, ...]:
+    async def _with_earlier_turns(self, prompt: Prompt, model: LocalModel) -> tuple[Message, ...]:
         """Returns the conversation's turns before the prompt's own; the oldest are left out where they do not fit."""
         if prompt.conversation is None:
             return prompt.messages
         earlier = await self._parts.conversations.earlier(prompt, self._now())
-        engine, room = self._parts.engine, self._parts.engine.context_tokens * 3 // 4
-        while earlier and await asyncio.to_thread(engine.count_tokens, (*earlier, *prompt.messages)) > room:
+        room = model.context_tokens * 3 // 4
+        while earlier and await asyncio.to_thread(model.count_tokens, (*earlier, *prompt.messages)) > room:
             earlier = earlier[1:]
         return (*earlier, *prompt.messages)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -19,8 +19,15 @@ from contract.receipts import Departure, Route
 class LocalModel(Protocol):
     """What is needed of `agent.inference.engine.Engine`."""
 
-    bundle: Bundle
-    context_tokens: int
+    @property
+    def bundle(self) -> Bundle:
+        """What it was loaded from."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """The most tokens that prompt and answer have together."""
+        ...
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Returns the tokens of a conversation."""
@@ -28,6 +35,19 @@ class LocalModel(Protocol):
 
     def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
         """Answers a conversation: a Piece for each token, then one Finished."""
+        ...
+
+
+class Models(Protocol):
+    """What is needed of `agent.inference.current.CurrentModel`."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """Of the model that answers now, or of the last one that did."""
+        ...
+
+    def held(self) -> AbstractContextManager[LocalModel]:
+        """Gives the model that answers now; it stays until this is left, whatever it is exchanged for."""
         ...
 
 
@@ -126,7 +146,7 @@ class LocalAnswer:
 
 
 async def escalated(
-    head: Sequence[str | Completion], rest: AsyncIterator[str | Completion], messages: Sequence[Message], judged: float
+    head: Sequence[str | Completion], rest: AsyncIterator[str | Completion], messages: Sequence[Message], judged: float | None
 ) -> AsyncGenerator[str | Outcome, None]:
     """Passes on the hub's answer.
 
@@ -134,7 +154,7 @@ async def escalated(
         head: what has come already.
         rest: what is still to come.
         messages: what was sent.
-        judged: the confidence of the local answer that was not good enough.
+        judged: the confidence of the local answer that was not good enough; None: there was none.
     """
     for piece in head:
         yield _from_hub(piece, messages, judged)
@@ -143,7 +163,7 @@ async def escalated(
             yield _from_hub(piece, messages, judged)
 
 
-def _from_hub(piece: str | Completion, messages: Sequence[Message], judged: float) -> str | Outcome:
+def _from_hub(piece: str | Completion, messages: Sequence[Message], judged: float | None) -> str | Outcome:
     if isinstance(piece, str):
         return piece
     departure = departed(messages, piece)

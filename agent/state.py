@@ -38,6 +38,11 @@ class StateFolder:
         return self.path / "agent.db"
 
     @property
+    def slots(self) -> Path:
+        """The folder of the model's slots."""
+        return self.path / "models" / "slots"
+
+    @property
     def identity(self) -> IdentityFolder:
         """The identity's folder."""
         return IdentityFolder(self.path / "identity")

@@ -1,7 +1,7 @@
 """Where a prompt's trace begins and where its spans go. Off unless `[telemetry]` names a collector."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -10,8 +10,9 @@ import grpc
 
 from agent.inference.engine import Finished, Piece
 from agent.prompts import Answer, Answerer, Delta, Message, Prompt, Sampling
-from agent.routes import LocalModel
+from agent.routes import LocalModel, Models
 from contract import telemetry
+from contract.bundle import Bundle
 from contract.errors import InvalidRequest, Reason
 from contract.tracing import NO_TRACING, Attributes, Kind, Span, Tracing
 
@@ -99,6 +100,30 @@ def _describe(span: Span, answer: Answer) -> None:
     span.set(telemetry.RECEIPT_ID, receipt.receipt_id)
     if receipt.confidence is not None:
         span.set(telemetry.CONFIDENCE, receipt.confidence)
+
+
+class TracedModels:
+    """Traces the answers of whatever model answers; see agent.routes.Models.
+
+    Args:
+        models: gives the model.
+        tracing: where to.
+    """
+
+    def __init__(self, models: Models, tracing: Tracing) -> None:
+        self._models = models
+        self._tracing = tracing
+
+    @property
+    def bundle(self) -> Bundle:
+        """See Models."""
+        return self._models.bundle
+
+    @contextmanager
+    def held(self) -> Iterator[LocalModel]:
+        """See Models."""
+        with self._models.held() as model:
+            yield TracedModel(model, self._tracing)
 
 
 class TracedModel:

@@ -29,7 +29,7 @@ class ExactCache:
     Args:
         store: where they are kept.
         key: 32 bytes; without it, nobody can tell by a digest what was asked.
-        scope: what every answer depends on: the digests of model and policy.
+        scope: what every answer depends on, beside the model: the policy's digest.
     """
 
     def __init__(self, store: AnswerStore, key: bytes, scope: Sequence[str]) -> None:
@@ -37,20 +37,27 @@ class ExactCache:
         self._key = key
         self._scope = [*scope, *(field.name for field in fields(CachedAnswer))]  # another version's answers are not recalled
 
-    async def recall(self, messages: Sequence[Message], sampling: Sampling, now: float) -> CachedAnswer | None:
-        """Returns the kept answer, or None: none is kept, or the sampling is random."""
+    async def recall(self, messages: Sequence[Message], sampling: Sampling, now: float, model_digest: str = "") -> CachedAnswer | None:
+        """Returns the kept answer, or None: none is kept, or the sampling is random.
+
+        Args:
+            messages: the conversation.
+            sampling: how tokens are chosen.
+            now: POSIX time, seconds.
+            model_digest: of the model on the device: what another one has answered is not recalled.
+        """
         if not repeatable(sampling):
             return None
-        text = await self._store.get(self._digest(messages, sampling), now)
+        text = await self._store.get(self._digest(messages, sampling, model_digest), now)
         return None if text is None else CachedAnswer(**json.loads(text))
 
-    async def keep(self, messages: Sequence[Message], sampling: Sampling, answer: CachedAnswer, now: float) -> None:
-        """Keeps an answer, if asking again would give it again."""
+    async def keep(self, messages: Sequence[Message], sampling: Sampling, answer: CachedAnswer, now: float, model_digest: str = "") -> None:
+        """Keeps an answer, if asking again would give it again. See `recall`."""
         if repeatable(sampling):
-            await self._store.put(self._digest(messages, sampling), json.dumps(asdict(answer)), now)
+            await self._store.put(self._digest(messages, sampling, model_digest), json.dumps(asdict(answer)), now)
 
-    def _digest(self, messages: Sequence[Message], sampling: Sampling) -> str:
-        question = [self._scope, [asdict(message) for message in messages], asdict(replace(sampling, seed=None))]
+    def _digest(self, messages: Sequence[Message], sampling: Sampling, model_digest: str) -> str:
+        question = [[*self._scope, model_digest], [asdict(message) for message in messages], asdict(replace(sampling, seed=None))]
         return hmac.new(self._key, json.dumps(question, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 

@@ -42,6 +42,14 @@ def fit_memory(settings: EngineSettings, bundle: Bundle, free_bytes: int) -> Eng
     return replace(settings, context_tokens=context_tokens, slots=slots)
 
 
+def fits_beside(settings: EngineSettings, bundle: Bundle, free_bytes: int) -> bool:
+    """Says whether a model fits, with every slot that is wanted, into what another one has left free."""
+    try:
+        return fit_memory(settings, bundle, free_bytes).slots == settings.slots
+    except NotPossibleNow:
+        return False
+
+
 def choose_provider(wanted: Sequence[str], usable: Sequence[str]) -> str:
     """Returns the first execution provider that can be used.
 

@@ -1,7 +1,8 @@
 """A model that answers what it is told to, token by token, as the engine would."""
 
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
 
 from agent.inference.engine import Finished, Piece
 from agent.prompts import Message, Sampling
@@ -40,6 +41,10 @@ class FakeEngine:
         self.seeds: list[int | None] = []
         self.given_words = 0
         self.is_cancelled = False
+
+    @contextmanager
+    def held(self) -> Iterator["FakeEngine"]:
+        yield self
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message.content.split()) for message in messages)

@@ -29,7 +29,7 @@ from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.inbox import Inbox
 from agent.telemetry import Metrics
-from agent.tracing import TracedAnswerer, TracedModel, open_tracing
+from agent.tracing import TracedAnswerer, TracedModels, open_tracing
 from contract.policy import Policy
 from contract.tracing import Tracing
 from hub.config import Listeners, ProviderSettings
@@ -103,7 +103,7 @@ def _parts(link: HubLink, database: Database, tracing: Tracing) -> Parts:
         classifier=Classifier(),
         policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
         cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
-        engine=TracedModel(engine, tracing) if tracing.is_on else engine,
+        models=TracedModels(engine, tracing) if tracing.is_on else engine,
         confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
         escalator=HubEscalator(link, tracing=tracing),
         conversations=ConversationStore(database, 3600),

@@ -55,7 +55,7 @@ def build(database: Database) -> Build:
             classifier=Classifier(),
             policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
             cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
-            engine=engine,
+            models=engine,
             confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
             escalator=escalator or FakeEscalator([], breaks_after=0, sent=False),
             conversations=ConversationStore(database, 3600),

@@ -1,0 +1,184 @@
+"""The model that answers now. It can be exchanged for another while prompts are answered, and none of them is lost.
+
+What is begun ends on the model that began it; what comes later goes to the new one. Where two do not fit into the memory, the old one is
+let go of first, and until the new one is there, prompts are left to the cache and the hub.
+"""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from agent.inference.answer import Finished, Piece
+from agent.inference.away import AwayModel, ModelAway, model_loading
+from agent.prompts import Message, Sampling
+from contract.bundle import Bundle
+from contract.errors import Reason, SeawallError
+
+DRAIN_SECONDS = 300.0
+"""So long an exchange waits for answers that are begun; a client that has not read its answer by then loses the rest."""
+
+_FIRST_GUESS_SECONDS = 5.0
+
+_log = structlog.get_logger(__name__)
+
+
+class LoadedModel(Protocol):
+    """What is needed of `agent.inference.engine.Engine`."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """What it was loaded from."""
+        ...
+
+    @property
+    def context_tokens(self) -> int:
+        """The most tokens that prompt and answer have together."""
+        ...
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Returns the tokens of a conversation."""
+        ...
+
+    def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
+        """Answers a conversation: a Piece for each token, then one Finished."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of it."""
+        ...
+
+
+class _Seat:
+    """A model, and how many hold it."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+        self.holders = 0
+        self.is_free = asyncio.Event()
+        self.is_free.set()
+
+
+class CurrentModel:
+    """Holds the model. Used in one event loop.
+
+    Args:
+        load: loads the model in a folder; blocks. It verifies the folder first.
+        fits_beside: says whether the model in a folder fits into the memory that is free now.
+        drain_seconds: so long an exchange waits for answers that are begun.
+    """
+
+    def __init__(
+        self, load: Callable[[Path], LoadedModel], fits_beside: Callable[[Path], bool], drain_seconds: float = DRAIN_SECONDS
+    ) -> None:
+        self._load = load
+        self._fits_beside = fits_beside
+        self._drain_seconds = drain_seconds
+        self._load_seconds = _FIRST_GUESS_SECONDS
+        self._exchanging = asyncio.Lock()
+        self._folder: Path | None = None
+        self._seat = _Seat(AwayModel(model_loading(self._load_seconds)))
+
+    @property
+    def bundle(self) -> Bundle:
+        """Of the model that answers now, or of the last one that did."""
+        return self._seat.model.bundle
+
+    @property
+    def context_tokens(self) -> int:
+        """Of the same model."""
+        return self._seat.model.context_tokens
+
+    @property
+    def away(self) -> str:
+        """Why there is no model now; empty: there is one."""
+        model = self._seat.model
+        return model.refusal.message if isinstance(model, AwayModel) else ""
+
+    @contextmanager
+    def held(self) -> Iterator[LoadedModel]:
+        """Gives the model that answers now; it stays until this is left."""
+        seat = self._seat
+        seat.holders += 1
+        seat.is_free.clear()
+        try:
+            yield seat.model
+        finally:
+            seat.holders -= 1
+            if not seat.holders:
+                seat.is_free.set()
+
+    async def exchange(self, folder: Path) -> None:
+        """Takes the model in a folder; returns when it answers and the one before is gone.
+
+        Args:
+            folder: of a verified bundle.
+
+        Raises:
+            SeawallError: it cannot be loaded; the one before answers on, having been loaded again if it had to go first.
+        """
+        async with self._exchanging:
+            if self.away != "" or await asyncio.to_thread(self._fits_beside, folder):
+                fresh = await self._loaded(folder)
+                before, self._seat = self._seat, _Seat(fresh)
+                self._folder = folder
+                await self._retire(before)
+            else:
+                await self._exchange_one_by_one(folder)
+
+    async def go_without(self, why: str, last: Bundle | None = None) -> None:
+        """Lets go of the model; prompts are left to the cache and the hub.
+
+        Args:
+            why: a sentence, for clients and operators.
+            last: the model that served when the agent ran before: what it has answered is still in the cache.
+        """
+        async with self._exchanging:
+            await self._vacate(ModelAway(Reason.MODEL_UNAVAILABLE, why), last)
+
+    async def close(self) -> None:
+        """Lets go of the model at once; answers that are not complete end with Unavailable."""
+        await self._seat.model.close()
+
+    async def _exchange_one_by_one(self, folder: Path) -> None:
+        before = self._folder
+        await self._vacate(model_loading(self._load_seconds))
+        try:
+            self._seat = _Seat(await self._loaded(folder))
+            self._folder = folder
+        except SeawallError as error:
+            _log.error("the new model cannot be loaded: the one before is taken again", reason=error.message)
+            if before is not None:
+                await self._take_again(before)
+            raise
+
+    async def _take_again(self, folder: Path) -> None:
+        try:
+            self._seat = _Seat(await self._loaded(folder))
+        except SeawallError as error:
+            await self._vacate(ModelAway(Reason.MODEL_UNAVAILABLE, f"No model can be loaded on this device: {error.message}"))
+
+    async def _vacate(self, refusal: ModelAway, last: Bundle | None = None) -> None:
+        before, self._seat = self._seat, _Seat(AwayModel(refusal, last or self.bundle, self.context_tokens))
+        await self._retire(before)
+
+    async def _retire(self, seat: _Seat) -> None:
+        try:
+            async with asyncio.timeout(self._drain_seconds):
+                await seat.is_free.wait()
+        except TimeoutError:
+            _log.warning("answers are cut off: their clients do not read them", answers=seat.holders)
+        await seat.model.close()
+        seat.model = AwayModel(model_loading(self._load_seconds), seat.model.bundle)
+        gc.collect()  # its memory is needed now, not when the collector happens to come by
+
+    async def _loaded(self, folder: Path) -> LoadedModel:
+        started = monotonic()
+        model = await asyncio.to_thread(self._load, folder)
+        self._load_seconds = monotonic() - started
+        return model

@@ -1,0 +1,122 @@
+"""What is known of the two slots: one small file, put there by renaming, so that a power cut leaves the old one or the new one."""
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from agent.identity.files import sync_folder, write_private
+
+SLOT_NAMES = ("a", "b")
+
+_FILE = "record.json"
+_FORMAT_VERSION = 1
+_MOST_BYTES = 10_000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class SlotState(StrEnum):
+    """How far a slot has come."""
+
+    EMPTY = "empty"
+    STAGING = "staging"
+    VERIFIED = "verified"
+    CURRENT = "current"
+    """Serves, on probation."""
+    PROVEN = "proven"
+    """Has served well. Both slots can be, one serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotEntry:
+    """One slot.
+
+    Args:
+        state: how far it has come.
+        index_sha256: of the index that its files were verified against; empty before.
+    """
+
+    state: SlotState = SlotState.EMPTY
+    index_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRecord:
+    """Both slots.
+
+    Args:
+        current: the name of the one that serves; empty: none does.
+        entries: by name.
+    """
+
+    current: str = ""
+    entries: dict[str, SlotEntry] = field(default_factory=lambda: {name: SlotEntry() for name in SLOT_NAMES})
+
+    @property
+    def other(self) -> str:
+        """The slot that does not serve; the first one where none does."""
+        return SLOT_NAMES[1] if self.current == SLOT_NAMES[0] else SLOT_NAMES[0]
+
+    def with_entry(self, name: str, entry: SlotEntry) -> "SlotRecord":
+        """Returns the record with another entry for a slot."""
+        return replace(self, entries={**self.entries, name: entry})
+
+
+def read_record(folder: Path) -> SlotRecord:
+    """Returns the record in a folder; that of two empty slots where there is none.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    try:
+        with (folder / _FILE).open("rb") as file:
+            text = file.read(_MOST_BYTES)
+    except FileNotFoundError:
+        return SlotRecord()
+    try:
+        return _parse(json.loads(text))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {str(error)[:200]}") from error
+
+
+def write_record(folder: Path, record: SlotRecord) -> None:
+    """Writes the record, synced to the disk.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    if not folder.is_dir():
+        make_synced_folder(folder)
+    write_private(folder / _FILE, json.dumps({"format_version": _FORMAT_VERSION, **asdict(record)}, indent=1).encode())
+
+
+def make_synced_folder(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, so that they are there after a power cut.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    if not folder.parent.is_dir():
+        make_synced_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _parse(content: Any) -> SlotRecord:
+    if content["format_version"] != _FORMAT_VERSION:
+        raise ValueError(f"format_version is {content['format_version']!r}, this version reads {_FORMAT_VERSION}")
+    record = SlotRecord(content["current"], {name: _entry(content["entries"][name]) for name in SLOT_NAMES})
+    if record.current not in ("", *SLOT_NAMES):
+        raise ValueError(f"there is no slot {record.current!r}")
+    return record
+
+
+def _entry(content: Any) -> SlotEntry:
+    entry = SlotEntry(SlotState(content["state"]), content["index_sha256"])
+    has_files = entry.state not in (SlotState.EMPTY, SlotState.STAGING)
+    if has_files and not _SHA256.fullmatch(entry.index_sha256):
+        raise ValueError("a slot's index_sha256 is no digest")
+    return entry

@@ -1,0 +1,45 @@
+"""Which model serves when the agent starts: the current slot's, else the other's, else that of the configuration, else none."""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from agent.inference.current import CurrentModel
+from agent.update.slots import Slots
+from contract.errors import InvalidRequest, SeawallError
+
+_log = structlog.get_logger(__name__)
+
+
+async def open_model(models: CurrentModel, slots: Slots, bundle: Path) -> tuple[str, ...]:
+    """Loads the model that is to serve; returns what was wrong on the way.
+
+    Args:
+        models: empty yet.
+        slots: not read yet.
+        bundle: the folder that the configuration names.
+
+    Raises:
+        SeawallError: no slot was ever used, and the configuration's bundle cannot be; or the machine has too little memory.
+    """
+    found = await asyncio.to_thread(slots.start)
+    problems, last = [*found.problems], found.last
+    while found.bundle is not None:
+        try:
+            await models.exchange(found.bundle)
+        except InvalidRequest as error:
+            found = await asyncio.to_thread(slots.reject, error.message)
+            problems += found.problems
+            last = found.last or last
+        else:
+            return tuple(problems)
+    try:
+        await models.exchange(bundle)
+    except SeawallError as error:
+        if not problems:
+            raise
+        problems.append(error.message)
+        _log.error("no model serves: prompts are left to the cache and the hub", reason=error.message)
+        await models.go_without(f"No model on this device can be used: {' '.join(problems)}", last)
+    return tuple(problems)
