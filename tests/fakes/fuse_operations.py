@@ -54,7 +54,10 @@ class DiskOperations(mfusepy.Operations):  # type: ignore[misc]  # it has no typ
         with self._lock:
             if self._disk.is_read_only and flags & (os.O_WRONLY | os.O_RDWR):
                 raise error(errno.EROFS)
-            return self._handle(self._disk.file(path))
+            file = self._disk.file(path)
+            if flags & os.O_TRUNC:  # the kernel leaves that to us
+                self._disk.truncate(file, 0)
+            return self._handle(file)
 
     def opendir(self, path: str) -> int:
         with self._lock:

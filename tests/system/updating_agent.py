@@ -95,18 +95,18 @@ class UpdatingAgent:
 
     async def start(self, started: float) -> None:
         """Opens the model, answers one prompt, and says how long that took and what the store holds."""
-        for entry in await self._inbox.undelivered(ENDLESS):
-            assert entry.answer is not None
-            say(kept=entry.prompt_id, text=entry.answer.decode())
-            say(delivering=entry.prompt_id)
-            await self._inbox.set_delivered(entry.sequence, datetime.now(UTC))
-        problems: tuple[str, ...] = ()
-        if self._slots.start().bundle is None:
+        for kept in await self._inbox.undelivered(ENDLESS):
+            assert kept.answer is not None
+            say(kept=kept.prompt_id, text=kept.answer.decode())
+            say(delivering=kept.prompt_id)
+            await self._inbox.set_delivered(kept.sequence, datetime.now(UTC))
+        found = self._slots.start()
+        say(found=None if found.index is None else found.index.version, problems=found.problems)
+        if found.bundle is None:
             self._update(1)
-        problems = await open_model(self._models, self._slots, self._bundle)
+        await open_model(self._models, self._slots, self._bundle)
         text = await self._answer("hello", f"{self._run}-first")
-        current = self._slots.record.entries[self._slots.record.current]
-        say(serving=text, seconds=monotonic() - started, problems=problems, state=current.state)
+        say(serving=text, seconds=monotonic() - started)
         while (entry := await self._inbox.begin(0)) is not None:
             await self._answer_kept(entry)
 
@@ -147,9 +147,9 @@ class UpdatingAgent:
             new = NewPrompt("device", prompt_id, f"question {prompt_id}".encode(), "answers", None, datetime.now(UTC))
             await self._inbox.put(new, ENDLESS)
             say(taken=prompt_id)
-            entry = await self._inbox.begin(0)
-            if entry is not None:
-                await self._answer_kept(entry)
+            taken = await self._inbox.begin(0)
+            if taken is not None:
+                await self._answer_kept(taken)
 
     async def _answer_kept(self, entry: InboxEntry) -> None:
         text = await self._answer(entry.payload.decode(), entry.prompt_id)
@@ -197,12 +197,11 @@ async def main(state: Path, run: int, updates: int) -> None:
 
 
 def serve_runs() -> None:
-    """Reads `STATE RUN UPDATES` lines, and runs each in a process of its own, which says `pid` first: imports are made once."""
+    """Reads `STATE RUN UPDATES` lines, and runs each in a process of its own: imports are made once."""
     for line in sys.stdin:
         state, run, updates = line.split()
         pid = os.fork()
         if pid == 0:
-            say(pid=os.getpid())
             try:
                 asyncio.run(main(Path(state), int(run), int(updates)))
             except BaseException as error:  # noqa: BLE001 - a disk without power fails everywhere; the test reads how

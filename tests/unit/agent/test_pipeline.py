@@ -1,7 +1,7 @@
 """The path of a prompt, every step real but the model and the hub."""
 
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
@@ -16,9 +16,11 @@ from agent.cache.exact import ExactCache
 from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed
+from agent.inference.away import AwayModel, ModelAway, model_loading
 from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
+from agent.routes import LocalModel
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
@@ -49,7 +51,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def build(database: Database) -> Build:
     """Makes a pipeline; what a test does not name is the shipped thing."""
 
-    def make(engine: FakeEngine, escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
+    def make(engine: "FakeEngine | Exchanged", escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
         parts = Parts(
             agent_id="a1",
             classifier=Classifier(),
@@ -310,3 +312,50 @@ async def test_prompt_and_answer_are_never_logged(build: Build) -> None:
         await ask(pipeline, prompt("another question"))
     assert "question" not in str(logs)
     assert "4111" not in str(logs)
+
+
+class Exchanged:
+    """A model that goes away, as agent.inference.current.CurrentModel lets it."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.bundle = engine.bundle
+        self.model: LocalModel = engine
+
+    @contextmanager
+    def held(self) -> Iterator[LocalModel]:
+        yield self.model
+
+    def take_away(self) -> None:
+        self.model = AwayModel(model_loading(3.0), self.bundle)
+
+
+async def test_while_the_model_is_away_what_was_cached_is_answered_and_what_may_leave_is_escalated(build: Build) -> None:
+    models, escalator = Exchanged(FakeEngine(["a"], SURE)), FakeEscalator(["cloud"])
+    pipeline = build(models, escalator)
+    await ask(pipeline, prompt("hello"))
+    models.take_away()
+    kept = await ask(pipeline, prompt("hello", prompt_id="p2"))
+    assert (kept.text, kept.receipt.route) == ("a", "cache")
+    sent = await ask(pipeline, prompt("another", prompt_id="p3"))
+    assert (sent.text, sent.receipt.route, sent.receipt.confidence) == ("cloud", "escalated", None)
+    assert "model-away" in sent.receipt.reasons
+
+
+@pytest.mark.parametrize("escalator", [FakeEscalator(["cloud"]), FakeEscalator([], breaks_after=0, sent=False)])
+async def test_while_the_model_is_away_the_rest_is_refused_with_when_to_ask_again(build: Build, escalator: FakeEscalator) -> None:
+    models = Exchanged(FakeEngine(["a"], SURE))
+    models.take_away()
+    with pytest.raises(ModelAway) as refused:
+        await ask(build(models, escalator), prompt(CARD if escalator.pieces else "hello"))
+    assert refused.value.reason is Reason.MODEL_LOADING
+    assert "about 3 s" in refused.value.message
+
+
+async def test_a_new_model_is_not_given_the_answers_of_the_old_one(build: Build) -> None:
+    engine = FakeEngine(["old"], SURE)
+    pipeline = build(engine)
+    await ask(pipeline, prompt("hello"))
+    engine.bundle = replace(engine.bundle, version="2")
+    engine.words = ["new"]
+    answer = await ask(pipeline, prompt("hello", prompt_id="p2"))
+    assert (answer.text, answer.receipt.route, answer.receipt.model) == ("new", "local", "models/fake/versions/2")
