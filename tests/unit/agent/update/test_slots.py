@@ -209,3 +209,20 @@ def test_an_index_is_read_strictly(slots: Slots) -> None:
     with pytest.raises(SeawallError):
         slots.stage(b"{}", ONE.read)
     assert isinstance(ONE.index, Index)
+
+
+def test_before_a_slot_is_touched_the_record_trusts_it_no_more(slots: Slots, folder: Path) -> None:
+    install(slots, ONE)
+    slots.prove()
+    install(slots, TWO)
+    slots.prove()
+    seen = []
+
+    def looking(chunk: Chunk) -> bytes:
+        other = opened(folder)
+        other.start()
+        seen.append(other.record.entries["a"].state)
+        return THREE.read(chunk)
+
+    slots.stage(THREE.index_json, looking)
+    assert set(seen) == {SlotState.STAGING}
