@@ -134,9 +134,8 @@ class Bench:
         beats = self._beats(loads, self._options.heartbeat_seconds * self._options.intervals)
         floor = Floor((server.cpu_seconds() - cpu) / len(beats), (server.resident_bytes() - empty) / self._options.agents)
         self._count_ended(loads, set())
-        say(
-            f"  {len(beats):,} heartbeats, {floor.cpu_seconds * 1e6:.0f} µs of processor time each; {floor.resident_bytes / 1024:.0f} KiB an agent"
-        )
+        say(f"  {len(beats):,} heartbeats, {floor.cpu_seconds * 1e6:.0f} µs of processor time each")
+        say(f"  {floor.resident_bytes / 1024:.0f} KiB an agent, beside {empty / 2**20:.0f} MiB of the empty server")
         return floor, beats
 
     def _until_open(self, loads: Loads, since: float) -> float:
@@ -146,7 +145,7 @@ class Bench:
             opened = loads.ask("opened", since)
             count = sum(number for number, _ in opened)
             if count == self._options.agents:
-                return max(last for _, last in opened)
+                return float(max(last for _, last in opened))
             if now() - since > PATIENCE_SECONDS:
                 raise SystemExit(f"Only {count:,} agents have connected: {dict(sum(loads.ask('ended'), Counter()))}")
             if now() - said > 5:
@@ -174,13 +173,13 @@ class Bench:
             time.sleep(0.1)
         come, kept = max(last for _, last, _, _ in seen), max(last for _, _, _, last in seen)
         say(
-            f"  {len(agent_ids):,} commands: made in {made - begun:.1f} s, come after {come - begun:.1f} s, results kept after {kept - begun:.1f} s"
+            f"  {len(agent_ids):,} commands made after {made - begun:.1f} s, come after {come - begun:.1f} s, done and kept after {kept - begun:.1f} s"
         )
         say(f"  {(server.cpu_seconds() - cpu) / len(agent_ids) * 1e3:.2f} ms of processor time each")
         lost = set(names) - kept_results(self._data, server.address)
         self._errors["commands without a result"] += len(lost)
         self._errors["commands not exactly once"] += abs(sum(number for number, _, _, _ in seen) - len(agent_ids))
-        return kept - begun
+        return float(kept - begun)
 
     def _storm(self, server: ServerProcess, loads: Loads, operator: Watching, agents: int) -> tuple[ServerProcess, float]:
         """Stops the hub and starts it again; returns the seconds from the signal until all agents are back."""
@@ -192,9 +191,8 @@ class Bench:
         operator.hub_is_up()
         say(f"  restart: {stopped - begun:.1f} s to stop, {now() - stopped:.1f} s until ready")
         back = self._until_open(loads, begun)
-        say(
-            f"  all {agents:,} are back after {back - begun:.1f} s, {server.cpu_seconds():.1f} s of processor time; {self._count_ended(loads, STORM_ENDINGS)}"
-        )
+        say(f"  all {agents:,} are back after {back - begun:.1f} s, {server.cpu_seconds():.1f} s of the hub's processor time")
+        say(f"  why sessions ended or did not begin: {self._count_ended(loads, STORM_ENDINGS)}")
         time.sleep(SETTLE_SECONDS)
         return server, back - begun
 

@@ -1,7 +1,7 @@
 """Simulated agents for `benchmarks/fleet.py`, thousands in one process.
 
-Each has its own certificate, channel and stream, and keeps to the real agent's rules: its channel options, heartbeat jitter, limit of missed
-heartbeats, and delay before the next try. It does what it is told at once, and keeps nothing on a disk.
+Each has its own certificate, channel and stream, and keeps to the real agent's rules: its channel options, heartbeat jitter, limit of
+missed heartbeats, and delay before the next try. It does what it is told at once, and keeps nothing on a disk.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The operator of `benchmarks/fleet.py`: lists all agents, watches what happens, and tells agents to do things, as its command line does."""
+"""The operator of `benchmarks/fleet.py`: lists all agents, watches what happens and tells agents to do things, as the command line does."""
 
 import threading
 import time
