@@ -172,9 +172,8 @@ class Bench:
                 break
             time.sleep(0.1)
         come, kept = max(last for _, last, _, _ in seen), max(last for _, _, _, last in seen)
-        say(
-            f"  {len(agent_ids):,} commands made after {made - begun:.1f} s, come after {come - begun:.1f} s, done and kept after {kept - begun:.1f} s"
-        )
+        seconds = f"made after {made - begun:.1f} s, come after {come - begun:.1f} s, done after {kept - begun:.1f} s"
+        say(f"  {len(agent_ids):,} commands: {seconds}")
         say(f"  {(server.cpu_seconds() - cpu) / len(agent_ids) * 1e3:.2f} ms of processor time each")
         lost = set(names) - kept_results(self._data, server.address)
         self._errors["commands without a result"] += len(lost)
