@@ -20,7 +20,7 @@ from pathlib import Path
 
 from agent.identity.files import Identity
 from benchmarks.fleet_agents import Beat
-from benchmarks.fleet_operator import Watching, kept_results, tell_all
+from benchmarks.fleet_operator import Watching, count_agents, kept_results, tell_all
 from benchmarks.fleet_processes import Loads, ServerProcess, allow_files, now
 from benchmarks.fleet_site import enroll_all
 from hub.folder import DataFolder
@@ -31,6 +31,8 @@ AT_ONCE = 32
 SETTLE_SECONDS = 3.0
 STORM_ENDINGS = {"unavailable", "hub-unavailable", "hub-ended", "no-welcome", "cancelled"}
 """Why a session may end, or not come about, when a hub is restarted. All else is an error."""
+
+LOGGED_ERRORS = ("unexpected error", "upkeep broke", "Traceback")
 
 PATIENCE_SECONDS = 300.0
 """What has not happened by then does not happen."""
@@ -93,7 +95,7 @@ class Bench:
             server.end()
 
     def _hub(self, server: ServerProcess, loads: Loads, agent_ids: list[str], echo: Floor) -> tuple[ServerProcess, dict[str, float]]:
-        Watching(self._data, server.address, len(agent_ids)).stop()  # what is loaded at first use is loaded
+        count_agents(self._data, server.address)  # what is loaded at first use is loaded before memory is compared
         floor, quiet = self._measure(server, loads)
         operator = Watching(self._data, server.address, len(agent_ids))
         busy = self._beats(loads, self._options.heartbeat_seconds)
@@ -102,7 +104,7 @@ class Bench:
         commands_seconds = self._commands(server, loads, agent_ids[: self._options.commands])
         server, storm_seconds = self._storm(server, loads, operator, len(agent_ids))
         operator.stop()
-        self._errors += operator.errors
+        self._errors += operator.errors + self._logged()
         say(f"  operator: {len(operator.lists)} lists, the slowest {max(operator.lists):.1f} s; {operator.events:,} events watched;")
         say(f"  {operator.down} calls while the hub was down")
         say(f"errors: {dict(self._errors) or 'none'}")
@@ -164,20 +166,21 @@ class Bench:
     def _commands(self, server: ServerProcess, loads: Loads, agent_ids: list[str]) -> float:
         """Tells agents something; returns the seconds until all know, with all their results kept."""
         begun, cpu = now(), server.cpu_seconds()
-        names = tell_all(self._data, server.address, agent_ids)
+        names, failed = tell_all(self._data, server.address, agent_ids)
+        self._errors += failed
         made = now()
         while True:
             seen = loads.ask("commands")
-            if sum(kept for _, _, kept, _ in seen) >= len(agent_ids) or now() - begun > PATIENCE_SECONDS:
+            if sum(kept for _, _, kept, _ in seen) >= len(names) or now() - begun > PATIENCE_SECONDS:
                 break
             time.sleep(0.1)
         come, kept = max(last for _, last, _, _ in seen), max(last for _, _, _, last in seen)
         seconds = f"made after {made - begun:.1f} s, come after {come - begun:.1f} s, done after {kept - begun:.1f} s"
         say(f"  {len(agent_ids):,} commands: {seconds}")
         say(f"  {(server.cpu_seconds() - cpu) / len(agent_ids) * 1e3:.2f} ms of processor time each")
-        lost = set(names) - kept_results(self._data, server.address)
+        lost = names - kept_results(self._data, server.address)
         self._errors["commands without a result"] += len(lost)
-        self._errors["commands not exactly once"] += abs(sum(number for number, _, _, _ in seen) - len(agent_ids))
+        self._errors["commands not exactly once"] += abs(sum(number for number, _, _, _ in seen) - len(names))
         return float(kept - begun)
 
     def _storm(self, server: ServerProcess, loads: Loads, operator: Watching, agents: int) -> tuple[ServerProcess, float]:
@@ -200,6 +203,11 @@ class Bench:
         ended: Counter[str] = sum(loads.ask("ended"), Counter())
         self._errors += Counter({f"session ended: {why}": count for why, count in ended.items() if why not in allowed})
         return dict(ended)
+
+    def _logged(self) -> Counter[str]:
+        """Returns what the hub has logged as an error of its own."""
+        lines = (self._folder / "hub.log").read_text().splitlines()
+        return Counter(f"log: {line[:160]}" for line in lines if any(word in line for word in LOGGED_ERRORS))
 
 
 def percentile(beats: list[Beat], share: float) -> float:

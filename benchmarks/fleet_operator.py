@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -40,7 +41,7 @@ class Watching:
         self.events = 0
         self._stopped = threading.Event()
         self._after: int | None = None
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._list, self._watch)]
+        self._threads = [threading.Thread(target=self._run, args=(work,), daemon=True) for work in (self._list, self._watch)]
         for thread in self._threads:
             thread.start()
 
@@ -57,12 +58,18 @@ class Watching:
         self._stopped.set()
         self._threads[0].join()
 
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self.errors[f"{work.__name__} broke: {type(error).__name__}"] += 1
+            raise
+
     def _list(self) -> None:
         while not self._stopped.is_set():
             begun, changes = time.monotonic(), self._down_changes
             try:
-                with connect(self._folder, self._address, utc_now()) as operator:
-                    found = len(operator.list_agents())
+                found = count_agents(self._folder, self._address)
             except SeawallError as error:
                 self._failed("list", error, changes)
                 self._stopped.wait(RETRY_SECONDS)
@@ -102,18 +109,33 @@ class Watching:
             self.errors[f"{what}: {error.reason}"] += 1
 
 
-def tell_all(folder: DataFolder, address: str, agent_ids: list[str]) -> list[str]:
-    """Makes a command for each agent, through one connection. Returns the commands' names."""
+def count_agents(folder: DataFolder, address: str) -> int:
+    """Lists all agents; returns how many there are.
+
+    Raises:
+        SeawallError: as the hub says, or it cannot be reached.
+    """
+    with connect(folder, address, utc_now()) as operator:
+        return len(operator.list_agents())
+
+
+def tell_all(folder: DataFolder, address: str, agent_ids: list[str]) -> tuple[set[str], Counter[str]]:
+    """Makes a command for each agent, through one connection. Returns the commands' names, and what failed."""
+    errors: Counter[str] = Counter()
 
     def tell(agent_id: str) -> str:
         request = command_pb2.CreateCommandRequest(
             parent=f"agents/{agent_id}", command=command_pb2.Command(action=command_pb2.Command.RUN_DOCTOR), request_id=str(uuid4())
         )
-        made: command_pb2.Command = operator.call(operator.commands.CreateCommand, request)
+        try:
+            made: command_pb2.Command = operator.call(operator.commands.CreateCommand, request)
+        except SeawallError as error:
+            errors[f"command: {error.reason}"] += 1
+            return ""
         return made.name
 
     with connect(folder, address, utc_now()) as operator, ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(tell, agent_ids))
+        return set(pool.map(tell, agent_ids)) - {""}, errors
 
 
 def kept_results(folder: DataFolder, address: str) -> set[str]:

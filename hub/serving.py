@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import Callable, Mapping
 
@@ -12,7 +13,7 @@ from hub.systemd import notify
 
 COLLECTOR_THRESHOLDS = (20_000, 5, 10)
 """Of Python's garbage collector, far above its defaults: a session is about 80 objects that live for days and leave no cycle behind, so
-that looking through all of them finds nothing, and stops the hub for a quarter of a second with 3,000 sessions."""
+that looking through all of them finds nothing, and stops the hub for the longer the more there are."""
 
 
 async def serve_until_stopped(
@@ -30,17 +31,24 @@ async def serve_until_stopped(
     Raises:
         SeawallError: it cannot start.
     """
+    _allow_files()
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with Hub(folder, settings, api_keys) as hub:
+        _spare_collector()
         for line in _greeting(hub, settings):
             say(line)
-        _spare_collector()
         notify("READY=1", notify_socket)
         await stopped.wait()
         say("Stopping.")
         notify("STOPPING=1", notify_socket)
+
+
+def _allow_files() -> None:
+    """Lets this process open as many files as it ever may: each session takes one, and a shell gives a thousand."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_collector() -> None:
