@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from agent.commands import Commands
@@ -51,6 +52,7 @@ class SessionParts:
         clock: returns the time, UTC.
         randomness: for jitter.
         times: how long things take.
+        heartbeat_answered: told how many seconds the hub took for the last heartbeat.
     """
 
     report: AgentReport
@@ -59,6 +61,7 @@ class SessionParts:
     clock: Callable[[], datetime]
     randomness: random.Random
     times: SessionTimes = SessionTimes()
+    heartbeat_answered: Callable[[float], None] = lambda _: None
 
 
 class Connection:
@@ -75,6 +78,7 @@ class Connection:
         self._outgoing: asyncio.Queue[pb.ConnectRequest] = asyncio.Queue()
         self._unreceived: defaultdict[str, deque[State]] = defaultdict(deque)
         self._heartbeat = self._answered = 0
+        self._beaten_at = 0.0
         self._hub_ahead = timedelta()
 
     @property
@@ -128,6 +132,7 @@ class Connection:
         jitter = self._parts.times.heartbeat_jitter
         while self._heartbeat - self._answered < MISSED_HEARTBEATS:
             self._heartbeat += 1
+            self._beaten_at = monotonic()
             self._outgoing.put_nowait(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=self._heartbeat)))
             await asyncio.sleep(interval * self._parts.randomness.uniform(1 - jitter, 1 + jitter))
         raise Ended("heartbeats-unanswered")
@@ -147,6 +152,8 @@ class Connection:
     async def _handle(self, response: pb.ConnectResponse) -> None:
         match response.WhichOneof("message"):
             case "heartbeat":
+                if self._answered < response.heartbeat.number == self._heartbeat:
+                    self._parts.heartbeat_answered(monotonic() - self._beaten_at)
                 self._answered = max(self._answered, min(response.heartbeat.number, self._heartbeat))
             case "desired_state":
                 outcome = await self._parts.desired.apply(response.desired_state)

@@ -24,10 +24,12 @@ from agent.routes import LocalAnswer, LocalModel, Outcome, departed, escalated, 
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
+from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from contract.classification import Classification
-from contract.errors import SeawallError
+from contract.errors import Reason, SeawallError
 from contract.policy import Decision, Policy
 from contract.receipts import Receipt
+from contract.tracing import NO_TRACING, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Parts:
 
     Args:
         narrowing: returns what is narrowed now; asked once for each prompt.
+        tracing: told of each step.
     """
 
     agent_id: str
@@ -49,6 +52,7 @@ class Parts:
     receipts: ReceiptStore
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
+    tracing: Tracing = NO_TRACING
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +106,37 @@ class Pipeline:
         except SeawallError as error:
             self._parts.metrics.refused(error.reason)
             raise
+        except Exception:
+            self._parts.metrics.refused(Reason.INTERNAL)
+            raise
 
     async def _hear(self, prompt: Prompt) -> Asked:
         started = monotonic()
         messages = await self._with_earlier_turns(prompt)
         narrowing = self._parts.narrowing()
         # 1 classify
-        found = await asyncio.to_thread(self._parts.classifier.classify, messages)
+        with self._parts.tracing.step(CLASSIFY):
+            found = await asyncio.to_thread(self._parts.classifier.classify, messages)
         # 2 decide
-        classification, decision = narrowing.decide(found, partial(self._parts.policy.decide, self._parts.agent_id))
+        with self._parts.tracing.step(DECIDE):
+            classification, decision = narrowing.decide(found, partial(self._parts.policy.decide, self._parts.agent_id))
         narrowed = replace(prompt, sampling=narrowing.sampling(prompt.sampling))
         return Asked(_seeded(narrowed), messages, classification, decision, min(self._parts.confidence.bar, narrowing.bar), started)
 
     async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
         # 3 recall
-        kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
+        with parts.tracing.step(RECALL):
+            kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
         if kept is not None:
             return Routed(recalled(kept), (*decision.policy_ids, "cached"))
         # 4 infer
         local = LocalAnswer(parts.engine, asked.messages, sampling, asked.prompt.client, parts.confidence.held_tokens)
         await stack.enter_async_context(aclosing(local))
         # 5 judge
-        if await local.judge() >= asked.bar:
+        with parts.tracing.step(JUDGE):
+            is_confident = await local.judge() >= asked.bar
+        if is_confident:
             return Routed(local.release(), (*decision.policy_ids, "confident"))
         reasons = (*decision.policy_ids, "not-confident")
         if not decision.may_escalate:
@@ -147,7 +159,10 @@ class Pipeline:
 
     async def _record(self, asked: Asked, text: str, outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
         # 7 record
-        receipt = self._receipt(asked, outcome, reasons)
+        with self._parts.tracing.step(RECORD):
+            return await self._recorded(asked, text, outcome, self._receipt(asked, outcome, reasons))
+
+    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
         if asked.decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now())
         if asked.prompt.conversation is not None:

@@ -42,7 +42,7 @@ def complaint(load: Load, text: str) -> str:
 def test_the_file_overrides_what_is_built_in_and_nothing_else(load: Load) -> None:
     settings = load('agent_id = "plant-7"\n[model]\nslots = 4\n[privacy]\nfloor = "internal"\nphone_regions = ["FR"]\n')
     assert settings.agent_id == "plant-7"
-    assert settings.model.slots == settings.model.engine().slots == 4
+    assert settings.model.slots == settings.model.engine(16).slots == 4
     assert settings.privacy.floor is DataClass.INTERNAL
     assert settings.privacy.phone_regions == ("FR",)
     assert settings.model.queue == AgentSettings().model.queue
@@ -92,6 +92,8 @@ def test_a_typing_error_names_the_setting_that_was_meant(load: Load, text: str, 
         ("[keep]\nanswer_seconds = -1", "keep.answer_seconds"),
         ("agent_id = 'Plant 7'", "agent_id"),
         ("[mqtt]\nport = 70000", "mqtt.port"),
+        ("[telemetry]\notlp_endpoint = 'collector'", "telemetry.otlp_endpoint"),
+        ("[telemetry]\nsample_ratio = 2", "telemetry.sample_ratio"),
     ],
 )
 def test_a_wrong_value_names_its_setting_and_the_file(load: Load, tmp_path: Path, text: str, place: str) -> None:
