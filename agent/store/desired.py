@@ -36,7 +36,7 @@ class DesiredStore:
         row = {"id": 1, "generation": generation, "configuration": configuration}
         try:
             await self._database.run(lambda tables: tables.table("desired_state").upsert(row, pk="id"))
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise Unavailable(
                 Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
             ) from error
