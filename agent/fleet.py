@@ -103,7 +103,7 @@ def build_fleet(
         model_digest=bundle.digest(),
         policy_digest=parts.policy.digest,
     )
-    session = Session(link, SessionParts(report, desired, commands, clock, randomness), parts.metrics)
+    session = Session(link, SessionParts(report, desired, commands, randomness), parts.metrics)
     fleet = Fleet(link, session, Rotation(link, folder, clock, randomness), commands, desired)
     fleet.measure(parts.metrics)
     return fleet

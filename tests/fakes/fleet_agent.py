@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -75,7 +74,7 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) ->
     actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor}
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
-    parts = SessionParts(REPORT, desired, commands, lambda: datetime.now(UTC), random.Random(1), QUICK)
+    parts = SessionParts(REPORT, desired, commands, random.Random(1), QUICK)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:
