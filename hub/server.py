@@ -88,7 +88,7 @@ class Hub:
         self, stack: AsyncExitStack, authority: CertificateAuthority, database: Database, registry: CollectorRegistry
     ) -> None:
         limits = self._settings.limits
-        fleet = Fleet.create(database, limits, self._clock)
+        fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
         await stack.enter_async_context(fleet.running(limits))
         Gauge("seawall_hub_sessions", "agents' open streams", registry=registry).set_function(lambda: len(fleet.sessions))
         enrollment = Enrollment(database, fleet.journal, authority, timedelta(days=limits.agent_certificate_days), self._randomness)

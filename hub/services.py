@@ -17,7 +17,8 @@ from hub.config import Settings
 from hub.fleet.certificates import CertificateAuthority
 from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
-from hub.fleet.renewal import Nonces, Recovery, Renewal
+from hub.fleet.nonces import Nonces
+from hub.fleet.renewal import Recovery, Renewal
 from seawall.hub.v1 import (
     agent_pb2,
     agent_pb2_grpc,
@@ -63,7 +64,7 @@ def add_recovery(
     server: grpc.aio.Server, renewal: Renewal, authority: CertificateAuthority, grace: timedelta, randomness: Randomness
 ) -> None:
     """Adds the way back for agents whose certificate has expired."""
-    nonces = Nonces(authority, randomness)
+    nonces = Nonces(authority.key, authority.clock, randomness)
     recovery = RecoveryServicer(nonces, Recovery(renewal, nonces, authority, grace), authority)
     certificate_pb2_grpc.add_RecoveryServiceServicer_to_server(recovery, server)
 

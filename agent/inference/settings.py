@@ -20,6 +20,7 @@ class EngineSettings:
         prefix_tokens: of all kept prefixes together; bounds the memory that an idle agent holds.
         speculation_tokens: guessed at most in one run, for a greedy answer that is alone; 0: never. A run of several tokens rounds
             differently from one of a single token, so where two tokens are about equally likely, the answer can be another.
+        logprob_tokens: of how many of an answer's first tokens the probability is told; None: of all. Each costs a pass over all logits.
     """
 
     threads: int | None = None
@@ -33,3 +34,4 @@ class EngineSettings:
     prefix_rows: int = 4
     prefix_tokens: int = 512
     speculation_tokens: int = 16
+    logprob_tokens: int | None = None

@@ -65,7 +65,7 @@ class FleetAgent:
 
 
 @asynccontextmanager
-async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) -> AsyncIterator[FleetAgent]:
+async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, times: SessionTimes = QUICK) -> AsyncIterator[FleetAgent]:
     """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
     database, link, done = Database(folder / "agent.db"), HubLink(identity), Done()
     metrics = Metrics(CollectorRegistry())
@@ -74,7 +74,7 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) ->
     actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor}
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
-    parts = SessionParts(REPORT, desired, commands, random.Random(1), QUICK)
+    parts = SessionParts(REPORT, desired, commands, random.Random(identity.agent_id), times)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:
