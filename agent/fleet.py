@@ -71,6 +71,7 @@ class Fleet:
             "session": self.session.state,
             "generation": self.desired.generation,
             "configuration_refusal": self.desired.refusal or "none",
+            "configuration_trouble": self.desired.trouble or "none",
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
             "certificate_trouble": self.rotation.trouble or "none",
         }

@@ -145,7 +145,7 @@ async def test_a_second_session_ends_the_first(hub: RunningHub, identity: Identi
     [
         [{"heartbeat": session_pb2.Heartbeat(number=1)}],
         [{}],
-        [{"hello": session_pb2.Hello(applied_generation=-1)}],
+        [{"hello": session_pb2.Hello(applied_generation=-2)}],
         [{"hello": session_pb2.Hello()}, {"hello": session_pb2.Hello()}],
         [{"hello": session_pb2.Hello(report=agent_pb2.AgentReport(version="v" * 5000))}],
         [
