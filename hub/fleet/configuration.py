@@ -1,7 +1,9 @@
 """What is wanted of each agent: the configurations of all its groups, put together."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Connection
 
@@ -16,7 +18,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class Merging:
-    """Puts together what is wanted of agents. Each filter is read once, and agents that no filter tells apart are looked at once.
+    """Puts together what is wanted of agents.
+
+    Each filter is read once; agents that no filter tells apart are looked at once, and only by the filters that can mean them.
 
     Args:
         applied: all groups, in the order in which they are applied: the later one wins, field by field.
@@ -28,6 +32,9 @@ class Merging:
     def __init__(self, applied: Sequence[GroupRecord]) -> None:
         self._groups = [(filters.parse(group.expression), group.configuration) for group in applied]
         self._fields = sorted(frozenset().union(*(filters.fields_of(filter_) for filter_, _ in self._groups)))
+        self._by_need: defaultdict[tuple[str, str] | None, list[int]] = defaultdict(list)
+        for number, (filter_, _) in enumerate(self._groups):
+            self._by_need[filters.needed_of(filter_)].append(number)
         self._merged: dict[tuple[str | None, ...], bytes] = {}
 
     def of(self, labels: Mapping[str, str]) -> bytes:
@@ -40,7 +47,8 @@ class Merging:
 
     def _merge(self, fields: filters.Fields) -> bytes:
         result = group_pb2.Configuration()
-        for filter_, configuration in self._groups:
+        for number in sorted(chain.from_iterable(self._by_need.get(need, ()) for need in (None, *fields.items()))):
+            filter_, configuration = self._groups[number]
             if filter_.matches(fields):
                 result.MergeFromString(configuration)
         return result.SerializeToString(deterministic=True)
