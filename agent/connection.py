@@ -53,6 +53,7 @@ class SessionParts:
         commands: does what is told.
         randomness: for jitter.
         times: how long things take.
+        heartbeat_answered: told how many seconds the hub took for the last heartbeat.
         elapsed: returns seconds that no change of the clock moves.
     """
 
@@ -61,6 +62,7 @@ class SessionParts:
     commands: Commands
     randomness: random.Random
     times: SessionTimes = SessionTimes()
+    heartbeat_answered: Callable[[float], None] = lambda _: None
     elapsed: Callable[[], float] = monotonic
 
 
@@ -78,6 +80,7 @@ class Connection:
         self._outgoing: asyncio.Queue[pb.ConnectRequest] = asyncio.Queue()
         self._unreceived: defaultdict[str, deque[State]] = defaultdict(deque)
         self._heartbeat = self._answered = 0
+        self._beaten_at = 0.0
         self._welcome_time = datetime.fromtimestamp(0, UTC)
         self._welcomed = 0.0
 
@@ -135,6 +138,7 @@ class Connection:
         jitter = self._parts.times.heartbeat_jitter
         while self._heartbeat - self._answered < MISSED_HEARTBEATS:
             self._heartbeat += 1
+            self._beaten_at = monotonic()
             self._outgoing.put_nowait(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=self._heartbeat)))
             await asyncio.sleep(interval * self._parts.randomness.uniform(1 - jitter, 1 + jitter))
         raise Ended("heartbeats-unanswered")
@@ -154,6 +158,8 @@ class Connection:
     async def _handle(self, response: pb.ConnectResponse) -> None:
         match response.WhichOneof("message"):
             case "heartbeat":
+                if self._answered < response.heartbeat.number == self._heartbeat:
+                    self._parts.heartbeat_answered(monotonic() - self._beaten_at)
                 self._answered = max(self._answered, min(response.heartbeat.number, self._heartbeat))
             case "desired_state":
                 outcome = await self._parts.desired.apply(response.desired_state)

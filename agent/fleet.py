@@ -104,7 +104,9 @@ def build_fleet(
         model_digest=bundle.digest(),
         policy_digest=parts.policy.digest,
     )
-    session = Session(link, SessionParts(report, desired, commands, randomness), parts.metrics)
+    told = parts.metrics.heartbeat_answered
+    parts_of_session = SessionParts(report, desired, commands, randomness, heartbeat_answered=told)
+    session = Session(link, parts_of_session, parts.metrics)
     fleet = Fleet(link, session, Rotation(link, folder, clock, randomness), commands, desired)
     fleet.measure(parts.metrics)
     return fleet

@@ -23,11 +23,13 @@ from agent.routes import LocalAnswer, LocalModel, Outcome, departed, escalated, 
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
+from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.turns import Turns
 from contract.classification import Classification
-from contract.errors import SeawallError
+from contract.errors import Reason, SeawallError
 from contract.policy import Decision, Policy
 from contract.receipts import Receipt
+from contract.tracing import NO_TRACING, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Parts:
 
     Args:
         narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
+        tracing: told of each step.
     """
 
     agent_id: str
@@ -49,6 +52,7 @@ class Parts:
     receipts: ReceiptStore
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
+    tracing: Tracing = NO_TRACING
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,9 @@ class Pipeline:
         except SeawallError as error:
             self._parts.metrics.refused(error.reason)
             raise
+        except Exception:
+            self._parts.metrics.refused(Reason.INTERNAL)
+            raise
 
     async def _hear(self, prompt: Prompt, stack: AsyncExitStack) -> Asked:
         started = monotonic()
@@ -114,9 +121,11 @@ class Pipeline:
         messages = await self._with_earlier_turns(prompt)
         narrowing = self._parts.narrowing()
         # 1 classify
-        found = await asyncio.to_thread(self._parts.classifier.classify, messages)
+        with self._parts.tracing.step(CLASSIFY):
+            found = await asyncio.to_thread(self._parts.classifier.classify, messages)
         # 2 decide
-        classification, decision = narrowing.decide(found, self._decide)
+        with self._parts.tracing.step(DECIDE):
+            classification, decision = narrowing.decide(found, self._decide)
         wanted, settings = _seeded(prompt), self._parts.confidence
         narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
@@ -140,7 +149,8 @@ class Pipeline:
     async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
         # 3 recall
-        kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
+        with parts.tracing.step(RECALL):
+            kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
         if kept is not None:
             return Routed(asked, recalled(kept), (*decision.policy_ids, "cached"))
         # 4 infer
@@ -148,7 +158,9 @@ class Pipeline:
         local = LocalAnswer(parts.engine, asked.messages, asked.judged, asked.prompt.client, held_tokens, sampling.max_tokens)
         await stack.enter_async_context(aclosing(local))
         # 5 judge
-        if await local.judge() >= asked.bar:
+        with parts.tracing.step(JUDGE):
+            is_confident = await local.judge() >= asked.bar
+        if is_confident:
             return Routed(asked, local.release(), (*decision.policy_ids, "confident"))
         if not decision.may_escalate:
             return Routed(asked, local.release(), (*decision.policy_ids, "not-confident"))
@@ -174,7 +186,10 @@ class Pipeline:
 
     async def _record(self, asked: Asked, text: str, outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
         # 7 record
-        receipt = self._receipt(asked, outcome, reasons)
+        with self._parts.tracing.step(RECORD):
+            return await self._recorded(asked, text, outcome, self._receipt(asked, outcome, reasons))
+
+    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
         if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now())
         if asked.prompt.conversation is not None:

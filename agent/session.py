@@ -70,7 +70,7 @@ class Session:
     async def _converse(self, connection: Connection) -> None:
         interval = await connection.greet()
         self.state = "open"
-        self._metrics.session_open.set(1)
+        self._metrics.session_opened()
         _log.info("session with the hub is open", generation=self._parts.desired.generation)
         await connection.hold(interval)
 

@@ -124,6 +124,14 @@ class DataFolder:
             raise self.ca.damaged(f"they are not of the trust domain {trust_domain} that {self.config.name} names")
         return CertificateAuthority(key, certificate, trust_domain, clock)
 
+    def expiries(self) -> dict[str, datetime]:
+        """Returns when the hub's own certificates expire.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID, one is missing or damaged.
+        """
+        return {name: pair.load()[1].not_valid_after_utc for name, pair in (("ca", self.ca), ("server", self.server))}
+
 
 def create(folder: DataFolder, trust_domain: str, hosts: Sequence[str], clock: Clock) -> list[Path]:
     """Makes the data folder, or what of it is missing.

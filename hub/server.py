@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc.aio
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from hub.api.certificates import CertificateServicer
 from hub.api.enrollment import EnrollmentServicer
@@ -30,8 +30,11 @@ from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
 from hub.listeners import bind, cannot_listen, create_listener
+from hub.measures import Calls
 from hub.services import add_fleet, add_introspection, add_recovery
 from hub.store.database import Database
+from hub.telemetry import HubCollector, Store
+from hub.tracing import open_tracing
 from seawall.hub.v1 import certificate_pb2_grpc, enrollment_pb2_grpc, escalation_pb2_grpc, join_token_pb2_grpc
 
 MAX_ENROLLMENTS = 64
@@ -63,6 +66,7 @@ class Hub:
         self._clock = clock
         self._randomness = randomness
         self._running = AsyncExitStack()
+        self.database: Database
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -78,6 +82,7 @@ class Hub:
             renew_server(self._folder, authority)
             database = await asyncio.to_thread(Database.open, self._settings.database_url or self._folder.database_url)
             stack.callback(database.close)
+            self.database = database
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
             await self._start_listeners(stack, authority, database, registry)
@@ -88,11 +93,15 @@ class Hub:
         self, stack: AsyncExitStack, authority: CertificateAuthority, database: Database, registry: CollectorRegistry
     ) -> None:
         limits = self._settings.limits
+        tracing = open_tracing(self._settings.telemetry, self._settings.trust_domain)
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
         fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
         await stack.enter_async_context(fleet.running(limits))
-        Gauge("seawall_hub_sessions", "agents' open streams", registry=registry).set_function(lambda: len(fleet.sessions))
         enrollment = Enrollment(database, fleet.journal, authority, timedelta(days=limits.agent_certificate_days), self._randomness)
-        gate = Gate(self._settings.trust_domain, fleet.directory, self._clock, registry)
+        calls, circuits = Calls(), Circuits(limits)
+        store = Store(database, self._clock, asyncio.get_running_loop())
+        registry.register(HubCollector(calls, fleet, store.census, circuits.open_ones, self._folder.expiries()))
+        gate = Gate(self._settings.trust_domain, fleet.directory, self._clock, calls)
         first_contact = create_listener(gate, limits, MAX_ENROLLMENTS)
         stack.push_async_callback(first_contact.stop, limits.stop_seconds)
         enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(EnrollmentServicer(enrollment, authority), first_contact)
@@ -102,8 +111,8 @@ class Hub:
         await first_contact.start()
         known = create_listener(gate, limits)
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
-        router = self._create_router(stack, registry)
-        escalations = EscalationServicer(Admission(limits), router, limits)
+        router = self._create_router(stack, Meter(registry, time.monotonic, tracing), circuits)
+        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits, tracing)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authority), known)
@@ -112,9 +121,9 @@ class Hub:
         self.mtls_port = bind(known, self._settings.listeners.mtls, self._folder, verify_client=True)
         await known.start()
 
-    def _create_router(self, stack: AsyncExitStack, registry: CollectorRegistry) -> Router:
+    def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]
-        router = Router(providers, Circuits(self._settings.limits), Meter(registry, time.monotonic))
+        router = Router(providers, circuits, meter)
         stack.push_async_callback(router.close)
         return router
 

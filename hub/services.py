@@ -55,7 +55,7 @@ def add_fleet(server: grpc.aio.Server, fleet: Fleet, settings: Settings, clock: 
     sessions = SessionServicer(fleet, clock, interval)
     session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
     agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(fleet, domain), server)
-    group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, domain), server)
+    group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, fleet.quotas, domain), server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(CommandServicer(fleet.commands, domain), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(fleet.journal), server)
 

@@ -69,6 +69,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
             if kind == "heartbeat":
                 CALLER.get().check_validity(self._clock())
                 self._fleet.directory.note(session.agent_id)
+                self._fleet.sessions.counts.heartbeats += 1
                 await session.send(session_pb2.ConnectResponse(heartbeat=session_pb2.HeartbeatReply(number=request.heartbeat.number)))
             elif kind == "configuration":
                 await self._configured(session, request.configuration)

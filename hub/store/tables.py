@@ -2,7 +2,22 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator
 
 
@@ -88,6 +103,8 @@ groups = Table(
     Column("update_time", UtcDateTime, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("request_id", String(36), nullable=False),
+    Column("escalations_per_day", BigInteger),
+    Column("tokens_per_day", BigInteger),
 )
 
 commands = Table(
@@ -120,4 +137,13 @@ events = Table(
     Column("actor", String(512), nullable=False),
     Column("detail", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+quota_usage = Table(
+    "quota_usage",
+    metadata,
+    Column("group_id", String(63), ForeignKey("groups.group_id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("escalations", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
 )

@@ -74,7 +74,8 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, ti
     actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor}
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
-    parts = SessionParts(REPORT, desired, commands, random.Random(identity.agent_id), times)
+    randomness = random.Random(identity.agent_id)
+    parts = SessionParts(REPORT, desired, commands, randomness, times, heartbeat_answered=metrics.heartbeat_answered)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:

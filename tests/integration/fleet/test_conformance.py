@@ -25,7 +25,9 @@ def empty_store(folder: Path) -> None:
 async def test_a_session_opens_and_heartbeats_hold_it(hub: HubUnderTest, tmp_path: Path) -> None:
     async with fleet_agent(hub.identity, tmp_path) as agent:
         await eventually(lambda: agent.session.state == "open")
-        assert agent.metrics.registry.get_sample_value("seawall_agent_session_open") == 1
+        sample = agent.metrics.registry.get_sample_value
+        assert sample("seawall_agent_session_open") == 1
+        await eventually(lambda: (sample("seawall_agent_heartbeat_seconds_count") or 0) >= 2)
 
 
 async def test_what_is_wanted_is_applied_and_kept_over_a_restart(hub: HubUnderTest, tmp_path: Path) -> None:

@@ -350,6 +350,14 @@ async def test_a_refusal_of_the_model_reaches_the_client_and_is_counted(build: B
     assert registry.get_sample_value("seawall_agent_refusals_total", {"reason": "PROMPT_TOO_LONG"}) == 1
 
 
+async def test_a_mistake_of_our_own_is_counted_too(build: Build) -> None:
+    registry = CollectorRegistry()
+    pipeline = build(FakeEngine([], SURE, error=RuntimeError("bug")), metrics=Metrics(registry))
+    with pytest.raises(RuntimeError):
+        await ask(pipeline, prompt("hello"))
+    assert registry.get_sample_value("seawall_agent_refusals_total", {"reason": "INTERNAL"}) == 1
+
+
 async def test_receipts_are_kept_and_hold_no_text(build: Build, database: Database) -> None:
     pipeline = build(FakeEngine(["fine"], UNSURE), FakeEscalator(["better"]))
     answer = await ask(pipeline, prompt("a secret question"))

@@ -48,7 +48,7 @@ def test_there_are_the_commands_that_are_promised() -> None:
         *(f"commands {name}" for name in ("cancel", "get", "list", "send")),
         *("config get", "config set"),
         *("events list", "events watch"),
-        *(f"groups {name}" for name in ("create", "delete", "get", "list", "update")),
+        *(f"groups {name}" for name in ("create", "delete", "get", "list", "quota", "update")),
         *("init", "join-token", "restore", "serve"),
     ]
 
