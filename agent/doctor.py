@@ -149,9 +149,15 @@ def _session(settings: HttpSettings) -> str:
         health = LocalClient(settings, timeout_seconds=_TIMEOUT_SECONDS).health()
     except Unavailable:
         return "no agent runs here; it opens one when it does"
-    session, refusal = health.get("session"), health.get("configuration_refusal", "none")
+    session, refusal, trouble = (
+        health.get("session"),
+        health.get("configuration_refusal", "none"),
+        health.get("configuration_trouble", "none"),
+    )
     if session is None:
         raise _Wrong("the running agent was started before it was enrolled: restart it")
+    if trouble != "none":
+        raise _Wrong(f"{session}: {trouble}")
     if session != "open":
         raise _Wrong(f"{session}: the agent tries for ever; the hub's operator sees why with seawall-hub agents get")
     if refusal != "none":

@@ -71,6 +71,7 @@ class Fleet:
             "session": self.session.state,
             "generation": self.desired.generation,
             "configuration_refusal": self.desired.refusal or "none",
+            "configuration_trouble": self.desired.trouble or "none",
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
             "certificate_trouble": self.rotation.trouble or "none",
         }
@@ -104,7 +105,7 @@ def build_fleet(
         policy_digest=parts.policy.digest,
     )
     told = parts.metrics.heartbeat_answered
-    parts_of_session = SessionParts(report, desired, commands, clock, randomness, heartbeat_answered=told)
+    parts_of_session = SessionParts(report, desired, commands, randomness, heartbeat_answered=told)
     session = Session(link, parts_of_session, parts.metrics)
     fleet = Fleet(link, session, Rotation(link, folder, clock, randomness), commands, desired)
     fleet.measure(parts.metrics)

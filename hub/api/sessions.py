@@ -20,6 +20,9 @@ from seawall.hub.v1 import session_pb2, session_pb2_grpc
 HELLO_SECONDS = 30
 """Within which the first message must come: a stream that says nothing is held for nobody."""
 
+LOST = -1
+"""The generation of an agent that has lost what it ran by. None that is wanted is equal to it, and so what is wanted is sent."""
+
 
 class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     """Holds the agents' streams: one task each, that waits for the agent's next message.
@@ -95,8 +98,8 @@ async def _read_hello(context: grpc.aio.ServicerContext[Any, Any]) -> session_pb
         raise _invalid(f"No Hello came within {HELLO_SECONDS} seconds.") from error
     if request is grpc.aio.EOF or request.WhichOneof("message") != "hello":
         raise _invalid("A session begins with Hello.")
-    if request.hello.applied_generation < 0:
-        raise _invalid("A generation is not negative.")
+    if request.hello.applied_generation < LOST:
+        raise _invalid(f"A generation is not negative, but for {LOST}.")
     hello: session_pb2.Hello = request.hello
     return hello
 

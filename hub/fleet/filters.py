@@ -102,6 +102,15 @@ def fields_of(filter_: Filter) -> frozenset[str]:
     return frozenset().union(*(fields_of(term) for term in terms))
 
 
+def needed_of(filter_: Filter) -> tuple[str, str] | None:
+    """Returns a field and the value without which a filter does not hold; None: none is easily seen."""
+    if isinstance(filter_, Is):
+        return None if filter_.value is None else (filter_.field, filter_.value)
+    if isinstance(filter_, All):
+        return next((needed for term in filter_.terms if (needed := needed_of(term)) is not None), None)
+    return None
+
+
 class _Parser:
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens

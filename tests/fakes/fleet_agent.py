@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -76,7 +75,7 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, ti
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
     randomness = random.Random(identity.agent_id)
-    parts = SessionParts(REPORT, desired, commands, lambda: datetime.now(UTC), randomness, times, metrics.heartbeat_answered)
+    parts = SessionParts(REPORT, desired, commands, randomness, times, heartbeat_answered=metrics.heartbeat_answered)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:

@@ -66,7 +66,7 @@ class Hello(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     APPLIED_GENERATION_FIELD_NUMBER: _builtins.int
     applied_generation: _builtins.int
-    """The generation that the agent runs by; 0: its own file alone."""
+    """The generation that the agent runs by; 0: its own file alone; -1: it has lost what it ran by, and lets nothing leave until it is told."""
     @_builtins.property
     def report(self) -> _agent_pb2.AgentReport: ...
     def __init__(
