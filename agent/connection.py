@@ -42,6 +42,10 @@ class SessionTimes:
     longest_delay: float = 30.0
     heartbeat_jitter: float = 0.1
 
+    def delay_bound(self, failures: int) -> float:
+        """Returns up to how many seconds the delay after so many failures in a row is drawn."""
+        return min(self.longest_delay, self.first_delay * 2.0 ** min(failures, 16))
+
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:

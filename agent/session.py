@@ -46,7 +46,7 @@ class Session:
             self.state = f"waiting: {ended.why}"
             self._metrics.session_ended(ended.why)
             if ended.why != _CERTIFICATE_CHANGED:
-                delay = ended.wait_seconds + self._parts.randomness.uniform(0, self._bound())
+                delay = ended.wait_seconds + self._parts.randomness.uniform(0, self._parts.times.delay_bound(self._failures))
                 _log.info("no session with the hub", reason=ended.why, again_in_seconds=round(delay, 1))
                 await _wait(changed, delay)
 
@@ -73,10 +73,6 @@ class Session:
         self._metrics.session_opened()
         _log.info("session with the hub is open", generation=self._parts.desired.generation)
         await connection.hold(interval)
-
-    def _bound(self) -> float:
-        times = self._parts.times
-        return min(times.longest_delay, times.first_delay * 2.0 ** min(self._failures, 16))
 
 
 async def _replaced(changed: asyncio.Event) -> None:

@@ -23,7 +23,16 @@ def create_listener(interceptor: ServerInterceptor, limits: Limits, max_calls: i
         limits: keepalive.
         max_calls: at once; None: any number.
     """
-    options = [
+    return grpc.aio.server(interceptors=[interceptor], options=listener_options(limits), maximum_concurrent_rpcs=max_calls)
+
+
+def listener_options(limits: Limits) -> list[tuple[str, int]]:
+    """Returns gRPC's options of both listeners.
+
+    Args:
+        limits: keepalive.
+    """
+    return [
         ("grpc.so_reuseport", 0),  # or a second hub on the same port would take half of the calls, silently
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -33,7 +42,6 @@ def create_listener(interceptor: ServerInterceptor, limits: Limits, max_calls: i
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
     ]
-    return grpc.aio.server(interceptors=[interceptor], options=options, maximum_concurrent_rpcs=max_calls)
 
 
 def bind(server: grpc.aio.Server, address: str, folder: DataFolder, *, verify_client: bool) -> int:
