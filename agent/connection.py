@@ -11,6 +11,7 @@ from typing import Any
 from agent.commands import Commands
 from agent.desired import Desired
 from agent.hub_stream import Ended, HubStream
+from agent.identity.authorities import ToldAuthorities
 from agent.store.commands import CommandEntry, State
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
@@ -47,6 +48,7 @@ class SessionParts:
     Args:
         report: what the agent says of itself.
         desired: applies what is wanted.
+        authorities: is told of the hub's CAs.
         commands: does what is told.
         clock: returns the time, UTC.
         randomness: for jitter.
@@ -55,6 +57,7 @@ class SessionParts:
 
     report: AgentReport
     desired: Desired
+    authorities: ToldAuthorities
     commands: Commands
     clock: Callable[[], datetime]
     randomness: random.Random
@@ -101,6 +104,7 @@ class Connection:
             self._hub_ahead = answer.welcome.hub_time.ToDatetime(UTC) - self._parts.clock()
         except (ValueError, OverflowError):
             raise Ended("welcome-invalid") from None
+        self._parts.authorities.tell(tuple(answer.welcome.ca_key_hashes))
         interval = answer.welcome.heartbeat_interval.ToNanoseconds() / 1e9
         return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, interval))
 
@@ -151,6 +155,8 @@ class Connection:
             case "desired_state":
                 outcome = await self._parts.desired.apply(response.desired_state)
                 self._outgoing.put_nowait(pb.ConnectRequest(configuration=outcome))
+            case "authorities":
+                self._parts.authorities.tell(tuple(response.authorities.ca_key_hashes))
             case "command":
                 await self._parts.commands.take(response.command, self._hub_now())
             case "outcome_received":

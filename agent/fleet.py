@@ -16,6 +16,7 @@ from agent.connection import SessionParts
 from agent.desired import Desired
 from agent.doctor import examine
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
 from agent.logs import Logs
@@ -103,8 +104,9 @@ def build_fleet(
         model_digest=bundle.digest(),
         policy_digest=parts.policy.digest,
     )
-    session = Session(link, SessionParts(report, desired, commands, clock, randomness), parts.metrics)
-    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness), commands, desired)
+    told = ToldAuthorities()
+    session = Session(link, SessionParts(report, desired, told, commands, clock, randomness), parts.metrics)
+    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired)
     fleet.measure(parts.metrics)
     return fleet
 

@@ -18,6 +18,9 @@ DATABASE = "hub.db"
 FILES = ("hub.toml", "ca.key", "ca.crt", "server.key", "server.crt", "operator.key", "operator.crt")
 """Beside the database."""
 
+ROTATED_FILES = ("outgoing.crt", "former.crt", "bridge.crt")
+"""Those as well, where the CA was ever replaced."""
+
 MAX_FILE_BYTES = 1024 * 1024
 """Of the files beside the database: keys and settings are small."""
 
@@ -89,7 +92,7 @@ def _packed(folder: DataFolder, database: Path) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.add(database, DATABASE)
-        for name in FILES:
+        for name in (*FILES, *(name for name in ROTATED_FILES if (folder.path / name).exists())):
             archive.add(folder.path / name, name)
     return packed.getvalue()
 
@@ -98,7 +101,7 @@ def _unpack(source: Path, into: Path) -> int:
     """Writes the files of a backup, and looks through the database. Returns how many agents there are."""
     try:
         with tarfile.open(source) as archive:
-            for name in (DATABASE, *FILES):
+            for name in (DATABASE, *FILES, *(name for name in ROTATED_FILES if name in archive.getnames())):
                 _extract(archive, name, into)
     except (OSError, EOFError, tarfile.TarError, zlib.error, KeyError) as error:
         raise InvalidRequest(Reason.CONFIG_INVALID, f"{source} is no whole backup of a hub. Take another one.") from error

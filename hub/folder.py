@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from contract.identity import TRUST_DOMAIN, SpiffeId
 from hub.clock import Clock
 from hub.config import load
+from hub.fleet.authorities import Trust, to_pem
 from hub.fleet.certificates import OPERATOR_LIFE, SERVER_LIFE, CertificateAuthority, create_ca_certificate, spiffe_uris
 from hub.template import HUB_TOML
 
@@ -31,8 +33,7 @@ class Pair:
 
     def write(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> list[Path]:
         """Writes the key, then the certificate. Returns their paths."""
-        pkcs8 = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        write_file(self.key_path, pkcs8)
+        write_file(self.key_path, private_key_pem(key))
         write_file(self.certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
         return [self.key_path, self.certificate_path]
 
@@ -74,6 +75,10 @@ class Pair:
         )
 
 
+Stamp = tuple[tuple[str, int, int], ...]
+"""Names, numbers and times of files: another one means that one of them was replaced."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataFolder:
     """Where everything of one hub lies."""
@@ -110,6 +115,26 @@ class DataFolder:
         """The first operator's."""
         return self._pair("operator")
 
+    @property
+    def outgoing(self) -> Path:
+        """The CA certificate that is trusted beside the one that issues, while a rotation is under way; empty or missing: none is."""
+        return self.path / "outgoing.crt"
+
+    @property
+    def former(self) -> Path:
+        """The CA certificates that were trusted once."""
+        return self.path / "former.crt"
+
+    @property
+    def bridges(self) -> Path:
+        """The keys of newer CAs, each signed by the one before it."""
+        return self.path / "bridge.crt"
+
+    @property
+    def changes(self) -> Path:
+        """Files of a rotation that is decided; they are about to replace those beside this folder."""
+        return self.path / "rotation"
+
     def _pair(self, name: str) -> Pair:
         return Pair(self.path / f"{name}.key", self.path / f"{name}.crt")
 
@@ -123,6 +148,43 @@ class DataFolder:
         if spiffe_uris(certificate) != [f"spiffe://{trust_domain}"]:
             raise self.ca.damaged(f"they are not of the trust domain {trust_domain} that {self.config.name} names")
         return CertificateAuthority(key, certificate, trust_domain, clock)
+
+    def load_trust(self, trust_domain: str, clock: Clock) -> Trust:
+        """Reads all certificate authorities.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID, one is missing or damaged, or of another trust domain.
+        """
+        bridges = [one for one in _read_certificates(self.bridges) if one.not_valid_after_utc > clock()]
+        return Trust(
+            self.load_ca(trust_domain, clock),
+            tuple(_read_certificates(self.outgoing)),
+            tuple(_read_certificates(self.former)),
+            tuple(bridges),
+        )
+
+    def trusted_pem(self) -> bytes:
+        """Returns the CA certificates by which a hub on this folder is known.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID, one is missing or damaged.
+        """
+        return self.ca.read()[1] + to_pem(tuple(_read_certificates(self.outgoing)))
+
+    def settle(self) -> None:
+        """Ends a rotation that was decided and then cut off."""
+        with suppress(FileNotFoundError):  # there is none, or another process is settling it too
+            for file in sorted(self.changes.iterdir()):
+                file.replace(self.path / file.name)
+            self.changes.rmdir()
+
+    def stamp(self) -> Stamp | None:
+        """Returns what changes when a key or a certificate is replaced; None: they are being replaced now."""
+        if self.changes.exists():
+            return None
+        pairs = (path for pair in (self.ca, self.server) for path in (pair.key_path, pair.certificate_path))
+        states = [(path.name, path.stat()) for path in (*pairs, self.outgoing, self.former, self.bridges) if path.exists()]
+        return tuple((name, state.st_ino, state.st_mtime_ns) for name, state in states)
 
 
 def create(folder: DataFolder, trust_domain: str, hosts: Sequence[str], clock: Clock) -> list[Path]:
@@ -145,6 +207,7 @@ def create(folder: DataFolder, trust_domain: str, hosts: Sequence[str], clock: C
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(folder.path, error) from error
+    folder.settle()
     made = _create_config(folder, trust_domain)
     trust_domain = load(folder.config).trust_domain
     new_ca = _create_ca(folder, trust_domain, clock())
@@ -190,6 +253,20 @@ def renew_server(folder: DataFolder, authority: CertificateAuthority) -> None:
     if certificate.not_valid_after_utc - authority.clock() < SERVER_LIFE / 2:
         renewed = authority.reissue_server(certificate)
         write_file(folder.server.certificate_path, renewed.public_bytes(serialization.Encoding.PEM))
+
+
+def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Returns a private key as files have it: PKCS#8, PEM, not encrypted."""
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def _read_certificates(path: Path) -> list[x509.Certificate]:
+    """Returns the certificates of a file, which need not be there."""
+    try:
+        content = path.read_bytes() if path.exists() else b""
+        return x509.load_pem_x509_certificates(content) if content else []
+    except (OSError, ValueError) as error:
+        raise NotPossibleNow(Reason.CONFIG_INVALID, f"{path} cannot be read ({error}). Restore it from a backup.") from error
 
 
 def write_file(path: Path, content: bytes) -> None:

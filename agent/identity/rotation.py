@@ -1,4 +1,4 @@
-"""Keeps the certificate fresh: renewed at two thirds of its life, recovered where it has expired."""
+"""Keeps the certificate fresh: renewed at two thirds of its life, or when the hub changes its CA; recovered where it has expired."""
 
 import asyncio
 import random
@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities, goes_with
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.renewal import recover, renew
 from contract.errors import SeawallError
@@ -26,6 +27,7 @@ class RotationTimes:
         longest_look: the clock is looked at so often at least, seconds: it may be set, and a sleeping device wakes late.
         first_delay: the bound of the delay after a failure, seconds; it doubles, and delays are drawn evenly from 0 to it.
         longest_delay: where it stops doubling, seconds.
+        spread: within which all agents renew when the hub changes its CA, seconds.
     """
 
     share: float = 2 / 3
@@ -33,6 +35,7 @@ class RotationTimes:
     longest_look: float = 600.0
     first_delay: float = 10.0
     longest_delay: float = 3600.0
+    spread: float = 300.0
 
 
 class Rotation:
@@ -43,6 +46,7 @@ class Rotation:
         folder: where the identity is written before it is used.
         clock: returns the time, UTC.
         randomness: for jitter.
+        told: what the hub says of its CAs.
         times: when it is done.
     """
 
@@ -52,12 +56,15 @@ class Rotation:
         folder: IdentityFolder,
         clock: Callable[[], datetime],
         randomness: random.Random,
+        told: ToldAuthorities,
         times: RotationTimes | None = None,
     ) -> None:
         self._link = link
         self._folder = folder
         self._clock = clock
         self._randomness = randomness
+        self._told = told
+        self._followed: tuple[str, ...] = ()
         self._times = times or RotationTimes()
         self.trouble = ""
 
@@ -65,12 +72,20 @@ class Rotation:
         """Goes on until cancelled."""
         due = due_time(self._link.identity, self._times, self._randomness)
         while True:
-            left = (due - self._clock()).total_seconds()
-            if left > 0:
-                await asyncio.sleep(min(left, self._times.longest_look))
+            changed, left = self._told.changed, (due - self._clock()).total_seconds()
+            if self._must_follow():
+                due = min(due, self._clock() + timedelta(seconds=self._randomness.uniform(0, self._times.spread)))
+            elif left > 0:
+                await _wait(changed, min(left, self._times.longest_look))
             else:
                 await self._replace()
                 due = self._next_due()
+
+    def _must_follow(self) -> bool:
+        """Says, once for each change of the hub's CAs, whether it calls for a new certificate."""
+        told, before = self._told.key_hashes, self._followed
+        self._followed = told
+        return told != before and not goes_with(self._link.identity, told)
 
     def _next_due(self) -> datetime:
         """Like due_time, but never before half of what is left: certificates are dated back, and a short one would be due at once."""
@@ -115,3 +130,10 @@ def due_time(identity: Identity, times: RotationTimes, randomness: random.Random
     certificate = identity.certificate
     life: timedelta = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_before_utc + life * (times.share + randomness.uniform(-times.jitter, times.jitter))
+
+
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(changed.wait(), seconds)
+    except TimeoutError:
+        return

@@ -15,6 +15,7 @@ from hub.api.errors import code_of, frames_of, internal_error, status_metadata
 from hub.api.identity import CALLER, Caller, identify
 from hub.api.roles import ALLOWED_ROLES, ANYONE
 from hub.clock import Clock
+from hub.fleet.authorities import Authorities
 from hub.fleet.directory import Directory
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,14 +27,14 @@ class Gate(grpc.aio.ServerInterceptor):
     """Guards every method of a listener.
 
     Args:
-        trust_domain: that callers must be of.
+        authorities: that callers' certificates must be of.
         directory: knows the agents.
         clock: the time, in UTC.
         registry: counts calls by method and code.
     """
 
-    def __init__(self, trust_domain: str, directory: Directory, clock: Clock, registry: CollectorRegistry) -> None:
-        self._trust_domain = trust_domain
+    def __init__(self, authorities: Authorities, directory: Directory, clock: Clock, registry: CollectorRegistry) -> None:
+        self._authorities = authorities
         self._directory = directory
         self._clock = clock
         self._calls = Counter("seawall_hub_calls", "gRPC calls", ["method", "code"], registry=registry)
@@ -85,7 +86,9 @@ class Gate(grpc.aio.ServerInterceptor):
         certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
         if certificate is None:
             return Caller(ANYONE)
-        return identify(certificate, self._trust_domain, self._clock())
+        caller = identify(certificate, self._authorities.trust_domain, self._clock())
+        self._authorities.check(caller.issuer_key_id)
+        return caller
 
     @asynccontextmanager
     async def _boundary(self, method: str, context: Context) -> AsyncIterator[None]:

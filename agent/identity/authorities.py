@@ -1,0 +1,58 @@
+"""Which certificate authorities the hub says that it trusts, and whether this agent's identity goes with them."""
+
+import asyncio
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from agent.identity.files import Identity
+from contract.identity import key_hash
+
+
+class ToldAuthorities:
+    """What the hub has said last, in a session."""
+
+    def __init__(self) -> None:
+        self.key_hashes: tuple[str, ...] = ()
+        self._changed = asyncio.Event()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when the hub says something else."""
+        return self._changed
+
+    def tell(self, key_hashes: tuple[str, ...]) -> None:
+        """Notes what the hub says; nothing: it is of an earlier version and does not say."""
+        if key_hashes and key_hashes != self.key_hashes:
+            self.key_hashes = key_hashes
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+
+def goes_with(identity: Identity, key_hashes: tuple[str, ...]) -> bool:
+    """Says whether an identity trusts these CAs and no others, and whether the first of them issued its certificate.
+
+    Args:
+        identity: of this agent.
+        key_hashes: of the CAs' keys; none: nothing is known, and everything goes with that.
+    """
+    if not key_hashes:
+        return True
+    authorities = x509.load_pem_x509_certificates(identity.ca_pem)
+    issuers = [authority_hash(authority) for authority in authorities if issued(identity.certificate, authority)]
+    return key_hashes[0] in issuers and {authority_hash(authority) for authority in authorities} == set(key_hashes)
+
+
+def issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Says whether a CA issued a certificate."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def authority_hash(authority: x509.Certificate) -> str:
+    """Returns the hash of a CA's key, as in join tokens."""
+    return key_hash(authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
