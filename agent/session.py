@@ -87,6 +87,7 @@ async def _replaced(changed: asyncio.Event) -> None:
 async def _wait(changed: asyncio.Event, seconds: float) -> None:
     """Waits, but not for longer than the certificate stays the same."""
     try:
-        await asyncio.wait_for(changed.wait(), seconds)
+        async with asyncio.timeout(seconds):  # `wait_for` loses a cancellation that comes together with the event, before Python 3.12
+            await changed.wait()
     except TimeoutError:
         return

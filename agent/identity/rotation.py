@@ -133,7 +133,9 @@ def due_time(identity: Identity, times: RotationTimes, randomness: random.Random
 
 
 async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    """Not by `wait_for`, which before Python 3.12 loses a cancellation that comes together with the event."""
     try:
-        await asyncio.wait_for(changed.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await changed.wait()
     except TimeoutError:
         return

@@ -45,9 +45,9 @@ def fetch_ca(host: str, port: int, token: JoinToken, timeout_seconds: float = 10
         raise Unavailable(
             Reason.HUB_UNAVAILABLE, f"No hub answers at {host}:{port} ({error}): check the address, and that seawall-hub serve runs there."
         ) from error
-    trusted = [x509.load_der_x509_certificate(der) for der in chain if token.trusts(_public_key(der))]
-    if trusted:
-        return min(trusted, key=_is_signed_by_another).public_bytes(Encoding.PEM)
+    for der in chain:
+        if token.trusts(_public_key(der)) and _is_its_own(certificate := x509.load_der_x509_certificate(der)):
+            return certificate.public_bytes(Encoding.PEM)
     raise NotAuthenticated(
         Reason.CERTIFICATE_INVALID,
         f"The hub at {host}:{port} is not the one that made this join token: check the address, or ask its operator for a new token.",
@@ -63,9 +63,9 @@ def _public_key(certificate_der: bytes) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _is_signed_by_another(authority: x509.Certificate) -> bool:
-    """While the CA changes, its key is shown twice: in its own certificate, and in one that the CA before it has signed."""
-    return not issued(authority, authority)
+def _is_its_own(authority: x509.Certificate) -> bool:
+    """Says whether a CA signed its own certificate: one that another CA signed is a bridge, and may be shown of a CA of the past."""
+    return issued(authority, authority)
 
 
 def _presented_chain(tls: ssl.SSLSocket) -> list[bytes]:
