@@ -65,7 +65,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("policy", lambda: Policy(settings.policy_text()).digest),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
-        ("hub", lambda: _hub(identity.read()) if identity.enrolled else _NO_HUB),
+        ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
         ("session", lambda: _session(settings.http) if identity.enrolled else "none, not enrolled"),
     ]
     for name, look in looks:
@@ -116,7 +116,7 @@ def _certificate(identity: Identity, now: datetime) -> str:
     return f"agents/{identity.agent_id}, good for {left.days} days"
 
 
-def _hub(identity: Identity) -> str:
+def _hub(identity: Identity, now: datetime) -> str:
     """Shakes hands as gRPC would, and reads the server's verdict on our certificate (TLS 1.3 gives it after the handshake)."""
     host, port = split_address(identity.hub_address)
     _connects(host, port, "the hub (seawall-hub serve), or look at the link")
@@ -139,8 +139,15 @@ def _hub(identity: Identity) -> str:
     except OSError as error:
         raise _Wrong(f"{identity.hub_address} ended the connection ({error}): the hub may be starting, or refuse this agent") from error
     if not answer:
-        raise _Wrong(f"{identity.hub_address} closed the connection without a word: the hub refuses this agent's certificate: {_ENROL}")
+        raise _Wrong(f"{identity.hub_address} closed the connection without a word: {_likely_refusal(identity, now)}")
     return f"{identity.hub_address} accepts this agent"
+
+
+def _likely_refusal(identity: Identity, now: datetime) -> str:
+    """Guesses: a gRPC server hangs up on a certificate without saying what is wrong with it."""
+    if identity.expire_time <= now:
+        return "this agent's certificate has expired; a running agent asks for a new one"
+    return f"most likely the hub does not know the CA of this agent's certificate, for it is another hub, or has replaced its CA: {_ENROL}"
 
 
 def _session(settings: HttpSettings) -> str:

@@ -1,5 +1,6 @@
 """seawall-hub ca: the certificate authority, and how it is replaced."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import NotPossibleNow, Reason
+from contract.errors import NotPossibleNow, Reason, Unavailable
 from hub import rotation
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, Settings, load
@@ -21,6 +22,10 @@ app = typer.Typer(help="The certificate authority, and how it is replaced.", no_
 
 MOST_NAMED = 20
 
+WAITS = 20
+WAIT_SECONDS = 0.5
+"""A running hub is given so long, so many times, to take up what has changed."""
+
 
 @app.command("rotate", epilog="Example: seawall-hub ca rotate")
 def rotate(data: Data = DEFAULT_DATA, config: Config = None) -> None:
@@ -29,9 +34,11 @@ def rotate(data: Data = DEFAULT_DATA, config: Config = None) -> None:
     A running hub takes it up within seconds, and its agents renew their certificates within minutes.
     """
     folder, settings, trust = _open(data, config)
-    limits = settings.limits
+    limits, runs = settings.limits, _answers(data, config)
     after = rotation.rotate(folder, trust, timedelta(days=limits.agent_certificate_days + limits.recovery_days))
     typer.echo(f"The CA {_short(after)} issues from now on; the one before it is still trusted.")
+    if runs:
+        _wait_until_taken_up(data, config)
     typer.echo("Next: seawall-hub backup; then seawall-hub ca status, until no agent is left; then seawall-hub ca finish")
 
 
@@ -79,6 +86,25 @@ def _open(data: Path, config: Path | None) -> tuple[DataFolder, Settings, Trust]
     folder.settle()
     settings = load(config or folder.config)
     return folder, settings, folder.load_trust(settings.trust_domain, utc_now)
+
+
+def _answers(data: Path, config: Path | None) -> bool:
+    """Says whether a hub runs that takes the operator's certificate."""
+    try:
+        with reach(data, config) as operator:
+            operator.call(operator.agents.ListAgents, agent_pb2.ListAgentsRequest(page_size=1))
+    except Unavailable:
+        return False
+    return True
+
+
+def _wait_until_taken_up(data: Path, config: Path | None) -> None:
+    for _ in range(WAITS):
+        if _answers(data, config):
+            typer.echo("The running hub has taken it up.")
+            return
+        time.sleep(WAIT_SECONDS)
+    typer.echo("The running hub has not taken it up: look at its log, and restart it.", err=True)
 
 
 def _left(data: Path, config: Path | None, trust: Trust) -> Sequence[agent_pb2.Agent]:

@@ -181,7 +181,10 @@ class Recovery:
 
     def _agent_id(self, certificate: x509.Certificate) -> str:
         uris = spiffe_uris(certificate)
-        spiffe_id = SpiffeId.parse(uris[0]) if len(uris) == 1 else None
+        try:
+            spiffe_id = SpiffeId.parse(uris[0]) if len(uris) == 1 else None
+        except NotAuthenticated as error:
+            raise refused("the certificate is no agent's") from error
         if spiffe_id is None or (spiffe_id.trust_domain, spiffe_id.role) != (self._authorities.trust_domain, "agent"):
             raise refused("the certificate is no agent's")
         return spiffe_id.name
