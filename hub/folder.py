@@ -1,12 +1,14 @@
 """The data folder: keys, certificates, settings and the database. `create` makes what is missing and touches nothing else."""
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +21,8 @@ from hub.config import load
 from hub.fleet.authorities import Trust, to_pem
 from hub.fleet.certificates import OPERATOR_LIFE, SERVER_LIFE, CertificateAuthority, create_ca_certificate, spiffe_uris
 from hub.template import HUB_TOML
+
+_log = structlog.get_logger(__name__)
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 """Always in the server's certificate: the operator's commands run beside the hub."""
@@ -53,6 +57,7 @@ class Pair:
             NotPossibleNow: CONFIG_INVALID, a file is missing, may not be read, or is damaged.
         """
         try:
+            _make_private(self.key_path)
             key = serialization.load_pem_private_key(self.key_path.read_bytes(), password=None)
             certificate = x509.load_pem_x509_certificate(self.certificate_path.read_bytes())
         except ValueError as error:
@@ -258,6 +263,23 @@ def renew_server(folder: DataFolder, authority: CertificateAuthority) -> None:
 def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Returns a private key as files have it: PKCS#8, PEM, not encrypted."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+def _make_private(key: Path) -> None:
+    """Takes a key file away from everybody but its owner, and says so: somebody may have read it.
+
+    Raises:
+        OSError: it is not there, or not ours to change.
+    """
+    mode = stat.S_IMODE(key.stat().st_mode)
+    if mode & 0o077:
+        key.chmod(0o600)
+        _log.warning(
+            "a private key could be read by others, and no longer can",
+            file=str(key),
+            mode=f"{mode:04o}",
+            advice="if one of them may have read it, replace it: seawall-hub ca rotate for ca.key, else delete the pair and run init",
+        )
 
 
 def _read_certificates(path: Path) -> list[x509.Certificate]:
