@@ -1,4 +1,4 @@
-"""Which certificate authorities the hub says that it trusts, and whether this agent's identity goes with them."""
+"""What this agent learns in its sessions of the hub's certificate authorities, and whether its identity goes with them."""
 
 import asyncio
 
@@ -11,23 +11,37 @@ from contract.identity import key_hash
 
 
 class ToldAuthorities:
-    """What the hub has said last, in a session."""
+    """What the hub has said last in a session, and whether a session was refused since the last look."""
 
     def __init__(self) -> None:
         self.key_hashes: tuple[str, ...] = ()
+        self._is_doubted = False
         self._changed = asyncio.Event()
 
     @property
     def changed(self) -> asyncio.Event:
-        """Set when the hub says something else."""
+        """Set when there is something to look at."""
         return self._changed
 
     def tell(self, key_hashes: tuple[str, ...]) -> None:
         """Notes what the hub says; nothing: it is of an earlier version and does not say."""
         if key_hashes and key_hashes != self.key_hashes:
             self.key_hashes = key_hashes
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._wake()
+
+    def doubt(self) -> None:
+        """Notes that there was no session: the hub may be away, or may not take this agent's certificate."""
+        self._is_doubted = True
+        self._wake()
+
+    def take_doubt(self) -> bool:
+        """Says whether there was no session since this was asked last."""
+        doubted, self._is_doubted = self._is_doubted, False
+        return doubted
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 def goes_with(identity: Identity, key_hashes: tuple[str, ...]) -> bool:

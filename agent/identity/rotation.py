@@ -1,16 +1,17 @@
-"""Keeps the certificate fresh: renewed at two thirds of its life, or when the hub changes its CA; recovered where it has expired."""
+"""Keeps the certificate fresh: renewed at two thirds of its life and when the hub changes its CA, recovered where the hub takes it no more."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities, goes_with
 from agent.identity.files import Identity, IdentityFolder
+from agent.identity.handshake import is_hung_up_on
 from agent.identity.renewal import recover, renew
 from contract.errors import SeawallError
 
@@ -65,6 +66,7 @@ class Rotation:
         self._randomness = randomness
         self._told = told
         self._followed: tuple[str, ...] = ()
+        self._next_look = datetime.min.replace(tzinfo=UTC)
         self._times = times or RotationTimes()
         self.trouble = ""
 
@@ -73,7 +75,7 @@ class Rotation:
         due = due_time(self._link.identity, self._times, self._randomness)
         while True:
             changed, left = self._told.changed, (due - self._clock()).total_seconds()
-            if self._must_follow():
+            if self._must_follow() or await self._is_refused():
                 due = min(due, self._clock() + timedelta(seconds=self._randomness.uniform(0, self._times.spread)))
             elif left > 0:
                 await _wait(changed, min(left, self._times.longest_look))
@@ -86,6 +88,14 @@ class Rotation:
         told, before = self._told.key_hashes, self._followed
         self._followed = told
         return told != before and not goes_with(self._link.identity, told)
+
+    async def _is_refused(self) -> bool:
+        """Says, where there is no session, whether that is because of the certificate: looks for itself, but not too often."""
+        now = self._clock()
+        if not self._told.take_doubt() or now < self._next_look:
+            return False
+        self._next_look = now + timedelta(seconds=self._times.longest_look)
+        return await asyncio.to_thread(is_hung_up_on, self._link.identity)
 
     def _next_due(self) -> datetime:
         """Like due_time, but never before half of what is left: certificates are dated back, and a short one would be due at once."""
@@ -114,7 +124,7 @@ class Rotation:
             SeawallError: there is none; the old one stays.
         """
         old, key = self._link.identity, await asyncio.to_thread(self._folder.next_key)
-        if self._clock() >= old.expire_time:
+        if self._clock() >= old.expire_time or await asyncio.to_thread(is_hung_up_on, old):
             new = await recover(old, key)
         else:
             with self._link.use() as channel:

@@ -74,7 +74,7 @@ def finish(
         raise NotPossibleNow(
             Reason.CONFIG_INVALID,
             f"{len(left)} agents have a certificate of the outgoing CA:\n{named}{more}\n"
-            "Connect them and wait, retire them, or leave them behind with --force: they come back when their certificate has expired.",
+            "Connect them and wait, retire them, or leave them behind with --force: they come back by recovery.",
         )
     after = rotation.finish(folder, trust)
     typer.echo(f"The CA {_short(after)} alone is trusted. Join tokens from before the rotation are good no more.")

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.identity.authorities import goes_with
 from agent.identity.enrollment import enroll
 from agent.identity.files import Identity, IdentityFolder
+from agent.identity.handshake import is_hung_up_on
 from agent.identity.renewal import recover
 from agent.identity.rotation import Rotation, RotationTimes
 from contract.errors import NotAuthenticated, Reason, SeawallError
@@ -30,7 +31,7 @@ from tests.fakes.hub_rotation import finish, rotate, trust
 from tests.integration.fleet.conftest import enrolled
 
 LIMITS = Limits(stop_seconds=0, heartbeat_seconds=0.05)
-QUICK = RotationTimes(first_delay=0.01, longest_delay=0.02, spread=0.01)
+QUICK = RotationTimes(first_delay=0.01, longest_delay=0.02, spread=0.01, longest_look=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +136,39 @@ async def test_an_agent_that_was_off_all_the_while_comes_back_by_recovery(hub: R
     back = await recover(off, ec.generate_private_key(ec.SECP256R1()))
     assert back.ca_pem == hub.ca_certificate != off.ca_pem
     await opens_a_session(back, tmp_path / "back")
+
+
+async def test_an_agent_that_was_left_behind_comes_back_by_itself_though_its_certificate_is_good(hub: RunningHub, tmp_path: Path) -> None:
+    behind = await enrolled(hub)
+    await rotate(hub)
+    await finish(hub)
+    async with renewing_agent(behind, tmp_path) as agent:
+        await eventually(lambda: agent.session.state == "open")
+    assert agent.link.identity.ca_pem == hub.ca_certificate != behind.ca_pem
+
+
+async def test_an_agent_in_a_session_that_is_left_behind_comes_back_by_itself(hub: RunningHub, tmp_path: Path) -> None:
+    """It is told of the new CA when it may still renew, and does not come to it."""
+    identities = IdentityFolder(tmp_path / "identity")
+    identities.write(await enrolled(hub))
+    async with fleet_agent(identities.read(), tmp_path) as agent:
+        await eventually(lambda: agent.session.state == "open")
+        await rotate(hub)
+        await finish(hub)
+        await eventually(lambda: agent.session.state == "waiting: certificate-invalid")
+        renewal = Rotation(agent.link, identities, lambda: datetime.now(UTC), random.Random(1), agent.told, QUICK)
+        running = asyncio.create_task(renewal.run())
+        await eventually(lambda: agent.session.state == "open")
+        running.cancel()
+
+
+async def test_a_hub_that_is_away_is_no_reason_for_a_new_certificate(tmp_path: Path) -> None:
+    async with running_hub(tmp_path / "hub", limits=LIMITS) as hub:
+        identity = await enrolled(hub)
+    async with renewing_agent(identity, tmp_path) as agent:
+        await eventually(lambda: agent.session.state == "waiting: unavailable")
+        assert not await asyncio.to_thread(is_hung_up_on, identity)
+        assert agent.link.identity == identity
 
 
 async def test_who_holds_the_old_cas_key_recovers_nobody(hub: RunningHub) -> None:
