@@ -139,8 +139,10 @@ def _likely_refusal(identity: Identity, now: datetime) -> str:
     """Guesses: a gRPC server hangs up on a certificate without saying what is wrong with it."""
     if identity.expire_time <= now:
         return "this agent's certificate has expired; a running agent asks for a new one"
-    return f"most likely the hub does not know the CA of this agent's certificate, for it is another hub, or has replaced its CA: "
-    f"a running agent asks to be taken back; where that fails, {_ENROL}"
+    return (
+        "most likely the hub does not know the CA of this agent's certificate, for it is another hub, or has replaced its CA: "
+        f"a running agent asks to be taken back; where that fails, {_ENROL}"
+    )
 
 
 def _session(settings: HttpSettings) -> str:

@@ -41,6 +41,7 @@ def back_up(folder: DataFolder, target: Path) -> int:
     """
     if target.exists():
         raise Conflict(Reason.CONFIG_INVALID, f"{target} is there already: choose another name.")
+    folder.settle()
     with TemporaryDirectory(dir=target.parent if target.parent.is_dir() else None) as scratch:
         copy = Path(scratch) / DATABASE
         _copy_database(folder.database, copy)

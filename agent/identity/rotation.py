@@ -1,4 +1,4 @@
-"""Keeps the certificate fresh: renewed at two thirds of its life and when the hub changes its CA, recovered where the hub takes it no more."""
+"""Keeps the certificate fresh: renewed at two thirds of its life, or when the hub changes its CA; recovered where it is taken no more."""
 
 import asyncio
 import random

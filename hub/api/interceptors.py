@@ -69,6 +69,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(result) as pieces:
                     async for piece in pieces:
+                        self._check_issuer(CALLER.get())
                         yield piece
 
         wrap = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
@@ -87,8 +88,13 @@ class Gate(grpc.aio.ServerInterceptor):
         if certificate is None:
             return Caller(ANYONE)
         caller = identify(certificate, self._authorities.trust_domain, self._clock())
-        self._authorities.check(caller.issuer_key_id)
+        self._check_issuer(caller)
         return caller
+
+    def _check_issuer(self, caller: Caller) -> None:
+        """A CA may be trusted no more while a connection, or a stream, goes on."""
+        if caller.role != ANYONE:
+            self._authorities.check(caller.issuer_key_id)
 
     @asynccontextmanager
     async def _boundary(self, method: str, context: Context) -> AsyncIterator[None]:

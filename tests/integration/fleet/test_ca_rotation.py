@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -23,7 +24,7 @@ from contract.errors import NotAuthenticated, Reason, SeawallError
 from hub import rotation
 from hub.config import Limits
 from hub.folder import DataFolder, create
-from seawall.hub.v1 import agent_pb2, agent_pb2_grpc
+from seawall.hub.v1 import agent_pb2, agent_pb2_grpc, event_pb2, event_pb2_grpc
 from tests.fakes.fleet_agent import FleetAgent, eventually, fleet_agent
 from tests.fakes.hub import RunningHub, running_hub
 from tests.fakes.hub_errors import reason_of
@@ -202,6 +203,22 @@ async def test_a_connection_of_an_operator_of_the_old_ca_is_refused_from_then_on
     assert (caught.value.code(), reason_of(caught.value)) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_INVALID")
     async with hub.channel(hub.operator) as channel:
         await agent_pb2_grpc.AgentServiceStub(channel).ListAgents(agent_pb2.ListAgentsRequest())
+
+
+async def read_to_the_end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass
+
+
+async def test_a_watch_of_an_operator_of_the_old_ca_ends(hub: RunningHub) -> None:
+    async with hub.channel(hub.operator) as channel:
+        watch: Any = event_pb2_grpc.EventServiceStub(channel).WatchEvents(event_pb2.WatchEventsRequest(), timeout=20)
+        assert not (await watch.read()).HasField("event")
+        await rotate(hub)
+        await finish(hub)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await read_to_the_end(watch)
+    assert (caught.value.code(), reason_of(caught.value)) == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_INVALID")
 
 
 async def test_keys_that_cannot_be_used_leave_a_running_hub_as_it_was(hub: RunningHub, tmp_path: Path) -> None:
