@@ -67,8 +67,12 @@ class ModelSettings(_Frozen):
     max_tokens: Annotated[int, Field(ge=1)] = 512
     queue: Annotated[int, Field(ge=1)] = 64
 
-    def engine(self) -> EngineSettings:
-        """Returns what the engine is told."""
+    def engine(self, judged_tokens: int) -> EngineSettings:
+        """Returns what the engine is told.
+
+        Args:
+            judged_tokens: of how many of an answer's first tokens the probability is asked.
+        """
         return EngineSettings(
             threads=self.threads,
             providers=self.providers,
@@ -76,6 +80,7 @@ class ModelSettings(_Frozen):
             context_tokens=self.context_tokens,
             default_max_tokens=self.max_tokens,
             queue_size=self.queue,
+            logprob_tokens=judged_tokens,
         )
 
 

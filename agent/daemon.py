@@ -113,7 +113,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     state.lock()
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
     policy = load_policy(settings)
-    engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine())
+    engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine(settings.trust.held_tokens))
     database = Database(state.database)
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)

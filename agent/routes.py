@@ -1,5 +1,6 @@
 """The ways in which an answer can come: kept, from the model on the device, from the hub. Each yields its pieces, then one Outcome."""
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class LocalAnswer:
             self._held.append(piece)
             if isinstance(piece, Finished):
                 break
-            logprobs.append(piece.logprob)
+            logprobs.append(-math.inf if piece.logprob is None else piece.logprob)  # of what is not known nothing is trusted
         self.confidence = confidence(logprobs)
         return self.confidence
 

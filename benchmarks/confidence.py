@@ -10,6 +10,7 @@ line is JSON: `questions right auc auc_least_token auc_length`.
 import argparse
 import asyncio
 import json
+import math
 import re
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ async def judge(engine: Engine, row: dict[str, Any], max_tokens: int) -> Judged:
         async for piece in pieces:
             if isinstance(piece, Piece):
                 text += piece.text
-                logprobs.append(piece.logprob)
+                logprobs.append(-math.inf if piece.logprob is None else piece.logprob)
     return Judged(any(f" {plain(answer)} " in f" {plain(text)} " for answer in row["answers"]), tuple(logprobs))
 
 

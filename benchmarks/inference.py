@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from agent.confidence import ConfidenceSettings
 from agent.inference.loading import load_bundle
 from agent.inference.settings import EngineSettings
 from agent.inference.tokenizer import ChatTokenizer
@@ -29,7 +30,9 @@ SHORT, LONG = (38, 128), (978, 64)
 """Tokens of the prompt, and of the answer."""
 
 WARM_TOKENS = 300
-SETTINGS = EngineSettings(threads=THREADS, slots=8, context_tokens=CONTEXT_TOKENS, speculation_tokens=0)
+SETTINGS = EngineSettings(
+    threads=THREADS, slots=8, context_tokens=CONTEXT_TOKENS, speculation_tokens=0, logprob_tokens=ConfidenceSettings().held_tokens
+)
 
 
 class Prompts:

@@ -20,12 +20,12 @@ class Piece:
 
     Args:
         text: may be empty while a character or a possible stop sequence is incomplete.
-        logprob: natural logarithm of the token's probability under the unmodified distribution.
+        logprob: natural logarithm of the token's probability under the unmodified distribution; None: past those that are told.
         token_id: of the chosen token.
     """
 
     text: str
-    logprob: float
+    logprob: float | None
     token_id: int
 
 
@@ -52,11 +52,13 @@ class Limits:
         stop_token_ids: any of them ends it.
         max_tokens: of the answer.
         speculation_tokens: guessed at most; 0: never.
+        logprob_tokens: of how many of its first tokens the probability is told; None: of all.
     """
 
     stop_token_ids: frozenset[int]
     max_tokens: int
     speculation_tokens: int
+    logprob_tokens: int | None = None
 
 
 class Answer:
@@ -81,10 +83,11 @@ class Answer:
         can_guess = limits.speculation_tokens > 0 and sampler.is_plain_greedy
         self._lookup = PromptLookup(prompt, limits.speculation_tokens) if can_guess else None
 
-    def take(self, logits: Logits, normalizer: float) -> list[Piece | Finished]:
+    def take(self, logits: Logits) -> list[Piece | Finished]:
         """Chooses a token from logits [vocabulary]; returns its piece, and `Finished` behind it where the answer ends."""
         token = self._sampler.choose(logits)
-        logprob = log_probability(logits, token, normalizer)
+        told = self._limits.logprob_tokens
+        logprob = log_probability(logits, token) if told is None or self._output_tokens < told else None
         self._output_tokens += 1
         self.last_token = token
         if self._lookup:

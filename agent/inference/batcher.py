@@ -7,7 +7,7 @@ import numpy as np
 
 from agent.inference.answer import Answer, Finished, Limits, Logits, Piece
 from agent.inference.prefixes import Copy
-from agent.inference.sampling import Sampler, log_normalizers
+from agent.inference.sampling import Sampler
 from agent.inference.scheduler import Change, Decode, Prefill, Scheduler
 from agent.inference.settings import EngineSettings
 from agent.inference.streaming import StopFilter, StreamDecoder
@@ -87,7 +87,7 @@ class Batcher:
             Sampler(sampling, request.tokens, random),
             StreamDecoder(self._decode_text),
             StopFilter(sampling.stop),
-            Limits(self._stop_token_ids, max_tokens, self._settings.speculation_tokens),
+            Limits(self._stop_token_ids, max_tokens, self._settings.speculation_tokens, self._settings.logprob_tokens),
             request.tokens,
         )
 
@@ -132,8 +132,7 @@ class Batcher:
         items: list[Piece | Finished] = []
         right = 0
         for position in range(1 + len(guess)):
-            row = logits[position : position + 1]
-            items += answer.take(row[0], float(log_normalizers(row)[0]))
+            items += answer.take(logits[position])
             if isinstance(items[-1], Finished) or position == len(guess) or answer.last_token != guess[position]:
                 break
             right += 1
@@ -154,10 +153,8 @@ class Batcher:
 
     def _choose(self, request_ids: Sequence[int], logits: Logits, now_seconds: float) -> list[Event]:
         events: list[Event] = []
-        normalizers = log_normalizers(logits)
-        for request_id, row, normalizer in zip(request_ids, logits, normalizers, strict=True):
-            items = self._answers[request_id].take(row, float(normalizer))
-            events += self._told(request_id, items, now_seconds)
+        for request_id, row in zip(request_ids, logits, strict=True):
+            events += self._told(request_id, self._answers[request_id].take(row), now_seconds)
         return events
 
     def _told(self, request_id: int, items: Sequence[Piece | Finished], now_seconds: float) -> list[Event]:

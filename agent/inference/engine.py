@@ -6,7 +6,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,13 +38,21 @@ __all__ = ["Engine", "Finished", "Piece"]
 
 
 @dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who waits for an answer: the event loop, and the queue that is read there."""
+
+    loop: asyncio.AbstractEventLoop
+    items: "asyncio.Queue[Item]"
+
+
+@dataclass(frozen=True, slots=True)
 class _Order:
     """A prompt on its way to the thread."""
 
     request: Request
     sampling: Sampling
     max_tokens: int
-    deliver: Callable[[Item], None]
+    asker: _Asker
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +130,8 @@ class Engine:
         max_tokens = min(sampling.max_tokens or self._settings.default_max_tokens, self.context_tokens - len(tokens))
         deadline = None if deadline_seconds is None else time.monotonic() + deadline_seconds
         request = Request(next(self._ids), tuple(tokens), client, priority, deadline)
-        loop = asyncio.get_running_loop()
         items: asyncio.Queue[Item] = asyncio.Queue()
-        self._worker.send(_Order(request, sampling, max_tokens, lambda item: _hand_over(loop, items, item)))
+        self._worker.send(_Order(request, sampling, max_tokens, _Asker(asyncio.get_running_loop(), items)))
         try:
             while True:
                 item = await items.get()
@@ -149,7 +156,7 @@ class _Worker(threading.Thread):
         super().__init__(name="seawall-inference", daemon=True)
         self._batcher = batcher
         self._inbox: queue.SimpleQueue[_Order | _Cancel | _Close] = queue.SimpleQueue()
-        self._deliveries: dict[int, Callable[[Item], None]] = {}
+        self._askers: dict[int, _Asker] = {}
         self._is_open = True
         self._lock = threading.Lock()
 
@@ -194,7 +201,7 @@ class _Worker(threading.Thread):
         if isinstance(message, _Order):
             self._accept(message)
         elif isinstance(message, _Cancel):
-            self._deliveries.pop(message.request_id, None)
+            self._askers.pop(message.request_id, None)
             self._batcher.cancel(message.request_id)
         else:
             self._is_open = False
@@ -204,9 +211,9 @@ class _Worker(threading.Thread):
         try:
             self._batcher.submit(order.request, order.sampling, order.max_tokens, random)
         except Busy as error:
-            order.deliver(error)
+            _hand_over([(order.asker, error)])
         else:
-            self._deliveries[order.request.request_id] = order.deliver
+            self._askers[order.request.request_id] = order.asker
 
     def _step(self) -> None:
         try:
@@ -217,16 +224,16 @@ class _Worker(threading.Thread):
             self._publish(events)
 
     def _publish(self, events: Sequence[Event]) -> None:
+        _hand_over([(self._askers[request_id], item) for request_id, item in events])
         for request_id, item in events:
-            self._deliveries[request_id](item)
             if not isinstance(item, Piece):
-                del self._deliveries[request_id]
+                del self._askers[request_id]
 
     def _fail_all(self, error: SeawallError) -> None:
-        for request_id, deliver in self._deliveries.items():
+        for request_id in self._askers:
             self._batcher.cancel(request_id)
-            deliver(error)
-        self._deliveries.clear()
+        _hand_over([(asker, error) for asker in self._askers.values()])
+        self._askers.clear()
 
 
 def _fitted(settings: EngineSettings, bundle: Bundle) -> EngineSettings:
@@ -244,10 +251,17 @@ def _provider(settings: EngineSettings) -> str:
     return chosen
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, items: "asyncio.Queue[Item]", item: Item) -> None:
-    # A loop that was closed has nobody left who waits; asking it first would leave a gap between question and call.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(items.put_nowait, item)
+def _hand_over(handed: Sequence[tuple[_Asker, Item]]) -> None:
+    """Hands items to their askers, all that a step has made at once: waking a loop costs more than what it is woken for."""
+    for loop in {asker.loop for asker, _ in handed}:
+        # A loop that was closed has nobody left who waits; asking it first would leave a gap between question and call.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_put, [(asker.items, item) for asker, item in handed if asker.loop is loop])
+
+
+def _put(items: "Sequence[tuple[asyncio.Queue[Item], Item]]") -> None:
+    for queue_of_one, item in items:
+        queue_of_one.put_nowait(item)
 
 
 def _stopping() -> Unavailable:

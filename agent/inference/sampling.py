@@ -35,15 +35,6 @@ def check_sampling(sampling: Sampling) -> None:
             raise InvalidRequest(Reason.FIELD_INVALID, f"{field} is out of range: it may be {allowed}.")
 
 
-def log_normalizers(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Returns log(sum(exp(logits))) of each row of [rows, vocabulary]."""
-    highest = logits.max(axis=-1, keepdims=True)
-    shifted = logits - highest
-    sums: npt.NDArray[np.float32] = np.exp(shifted, out=shifted).sum(axis=-1)
-    normalizers: npt.NDArray[np.float32] = np.log(sums) + highest[:, 0]
-    return normalizers
-
-
 class Sampler:
     """Chooses one answer's tokens.
 
@@ -95,7 +86,9 @@ class Sampler:
         return int(candidates[min(int(np.searchsorted(cumulative, point, side="right")), kept - 1)])
 
 
-def log_probability(logits: Row, token: int, normalizer: float) -> float:
+def log_probability(logits: Row, token: int) -> float:
     """Returns the natural logarithm of a token's probability under the unmodified distribution."""
-    value = float(logits[token]) - normalizer
+    highest = logits.max()
+    shifted = logits - highest
+    value = float(logits[token] - highest) - math.log(np.exp(shifted, out=shifted).sum())
     return min(value, 0.0) if math.isfinite(value) else -math.inf

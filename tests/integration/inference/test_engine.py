@@ -43,8 +43,10 @@ async def test_an_answer_is_whole_characters_with_log_probabilities_and_counts(e
     text, pieces, finished = await answer(engine, user("Say: 🌊é漢字🙂"), Sampling(max_tokens=30))
     assert text
     assert "\ufffd" not in text
-    assert all(-30 < piece.logprob <= 0 for piece in pieces)
-    assert math.exp(sum(piece.logprob for piece in pieces) / len(pieces)) > 0.2
+    told = [piece.logprob for piece in pieces if piece.logprob is not None]
+    assert len(told) == len(pieces)
+    assert all(-30 < logprob <= 0 for logprob in told)
+    assert math.exp(sum(told) / len(told)) > 0.2
     assert finished.input_tokens == engine.count_tokens(user("Say: 🌊é漢字🙂"))
     assert finished.output_tokens <= 30
 
@@ -145,6 +147,14 @@ async def test_while_a_long_text_is_encoded_and_prefilled_the_loop_goes_on(engin
     await answer(engine, user(LONG_STORY), Sampling(max_tokens=1))
     ticker.cancel()
     assert ticks >= 5
+
+
+async def test_no_more_log_probabilities_are_told_than_are_asked_for(bundle_folder: Path) -> None:
+    engine = Engine(bundle_folder, EngineSettings(context_tokens=256, slots=1, logprob_tokens=3))
+    _, pieces, _ = await answer(engine, user("Count to ten."), Sampling(max_tokens=6))
+    await engine.close()
+    assert [piece.logprob is not None for piece in pieces] == [True] * 3 + [False] * (len(pieces) - 3)
+    assert len(pieces) > 3
 
 
 async def test_closing_ends_what_is_under_way_and_refuses_what_comes(bundle_folder: Path) -> None:

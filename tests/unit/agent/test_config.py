@@ -42,7 +42,7 @@ def complaint(load: Load, text: str) -> str:
 def test_the_file_overrides_what_is_built_in_and_nothing_else(load: Load) -> None:
     settings = load('agent_id = "plant-7"\n[model]\nslots = 4\n[privacy]\nfloor = "internal"\nphone_regions = ["FR"]\n')
     assert settings.agent_id == "plant-7"
-    assert settings.model.slots == settings.model.engine().slots == 4
+    assert settings.model.slots == settings.model.engine(16).slots == 4
     assert settings.privacy.floor is DataClass.INTERNAL
     assert settings.privacy.phone_regions == ("FR",)
     assert settings.model.queue == AgentSettings().model.queue
