@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -177,11 +176,21 @@ class DataFolder:
         return self.ca.read()[1] + to_pem(tuple(_read_certificates(self.outgoing)))
 
     def settle(self) -> None:
-        """Ends a rotation that was decided and then cut off."""
-        with suppress(FileNotFoundError):  # there is none, or another process is settling it too
+        """Ends a rotation that was decided and then cut off.
+
+        Raises:
+            NotPossibleNow: CONFIG_INVALID, this user may not.
+        """
+        try:
             for file in sorted(self.changes.iterdir()):
                 file.replace(self.path / file.name)
             self.changes.rmdir()
+        except FileNotFoundError:
+            return  # there is none, or another process is settling it too
+        except OSError as error:
+            raise NotPossibleNow(
+                Reason.CONFIG_INVALID, f"{error.filename} cannot be used: {error.strerror}. Run this as the hub's user."
+            ) from error
 
     def stamp(self) -> Stamp | None:
         """Returns what changes when a key or a certificate is replaced; None: they are being replaced now."""

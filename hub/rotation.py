@@ -3,12 +3,13 @@
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from contract.errors import NotPossibleNow, Reason
+from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from hub.fleet.authorities import Trust, to_pem
 from hub.fleet.certificates import OPERATOR_LIFE, CertificateAuthority, create_ca_certificate
 from hub.folder import DataFolder, private_key_pem, write_file
@@ -93,6 +94,18 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 def _replace(folder: DataFolder, files: Mapping[str, bytes]) -> None:
     """Replaces files, all or none: the renaming of the folder with the new ones decides, and `settle` goes on where it was cut off."""
+    try:
+        prepared = _prepare(folder, files)
+        prepared.rename(folder.changes)
+        _sync(folder.path)
+    except OSError as error:
+        raise InvalidRequest(
+            Reason.CONFIG_INVALID, f"{error.filename} cannot be written: {error.strerror}. Run this as the hub's user, and make room."
+        ) from error
+    folder.settle()
+
+
+def _prepare(folder: DataFolder, files: Mapping[str, bytes]) -> Path:
     prepared = folder.changes.with_name(folder.changes.name + ".new")
     prepared.mkdir(mode=0o700, exist_ok=True)
     for leftover in prepared.iterdir():
@@ -100,12 +113,10 @@ def _replace(folder: DataFolder, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         write_file(prepared / name, content)
     _sync(prepared)
-    prepared.rename(folder.changes)
-    _sync(folder.path)
-    folder.settle()
+    return prepared
 
 
-def _sync(path: os.PathLike[str]) -> None:
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

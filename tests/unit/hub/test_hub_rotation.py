@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from contract.errors import NotPossibleNow
+from contract.errors import InvalidRequest, NotPossibleNow
 from hub.backup import back_up, restore
 from hub.fleet.authorities import Trust
 from hub.fleet.certificates import spiffe_uris
 from hub.folder import DataFolder, create
 from hub.rotation import finish, rotate
 from hub.store.database import Database
+from tests.fakes.permissions import closed_to_us
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 COMEBACK = timedelta(days=120)
@@ -155,3 +156,16 @@ def test_a_backup_holds_what_a_rotation_has_left(folder: DataFolder, tmp_path: P
     assert trust(restored).former == trust(folder).former
     assert trust(restored).bridges == trust(folder).bridges
     assert len(trust(restored).former) == 2
+
+
+def test_a_place_that_cannot_be_written_is_a_clear_error_and_nothing_has_changed(folder: DataFolder) -> None:
+    before = trust(folder).key_hashes
+    (folder.path / "rotation.new").touch()
+    with pytest.raises(InvalidRequest, match=r"rotation\.new cannot be written"):
+        rotate(folder, trust(folder), COMEBACK)
+    assert trust(folder).key_hashes == before
+
+
+def test_a_folder_of_another_user_is_a_clear_error(folder: DataFolder) -> None:
+    with closed_to_us(folder.path), pytest.raises(NotPossibleNow, match="as the hub's user"):
+        folder.settle()
