@@ -76,16 +76,25 @@ def join_token(
 
 @app.command("backup", epilog="Example: seawall-hub backup hub-2026-11-21.tar.gz")
 def back_up_folder(
-    file: Annotated[Path, typer.Argument(help="The backup, which must not be there yet.", dir_okay=False)], data: Data = DEFAULT_DATA
+    file: Annotated[Path, typer.Argument(help="The backup, which must not be there yet.", dir_okay=False)],
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
 ) -> None:
     """Writes database, keys and settings into one file, while the hub runs, and checks it. Keep it as safe as the keys that are in it."""
-    typer.echo(f"{file} holds {backup.back_up(DataFolder(data), file)} agents.")
+    folder = DataFolder(data)
+    database_url = load(config or folder.config).database_url or folder.database_url
+    typer.echo(f"{file} holds {backup.back_up(folder, database_url, file)} agents.")
 
 
 @app.command("restore", epilog="Example: seawall-hub restore hub-2026-11-21.tar.gz --data /var/lib/seawall-hub")
 def restore_folder(file: Annotated[Path, typer.Argument(help="A backup.", dir_okay=False)], data: Data = DEFAULT_DATA) -> None:
-    """Puts a backup into an empty data folder, from which a hub can be served."""
-    typer.echo(f"{data} holds {backup.restore(file, DataFolder(data))} agents. Next: seawall-hub serve --data {data}")
+    """Puts a backup into an empty data folder, from which a hub can be served.
+
+    The database goes where the backup's hub.toml says, or where SEAWALL_HUB_DATABASE_URL does; it must be empty. That is also the way from
+    SQLite to PostgreSQL.
+    """
+    agents = backup.restore(file, DataFolder(data), lambda folder: load(folder.config).database_url)
+    typer.echo(f"{data} holds {agents} agents. Next: seawall-hub serve --data {data}")
 
 
 def main(run: Callable[[], None] = app) -> None:

@@ -87,7 +87,7 @@ class Hub:
 
     async def _start_listeners(self, stack: AsyncExitStack, trust: LiveTrust, database: Database, registry: CollectorRegistry) -> None:
         limits, authorities = self._settings.limits, trust.authorities
-        fleet = Fleet.create(database, limits, self._clock)
+        fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
         await stack.enter_async_context(fleet.running(limits))
         await stack.enter_async_context(trust.followed(fleet.journal))
         Gauge("seawall_hub_sessions", "agents' open streams", registry=registry).set_function(lambda: len(fleet.sessions))

@@ -17,7 +17,8 @@ from hub.config import Settings
 from hub.fleet.authorities import Authorities
 from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
-from hub.fleet.renewal import Nonces, Recovery, Renewal
+from hub.fleet.nonces import Nonces
+from hub.fleet.renewal import Recovery, Renewal
 from seawall.hub.v1 import (
     agent_pb2,
     agent_pb2_grpc,
@@ -61,7 +62,7 @@ def add_fleet(server: grpc.aio.Server, fleet: Fleet, authorities: Authorities, s
 
 def add_recovery(server: grpc.aio.Server, renewal: Renewal, authorities: Authorities, grace: timedelta, randomness: Randomness) -> None:
     """Adds the way back for agents whose certificate has expired."""
-    nonces = Nonces(authorities.issuer, randomness)
+    nonces = Nonces(lambda: authorities.issuer.key, authorities.clock, randomness)
     recovery = RecoveryServicer(nonces, Recovery(renewal, nonces, authorities, grace), authorities)
     certificate_pb2_grpc.add_RecoveryServiceServicer_to_server(recovery, server)
 

@@ -15,6 +15,7 @@ from hub.fleet.authorities import Authorities, Trust
 from hub.fleet.events import Journal
 from hub.fleet.upkeep import every, forever
 from hub.folder import DataFolder, Stamp
+from hub.store.events import NewEvent
 
 LOOK_SECONDS = 1.0
 """The folder is looked at so often."""
@@ -95,7 +96,8 @@ class LiveTrust:
 
         async def look() -> None:
             if await self.refresh():
-                journal.note("AUTHORITIES_CHANGED", "certificateAuthority")
+                happened = NewEvent(self._clock(), "AUTHORITIES_CHANGED", "certificateAuthority")
+                await journal.write(lambda _: (None, [happened]))
 
         task = asyncio.create_task(forever(partial(every, LOOK_SECONDS, look)))
         try:

@@ -81,7 +81,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     def _fields(self, record: AgentRecord) -> dict[str, str]:
         labels = {f"labels.{key}": value for key, value in record.labels.items()}
-        connected = "true" if self._fleet.sessions.get(record.agent_id) else "false"
+        connected = "true" if record.replica_id else "false"
         return {
             "name": agent_name(record.agent_id),
             "state": record.state,
@@ -103,7 +103,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             desired_generation=record.desired_generation,
             applied_generation=record.applied_generation,
             refusal=record.refusal,
-            connected=self._fleet.sessions.get(record.agent_id) is not None,
+            connected=record.replica_id is not None,
             certificate_issuer=record.certificate_issuer,
         )
 

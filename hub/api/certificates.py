@@ -7,7 +7,8 @@ import grpc.aio
 from hub.api.identity import CALLER
 from hub.fleet.authorities import Authorities
 from hub.fleet.messages import timestamp
-from hub.fleet.renewal import Nonces, Recovery, Renewal
+from hub.fleet.nonces import Nonces
+from hub.fleet.renewal import Recovery, Renewal
 from seawall.hub.v1 import certificate_pb2, certificate_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]

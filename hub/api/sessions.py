@@ -48,19 +48,23 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         agent_id = caller.name
         hello = await _read_hello(context)
         with self._fleet.sessions.open(agent_id, context.write, hello.applied_generation) as session:
-            await self._fleet.reports.greeted(agent_id, caller.key_hash, hello)
-            told = self._authorities.trust.key_hashes
-            welcome = session_pb2.Welcome(
-                heartbeat_interval=self._heartbeat_interval, hub_time=timestamp(self._clock()), ca_key_hashes=told
-            )
-            await session.send(session_pb2.ConnectResponse(welcome=welcome))
-            self._fleet.delivery.mark([agent_id])
-            self._fleet.journal.note("AGENT_CONNECTED", agent_name(agent_id))
             try:
+                await self._fleet.reports.greeted(agent_id, caller.key_hash, hello)
+                self._fleet.presence.connected(agent_id)
+                told = await self._welcome(session)
                 await self._serve(session, told, context)
             finally:
-                self._fleet.journal.note("AGENT_DISCONNECTED", agent_name(agent_id))
+                self._fleet.presence.left(agent_id)
                 self._fleet.directory.note(agent_id)
+
+    async def _welcome(self, session: Session) -> tuple[str, ...]:
+        """Returns the CAs that the agent is told of."""
+        told = self._authorities.trust.key_hashes
+        welcome = session_pb2.Welcome(heartbeat_interval=self._heartbeat_interval, hub_time=timestamp(self._clock()), ca_key_hashes=told)
+        await session.send(session_pb2.ConnectResponse(welcome=welcome))
+        session.ready = True
+        self._fleet.delivery.mark([session.agent_id])
+        return told
 
     async def _serve(self, session: Session, told: tuple[str, ...], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while (request := await context.read()) is not grpc.aio.EOF:

@@ -33,7 +33,6 @@ class Journal:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._noted: list[NewEvent] = []
         self._changed = asyncio.Event()
 
     async def write(self, work: Callable[[Connection], tuple[T, Sequence[NewEvent]]]) -> T:
@@ -43,25 +42,12 @@ class Journal:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
 
-        def both(connection: Connection) -> tuple[T, bool]:
+        def both(connection: Connection) -> T:
             result, happened = work(connection)
             events.append(connection, happened)
-            return result, bool(happened)
+            return result
 
-        result, happened = await self._database.write(both)
-        if happened:
-            self._wake()
-        return result
-
-    def note(self, kind: str, subject: str) -> None:
-        """Keeps an event with the next `flush`: for what happens too often for a transaction each, and may be lost with the power."""
-        self._noted.append(NewEvent(self._clock(), kind, subject))
-
-    async def flush(self) -> None:
-        """Keeps what was noted."""
-        noted, self._noted = self._noted, []
-        if noted:
-            await self.write(lambda _: (None, noted))
+        return await self._database.write(both)
 
     async def forget(self, age: timedelta) -> None:
         """Deletes what is older."""
@@ -103,8 +89,8 @@ class Journal:
             )
         return after
 
-    def _wake(self) -> None:
-        """Wakes all who watch: each waits on the event that was there when it last looked."""
+    def wake(self) -> None:
+        """Wakes all who watch, since events were kept by this process or another: each waits on what was there when it last looked."""
         self._changed.set()
         self._changed = asyncio.Event()
 

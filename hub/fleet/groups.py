@@ -10,13 +10,13 @@ from contract.errors import Conflict, InvalidRequest, NotFound, Reason
 from hub.clock import Clock
 from hub.fleet import filters
 from hub.fleet.configuration import check, refresh
-from hub.fleet.delivery import Delivery
 from hub.fleet.events import Journal
 from hub.fleet.lifecycle import check_etag
 from hub.store import groups
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.groups import GroupRecord
+from hub.store.signals import Topic, signal
 from seawall.hub.v1 import group_pb2
 
 MAX_GROUPS = 1000
@@ -60,14 +60,12 @@ class Groups:
     Args:
         database: where they are kept.
         journal: told of changes.
-        delivery: brings what they change.
         clock: the time, in UTC.
     """
 
-    def __init__(self, database: Database, journal: Journal, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
         self._journal = journal
-        self._delivery = delivery
         self._clock = clock
 
     async def get(self, group_id: str) -> GroupRecord:
@@ -154,14 +152,15 @@ class Groups:
     async def _change(self, group_id: str, work: Callable[[Connection], GroupRecord | None], kind: str, actor: str) -> None:
         """Changes groups, and what is wanted of every agent, in one transaction."""
 
-        def both(connection: Connection) -> tuple[list[str], list[NewEvent]]:
+        def both(connection: Connection) -> tuple[None, list[NewEvent]]:
             if work(connection) is None:
-                return [], []
+                return None, []
             now = self._clock()
             changed = refresh(connection, now)
-            return changed, [NewEvent(now, kind, f"groups/{group_id}", actor, f"It changes what is wanted of {len(changed)} agents.")]
+            signal(connection, Topic.AGENTS, changed)
+            return None, [NewEvent(now, kind, f"groups/{group_id}", actor, f"It changes what is wanted of {len(changed)} agents.")]
 
-        self._delivery.mark(await self._journal.write(both))
+        await self._journal.write(both)
 
 
 def _find(group_id: str, connection: Connection) -> GroupRecord:

@@ -5,7 +5,8 @@ can put another key in.
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from cryptography import x509
@@ -14,24 +15,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from contract.errors import Busy, NotAuthenticated, NotPermitted, NotPossibleNow, Reason, SeawallError
+from contract.errors import NotAuthenticated, NotPermitted, NotPossibleNow, Reason, SeawallError
 from contract.identity import SpiffeId, agent_name, key_hash
 from hub.fleet.authorities import Authorities
-from hub.fleet.certificates import CertificateAuthority, certificate_der, public_key_der, read_certificate_request, spiffe_uris
+from hub.fleet.certificates import certificate_der, public_key_der, read_certificate_request, spiffe_uris
 from hub.fleet.directory import check_admitted
-from hub.fleet.enrollment import Randomness
 from hub.fleet.events import Journal
+from hub.fleet.nonces import Nonces
 from hub.store import agents
 from hub.store.events import NewEvent
 
 RECOVERY_CONTEXT = b"seawall-recovery-v1\0"
 """Before what is signed, so that the signature means nothing elsewhere."""
 
-NONCE_BYTES = 32
-NONCE_LIFE = timedelta(minutes=1)
-MAX_NONCES = 10_000
-"""Good at once: as many as a fleet has agents. Anybody may ask for one."""
-
+NONCE_FAULT = "the nonce is spent, or too old"
 MAX_CERTIFICATE_BYTES = 8192
 
 
@@ -49,13 +46,16 @@ class Renewal:
         self._authorities = authorities
         self._agent_life = agent_life
 
-    async def renew(self, agent_id: str, old_key_hash: str, certificate_request: bytes) -> bytes:
+    async def renew(
+        self, agent_id: str, old_key_hash: str, certificate_request: bytes, first: Callable[[Connection], None] = lambda _: None
+    ) -> bytes:
         """Issues a certificate for the key of a request. The old key stays good until the new one is first used.
 
         Args:
             agent_id: whose.
             old_key_hash: of the key that it proved to hold.
             certificate_request: PKCS#10, DER.
+            first: done in the same transaction; if it raises, nothing is issued.
 
         Returns:
             the certificate, DER.
@@ -67,11 +67,18 @@ class Renewal:
         key = read_certificate_request(certificate_request)
         authority = self._authorities.issuer
         certificate = authority.issue_client(key, SpiffeId(authority.trust_domain, "agent", agent_id), self._agent_life)
-        return await self._journal.write(partial(self._keep, agent_id, old_key_hash, certificate, authority.key_hash))
+        return await self._journal.write(partial(self._keep, agent_id, old_key_hash, certificate, authority.key_hash, first))
 
     def _keep(
-        self, agent_id: str, old_key_hash: str, certificate: x509.Certificate, issuer: str, connection: Connection
+        self,
+        agent_id: str,
+        old_key_hash: str,
+        certificate: x509.Certificate,
+        issuer: str,
+        first: Callable[[Connection], None],
+        connection: Connection,
     ) -> tuple[bytes, list[NewEvent]]:
+        first(connection)
         check_admitted(agents.get(connection, agent_id), old_key_hash)
         new_key_hash = key_hash(public_key_der(certificate.public_key()))
         der = certificate_der(certificate)
@@ -85,40 +92,6 @@ class Renewal:
             certificate_expire_time=certificate.not_valid_after_utc,
         )
         return der, [NewEvent(self._authorities.clock(), "CERTIFICATE_RENEWED", agent_name(agent_id))]
-
-
-class Nonces:
-    """Nonces that were given out, each good once. Another process of the hub does not know them: the agent asks again.
-
-    Args:
-        authority: its clock.
-        randomness: returns so many random bytes.
-    """
-
-    def __init__(self, authority: CertificateAuthority, randomness: Randomness) -> None:
-        self._clock = authority.clock
-        self._randomness = randomness
-        self._good_until: dict[bytes, datetime] = {}
-
-    def create(self) -> tuple[bytes, datetime]:
-        """Returns a nonce, and until when it is good.
-
-        Raises:
-            Busy: HUB_BUSY.
-        """
-        now = self._clock()
-        while self._good_until and next(iter(self._good_until.values())) <= now:
-            del self._good_until[next(iter(self._good_until))]
-        if len(self._good_until) >= MAX_NONCES:
-            raise Busy(Reason.HUB_BUSY, "Too many agents come back at once. Try again in a minute.")
-        nonce = self._randomness(NONCE_BYTES)
-        self._good_until[nonce] = now + NONCE_LIFE
-        return nonce, now + NONCE_LIFE
-
-    def spend(self, nonce: bytes) -> bool:
-        """Says whether a nonce is good, and makes it so no more."""
-        good_until = self._good_until.pop(nonce, None)
-        return good_until is not None and self._clock() < good_until
 
 
 class Recovery:
@@ -155,17 +128,22 @@ class Recovery:
             NotPermitted: AGENT_SUSPENDED, AGENT_RETIRED.
             InvalidRequest: CSR_INVALID.
         """
-        if not self._nonces.spend(nonce):
-            raise refused("the nonce is spent, or too old")
+        if not self._nonces.is_good(nonce):
+            raise refused(NONCE_FAULT)
         certificate = self._read(certificate_der)
         _verify(certificate, signature, RECOVERY_CONTEXT + nonce + hashlib.sha256(certificate_request).digest())
         if certificate.not_valid_after_utc + self._grace < self._authorities.clock():
             raise NotPossibleNow(Reason.RECOVERY_TOO_LATE, "The certificate expired too long ago. Enrol again with a join token.")
         agent_id = self._agent_id(certificate)
         try:
-            return await self._renewal.renew(agent_id, key_hash(public_key_der(certificate.public_key())), certificate_request)
+            old_key_hash = key_hash(public_key_der(certificate.public_key()))
+            return await self._renewal.renew(agent_id, old_key_hash, certificate_request, partial(self._spend, nonce))
         except NotPermitted as error:
             raise _as_recovery(error) from error
+
+    def _spend(self, nonce: bytes, connection: Connection) -> None:
+        if not self._nonces.spend(nonce, connection):
+            raise refused(NONCE_FAULT)
 
     def _read(self, der: bytes) -> x509.Certificate:
         """Returns a certificate that a CA of ours has signed. A former CA will do: the key must be the one on record."""

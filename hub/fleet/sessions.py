@@ -26,6 +26,7 @@ class Session:
         command: the number of the last command that was sent.
         sending: whether a delivery is under way.
         again: whether more has become due since it began.
+        ready: whether it is welcomed, so that it may be sent to and judged.
     """
 
     agent_id: str
@@ -35,6 +36,7 @@ class Session:
     command: int = 0
     sending: bool = False
     again: bool = False
+    ready: bool = False
     ended_by: SeawallError | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -77,7 +79,7 @@ class Sessions:
             raise RuntimeError("a session is held by a task")
         if agent_id not in self._open and len(self._open) >= self._limit:
             raise Busy(Reason.HUB_BUSY, f"The hub holds {self._limit} sessions, as many as it may. Try again in a while.")
-        self.end(agent_id, Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?"))
+        self.end(agent_id, replaced())
         session = Session(agent_id, write, task, generation)
         self._open[agent_id] = session
         try:
@@ -91,6 +93,10 @@ class Sessions:
             if self._open.get(agent_id) is session:
                 del self._open[agent_id]
 
+    def agent_ids(self) -> list[str]:
+        """Returns whose sessions are open."""
+        return list(self._open)
+
     def get(self, agent_id: str) -> Session | None:
         """Returns an agent's session, if one is open."""
         return self._open.get(agent_id)
@@ -102,6 +108,16 @@ class Sessions:
             session.end(error)
 
     def close(self) -> None:
-        """Ends all sessions, since the hub stops."""
+        """Ends all sessions, since the hub stops, or has lost its store."""
         for session in list(self._open.values()):
-            session.end(Unavailable(Reason.HUB_UNAVAILABLE, "The hub stops. Connect again in a while."))
+            session.end(lost())
+
+
+def replaced() -> Superseded:
+    """Returns the error for a session after which another was opened."""
+    return Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?")
+
+
+def lost() -> Unavailable:
+    """Returns the error for a session that this process of the hub holds no more."""
+    return Unavailable(Reason.HUB_UNAVAILABLE, "This hub holds the session no more. Connect again in a while.")

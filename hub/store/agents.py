@@ -1,11 +1,11 @@
 """The enrolled agents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from hub.store.tables import agents
 
@@ -30,6 +30,7 @@ class AgentRecord:
         desired_generation: of `configuration`.
         refusal: why it refused that generation; empty: it did not.
         certificate_issuer: the hash of the key of the CA that issued the certificate; empty: from before this was kept.
+        replica_id: the process of the hub that holds its session; None: it has none.
     """
 
     agent_id: str
@@ -48,6 +49,17 @@ class AgentRecord:
     applied_generation: int = 0
     refusal: str = ""
     certificate_issuer: str = ""
+    replica_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a session needs to know of its agent."""
+
+    state: str
+    replica_id: str | None
+    configuration: bytes
+    generation: int
 
 
 def insert(connection: Connection, record: AgentRecord) -> None:
@@ -84,11 +96,12 @@ def change(connection: Connection, agent_id: str, **values: Any) -> None:
 
 
 def set_last_seen_times(connection: Connection, times: Iterable[tuple[str, datetime]]) -> None:
-    """Notes when agents were last heard of."""
+    """Notes when agents were last heard of, but where another process has heard of them since."""
     rows = [{"agent": agent_id, "time": time} for agent_id, time in times]
     if rows:
-        statement = update(agents).where(agents.c.agent_id == bindparam("agent")).values(last_seen_time=bindparam("time"))
-        connection.execute(statement, rows)
+        is_newer = or_(agents.c.last_seen_time.is_(None), agents.c.last_seen_time < bindparam("time"))
+        chosen = update(agents).where(agents.c.agent_id == bindparam("agent"), is_newer)
+        connection.execute(chosen.values(last_seen_time=bindparam("time")), rows)
 
 
 def wanted(connection: Connection, agent_id: str | None) -> list[tuple[str, Mapping[str, str], bytes, int]]:
@@ -96,6 +109,13 @@ def wanted(connection: Connection, agent_id: str | None) -> list[tuple[str, Mapp
     columns = select(agents.c.agent_id, agents.c.labels, agents.c.configuration, agents.c.desired_generation)
     chosen = agents.c.state != RETIRED if agent_id is None else agents.c.agent_id == agent_id
     return [(row[0], row[1], row[2], row[3]) for row in connection.execute(columns.where(chosen))]
+
+
+def due(connection: Connection, agent_ids: Sequence[str]) -> dict[str, Due]:
+    """Returns what sessions need to know of some agents, by id."""
+    columns = select(agents.c.agent_id, agents.c.state, agents.c.replica_id, agents.c.configuration, agents.c.desired_generation)
+    rows = connection.execute(columns.where(agents.c.agent_id.in_(agent_ids)))
+    return {row[0]: Due(row[1], row[2], row[3], row[4]) for row in rows}
 
 
 def set_configurations(connection: Connection, changes: Iterable[tuple[str, bytes, int]]) -> None:

@@ -1,5 +1,6 @@
 """Commands to agents."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -42,8 +43,10 @@ class CommandRecord:
 
 
 def insert(connection: Connection, record: CommandRecord) -> None:
-    """Adds a command."""
-    connection.execute(commands.insert().values(asdict(record)))
+    """Adds a command. The database gives it its number."""
+    values = asdict(record)
+    del values["number"]
+    connection.execute(commands.insert().values(values))
 
 
 def get(connection: Connection, agent_id: str, command_id: str) -> CommandRecord | None:
@@ -70,9 +73,9 @@ def page(connection: Connection, agent_id: str | None, before: int | None, size:
     return [CommandRecord(**row) for row in connection.execute(chosen).mappings()]
 
 
-def pending(connection: Connection, agent_id: str, now: datetime) -> list[CommandRecord]:
-    """Returns what an agent is still to be told, the oldest first."""
-    chosen = select(commands).where(commands.c.agent_id == agent_id, commands.c.state == PENDING, commands.c.expire_time > now)
+def pending(connection: Connection, agent_ids: Sequence[str], now: datetime) -> list[CommandRecord]:
+    """Returns what agents are still to be told, the oldest first."""
+    chosen = select(commands).where(commands.c.agent_id.in_(agent_ids), commands.c.state == PENDING, commands.c.expire_time > now)
     return [CommandRecord(**row) for row in connection.execute(chosen.order_by(commands.c.number)).mappings()]
 
 

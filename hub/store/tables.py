@@ -23,6 +23,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+COUNT = BigInteger().with_variant(Integer, "sqlite")
+"""A number that the database gives out. SQLite does so for INTEGER alone, which has 64 bits."""
+
 metadata = MetaData()
 
 agents = Table(
@@ -44,6 +47,23 @@ agents = Table(
     Column("applied_generation", BigInteger, nullable=False),
     Column("refusal", Text, nullable=False),
     Column("certificate_issuer", String(64), nullable=False),
+    Column("replica_id", String(32)),
+    Index("agents_by_replica", "replica_id"),
+)
+
+replicas = Table(
+    "replicas",
+    metadata,
+    Column("replica_id", String(32), primary_key=True),
+    Column("beats", BigInteger, nullable=False),
+    Column("start_time", UtcDateTime, nullable=False),
+)
+
+spent_nonces = Table(
+    "spent_nonces",
+    metadata,
+    Column("nonce", LargeBinary(64), primary_key=True),
+    Column("expire_time", UtcDateTime, nullable=False),
 )
 
 join_tokens = Table(
@@ -75,7 +95,7 @@ groups = Table(
 commands = Table(
     "commands",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", COUNT, primary_key=True),
     Column("command_id", String(36), nullable=False),
     Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="CASCADE"), nullable=False),
     Column("action", String(32), nullable=False),
@@ -95,7 +115,7 @@ commands = Table(
 events = Table(
     "events",
     metadata,
-    Column("sequence", Integer, primary_key=True),
+    Column("sequence", COUNT, primary_key=True),
     Column("create_time", UtcDateTime, nullable=False),
     Column("type", String(32), nullable=False),
     Column("subject", String(160), nullable=False),

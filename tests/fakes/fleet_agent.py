@@ -68,7 +68,7 @@ class FleetAgent:
 
 
 @asynccontextmanager
-async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) -> AsyncIterator[FleetAgent]:
+async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, times: SessionTimes = QUICK) -> AsyncIterator[FleetAgent]:
     """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
     database, link, done = Database(folder / "agent.db"), HubLink(identity), Done()
     metrics = Metrics(CollectorRegistry())
@@ -78,7 +78,7 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) ->
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
     told = ToldAuthorities()
-    parts = SessionParts(REPORT, desired, told, commands, lambda: datetime.now(UTC), random.Random(1), QUICK)
+    parts = SessionParts(REPORT, desired, told, commands, lambda: datetime.now(UTC), random.Random(identity.agent_id), times)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:

@@ -107,12 +107,17 @@ async def running_hub(
     api_keys: Mapping[str, str] | None = None,
     listeners: Listeners = LOOPBACK,
     clock: Clock = utc_now,
+    database_url: str = "",
 ) -> AsyncIterator[RunningHub]:
     """Makes a data folder in `path` (or uses the one that is there) and runs a hub on free ports until the block ends."""
     folder = DataFolder(path)
     create(folder, "seawall.test", [], clock)
     settings = Settings(
-        trust_domain="seawall.test", listeners=listeners, limits=limits or Limits(stop_seconds=0), providers=tuple(providers)
+        trust_domain="seawall.test",
+        database_url=database_url,
+        listeners=listeners,
+        limits=limits or Limits(stop_seconds=0),
+        providers=tuple(providers),
     )
     async with Hub(folder, settings, api_keys or {}, clock) as hub:
         yield RunningHub(hub, folder, settings)

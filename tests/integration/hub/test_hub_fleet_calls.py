@@ -37,8 +37,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def hub(tmp_path: Path, clock: Clock) -> AsyncIterator[RunningHub]:
-    async with running_hub(tmp_path / "hub", clock=clock) as running:
+async def hub(tmp_path: Path, clock: Clock, database_url: str) -> AsyncIterator[RunningHub]:
+    async with running_hub(tmp_path / "hub", clock=clock, database_url=database_url) as running:
         yield running
 
 

@@ -19,8 +19,8 @@ from tests.fakes.hub_session import session
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
-    async with running_hub(tmp_path / "hub") as running:
+async def hub(tmp_path: Path, database_url: str) -> AsyncIterator[RunningHub]:
+    async with running_hub(tmp_path / "hub", database_url=database_url) as running:
         yield running
 
 

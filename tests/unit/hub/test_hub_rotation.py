@@ -147,11 +147,11 @@ def test_a_backup_holds_what_a_rotation_has_left(folder: DataFolder, tmp_path: P
     for number in range(2):
         rotate(folder, trust(folder), COMEBACK)
         finish(folder, trust(folder))
-        back_up(folder, tmp_path / f"backup-{number}")
+        back_up(folder, folder.database_url, tmp_path / f"backup-{number}")
     rotate(folder, trust(folder), COMEBACK)
-    back_up(folder, tmp_path / "backup")
+    back_up(folder, folder.database_url, tmp_path / "backup")
     restored = DataFolder(tmp_path / "restored")
-    restore(tmp_path / "backup", restored)
+    restore(tmp_path / "backup", restored, lambda _: "")
     assert trust(restored).key_hashes == trust(folder).key_hashes
     assert trust(restored).former == trust(folder).former
     assert trust(restored).bridges == trust(folder).bridges
