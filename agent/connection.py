@@ -12,6 +12,7 @@ from typing import Any
 from agent.commands import Commands
 from agent.desired import Desired
 from agent.hub_stream import Ended, HubStream
+from agent.identity.authorities import ToldAuthorities
 from agent.store.commands import CommandEntry, State
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
@@ -54,6 +55,7 @@ class SessionParts:
     Args:
         report: what the agent says of itself.
         desired: applies what is wanted.
+        authorities: is told of the hub's CAs.
         commands: does what is told.
         randomness: for jitter.
         times: how long things take.
@@ -63,6 +65,7 @@ class SessionParts:
 
     report: AgentReport
     desired: Desired
+    authorities: ToldAuthorities
     commands: Commands
     randomness: random.Random
     times: SessionTimes = SessionTimes()
@@ -114,6 +117,7 @@ class Connection:
             raise Ended("welcome-invalid") from None
         if hub_time > _LATEST_TIME:
             raise Ended("welcome-invalid")
+        self._parts.authorities.tell(tuple(answer.welcome.ca_key_hashes))
         self._welcome_time, self._welcomed = hub_time, self._parts.elapsed()
         interval = answer.welcome.heartbeat_interval.ToNanoseconds() / 1e9
         return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, interval))
@@ -168,6 +172,8 @@ class Connection:
             case "desired_state":
                 outcome = await self._parts.desired.apply(response.desired_state)
                 self._outgoing.put_nowait(pb.ConnectRequest(configuration=outcome))
+            case "authorities":
+                self._parts.authorities.tell(tuple(response.authorities.ca_key_hashes))
             case "command":
                 await self._parts.commands.take(response.command, self._hub_now())
             case "outcome_received":

@@ -19,11 +19,11 @@ MAX_DEPTH = 20
 """Of parentheses and NOTs, so that no filter exhausts the stack."""
 
 LABEL_KEY = r"[a-z][a-z0-9_.-]{0,62}"
-_FIELD = re.compile(rf"name|state|connected|labels\.{LABEL_KEY}")
+_FIELD = re.compile(rf"name|state|connected|certificate_issuer|labels\.{LABEL_KEY}")
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|(!=|[=:()])|([^\s"=:()!]+))')
 
 Fields = Mapping[str, str]
-"""An agent as a filter sees it: `name`, `state`, `connected`, and `labels.KEY` for each label."""
+"""An agent as a filter sees it: `name`, `state`, `connected`, `certificate_issuer`, and `labels.KEY` for each label."""
 
 
 @dataclass(frozen=True, slots=True)

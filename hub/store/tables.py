@@ -61,6 +61,7 @@ agents = Table(
     Column("desired_generation", BigInteger, nullable=False),
     Column("applied_generation", BigInteger, nullable=False),
     Column("refusal", Text, nullable=False),
+    Column("certificate_issuer", String(64), nullable=False),
     Column("replica_id", String(32)),
     Index("agents_by_replica", "replica_id"),
 )
@@ -90,6 +91,7 @@ join_tokens = Table(
     Column("spend_time", UtcDateTime),
     Column("request_id", String(36)),
     Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="SET NULL")),
+    Column("labels", JSON, nullable=False),
 )
 
 groups = Table(

@@ -9,6 +9,7 @@ from agent.commands import Commands
 from agent.connection import Connection, SessionParts
 from agent.desired import Desired
 from agent.hub_stream import Ended, HubStream
+from agent.identity.authorities import ToldAuthorities
 from agent.narrowing import OwnLimits
 from agent.store.commands import CommandEntry, CommandStore
 from agent.store.database import Database
@@ -57,7 +58,7 @@ async def test_commands_expire_by_the_hubs_clock_and_the_time_that_has_passed_si
     store = CommandStore(database)
     desired = Desired(DesiredStore(database), OwnLimits(), lambda _: None)
     commands = Commands(store, "agents/a1", {int(Command.FORGET_ANSWERS): forget}, restart=None)
-    parts = SessionParts(AgentReport(), desired, commands, random.Random(1), elapsed=lambda: passed[0])
+    parts = SessionParts(AgentReport(), desired, ToldAuthorities(), commands, random.Random(1), elapsed=lambda: passed[0])
     stream = ScriptedStream(welcome(), command("late", timedelta(hours=1)), command("in-time", timedelta(hours=3)))
     connection = Connection(stream, parts)
     try:
