@@ -15,6 +15,7 @@ from hub.api.errors import code_of, frames_of, internal_error, status_metadata
 from hub.api.identity import CALLER, Caller, identify
 from hub.api.roles import ALLOWED_ROLES, ANYONE
 from hub.clock import Clock
+from hub.fleet.authorities import Authorities
 from hub.fleet.directory import Directory
 from hub.measures import Calls
 
@@ -27,14 +28,14 @@ class Gate(grpc.aio.ServerInterceptor):
     """Guards every method of a listener.
 
     Args:
-        trust_domain: that callers must be of.
+        authorities: that callers' certificates must be of.
         directory: knows the agents.
         clock: the time, in UTC.
         calls: counts them.
     """
 
-    def __init__(self, trust_domain: str, directory: Directory, clock: Clock, calls: Calls) -> None:
-        self._trust_domain = trust_domain
+    def __init__(self, authorities: Authorities, directory: Directory, clock: Clock, calls: Calls) -> None:
+        self._authorities = authorities
         self._directory = directory
         self._clock = clock
         self._calls = calls
@@ -69,6 +70,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(result) as pieces:
                     async for piece in pieces:
+                        self._check_issuer(CALLER.get())
                         yield piece
 
         wrap = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
@@ -86,7 +88,14 @@ class Gate(grpc.aio.ServerInterceptor):
         certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
         if certificate is None:
             return Caller(ANYONE)
-        return identify(certificate, self._trust_domain, self._clock())
+        caller = identify(certificate, self._authorities.trust_domain, self._clock())
+        self._check_issuer(caller)
+        return caller
+
+    def _check_issuer(self, caller: Caller) -> None:
+        """A CA may be trusted no more while a connection, or a stream, goes on."""
+        if caller.role != ANYONE:
+            self._authorities.check(caller.issuer_key_id)
 
     @asynccontextmanager
     async def _boundary(self, method: str, context: Context) -> AsyncIterator[None]:

@@ -83,6 +83,7 @@ agents = Table(
     Column("desired_generation", BigInteger, nullable=False),
     Column("applied_generation", BigInteger, nullable=False),
     Column("refusal", Words(), nullable=False),
+    Column("certificate_issuer", Name(64), nullable=False),
     Column("replica_id", Name(32)),
     Index("agents_by_replica", "replica_id"),
 )
@@ -112,6 +113,7 @@ join_tokens = Table(
     Column("spend_time", UtcDateTime),
     Column("request_id", Name(36)),
     Column("agent_id", Name(63), ForeignKey("agents.agent_id", ondelete="SET NULL")),
+    Column("labels", JSON, nullable=False),
 )
 
 groups = Table(
