@@ -2,7 +2,22 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Dialect, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator
 
 
@@ -46,6 +61,7 @@ agents = Table(
     Column("desired_generation", BigInteger, nullable=False),
     Column("applied_generation", BigInteger, nullable=False),
     Column("refusal", Text, nullable=False),
+    Column("certificate_issuer", String(64), nullable=False),
     Column("replica_id", String(32)),
     Index("agents_by_replica", "replica_id"),
 )
@@ -75,6 +91,7 @@ join_tokens = Table(
     Column("spend_time", UtcDateTime),
     Column("request_id", String(36)),
     Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="SET NULL")),
+    Column("labels", JSON, nullable=False),
 )
 
 groups = Table(
@@ -88,6 +105,8 @@ groups = Table(
     Column("update_time", UtcDateTime, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("request_id", String(36), nullable=False),
+    Column("escalations_per_day", BigInteger),
+    Column("tokens_per_day", BigInteger),
 )
 
 commands = Table(
@@ -120,4 +139,13 @@ events = Table(
     Column("actor", String(512), nullable=False),
     Column("detail", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+quota_usage = Table(
+    "quota_usage",
+    metadata,
+    Column("group_id", String(63), ForeignKey("groups.group_id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("escalations", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
 )

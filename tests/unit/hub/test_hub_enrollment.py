@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from contract.errors import Conflict, InvalidRequest, NotAuthenticated, Reason, SeawallError
 from contract.identity import JoinToken
+from hub.fleet.authorities import Authorities, Trust
 from hub.fleet.certificates import CertificateAuthority, create_ca_certificate, spiffe_uris
 from hub.fleet.enrollment import Enrollment, EnrollmentRequest
 from hub.fleet.events import Journal
@@ -40,7 +41,11 @@ class Scene:
         authority = CertificateAuthority(CA_KEY, create_ca_certificate(CA_KEY, "seawall.test", START), "seawall.test", lambda: self.now)
         numbers = itertools.count(1)
         self.desk = Enrollment(
-            self.database, Journal(self.database, authority.clock), authority, timedelta(days=30), lambda size: next(numbers).to_bytes(size)
+            self.database,
+            Journal(self.database, authority.clock),
+            Authorities(Trust(authority)),
+            timedelta(days=30),
+            lambda size: next(numbers).to_bytes(size),
         )
 
     async def token(self, ttl: timedelta = timedelta(hours=1)) -> JoinToken:
