@@ -110,11 +110,11 @@ class Bench:
         say(f"errors: {dict(self._errors) or 'none'}")
         return server, {
             "agents": len(agent_ids),
-            "heartbeat_p99_milliseconds": round(percentile(quiet + busy, 99), 1),
+            "heartbeat_p99_milliseconds": round(percentile(quiet + busy, 99), 2),
             "cpu_ratio_to_echo": round(floor.cpu_seconds / echo.cpu_seconds, 2),
             "memory_ratio_to_echo": round(floor.resident_bytes / echo.resident_bytes, 2),
-            "commands_seconds": round(commands_seconds, 1),
-            "storm_seconds": round(storm_seconds, 1),
+            "commands_seconds": round(commands_seconds, 2),
+            "storm_seconds": round(storm_seconds, 2),
         }
 
     def _start_hub(self) -> ServerProcess:
