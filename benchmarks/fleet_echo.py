@@ -13,11 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from hub.config import Limits
 from hub.folder import DataFolder
-from hub.listeners import bind, listener_options
+from hub.listeners import listener_options
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1 import session_pb2_grpc
 
@@ -49,7 +50,9 @@ async def serve(folder: DataFolder, interval: timedelta) -> None:
     """Serves until SIGTERM."""
     server = grpc.aio.server(options=listener_options(Limits()))
     session_pb2_grpc.add_SessionServiceServicer_to_server(Echo(interval), server)
-    port = bind(server, "127.0.0.1:0", folder, verify_client=True)
+    (key, certificate), ca_certificate = folder.server.read(), folder.ca.read()[1]
+    credentials = grpc.ssl_server_credentials([(key, certificate + ca_certificate)], ca_certificate, require_client_auth=True)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)

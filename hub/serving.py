@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 
 from hub.config import Settings, split_address
 from hub.folder import DataFolder
+from hub.probe import Probe
 from hub.server import Hub
-from hub.systemd import notify
+from hub.systemd import Systemd, notify, watchdog
 
 COLLECTOR_THRESHOLDS = (20_000, 5, 10)
 """Of Python's garbage collector, far above its defaults: a session is about 80 objects that live for days and leave no cycle behind, so
@@ -17,7 +18,7 @@ that looking through all of them finds nothing, and stops the hub for the longer
 
 
 async def serve_until_stopped(
-    folder: DataFolder, settings: Settings, api_keys: Mapping[str, str], say: Callable[[str], None], notify_socket: str | None
+    folder: DataFolder, settings: Settings, api_keys: Mapping[str, str], say: Callable[[str], None], systemd: Systemd
 ) -> None:
     """Runs a hub until SIGINT or SIGTERM.
 
@@ -26,7 +27,7 @@ async def serve_until_stopped(
         settings: as loaded.
         api_keys: of the providers, by name.
         say: prints a line.
-        notify_socket: systemd's; None: not under systemd.
+        systemd: what it wants to be told.
 
     Raises:
         SeawallError: it cannot start.
@@ -39,10 +40,12 @@ async def serve_until_stopped(
         _spare_collector()
         for line in _greeting(hub, settings):
             say(line)
-        notify("READY=1", notify_socket)
+        notify("READY=1", systemd.socket)
+        pinging = asyncio.create_task(watchdog(Probe(hub, folder, settings), systemd.watchdog_seconds, systemd.socket))
         await stopped.wait()
         say("Stopping.")
-        notify("STOPPING=1", notify_socket)
+        notify("STOPPING=1", systemd.socket)
+        pinging.cancel()
 
 
 def _allow_files() -> None:

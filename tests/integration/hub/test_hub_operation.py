@@ -145,8 +145,9 @@ def test_systemd_is_told_when_the_hub_serves_and_ctrl_c_ends_it(made: Path, tmp_
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
-        with serving(made, NOTIFY_SOCKET=str(tmp_path / "notify")) as hub:
+        with serving(made, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="600000000") as hub:
             assert systemd.recv(100) == b"READY=1"
+            assert systemd.recv(100) == b"WATCHDOG=1"
             assert hub.end(signal.SIGINT) == 0
             assert systemd.recv(100) == b"STOPPING=1"
     assert "Traceback" not in hub.log.read_text()
