@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 
 from agent.cache.exact import CachedAnswer, ExactCache, repeatable
@@ -19,13 +18,14 @@ from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
-from agent.narrowing import Narrowing
-from agent.prompts import Answer, Delta, Message, Prompt
+from agent.narrowing import Narrowing, both
+from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.routes import LocalAnswer, LocalModel, Models, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
+from agent.turns import Turns
 from contract.classification import Classification
 from contract.errors import Reason, SeawallError
 from contract.policy import Decision, Policy
@@ -38,7 +38,7 @@ class Parts:
     """What the steps are done with.
 
     Args:
-        narrowing: returns what is narrowed now; asked once for each prompt.
+        narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
         tracing: told of each step.
     """
 
@@ -63,6 +63,9 @@ class Asked:
     prompt: Prompt
     model: LocalModel
     messages: tuple[Message, ...]
+    judged: Sampling
+    found: Classification
+    narrowing: Narrowing
     classification: Classification
     decision: Decision
     bar: float
@@ -71,8 +74,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The way that was chosen, and why."""
+    """The way that was chosen, for what was asked as it was decided on last, and why."""
 
+    asked: Asked
     pieces: AsyncGenerator[str | Outcome, None]
     reasons: tuple[str, ...]
 
@@ -88,19 +92,19 @@ class Pipeline:
     def __init__(self, parts: Parts, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._parts = parts
         self._clock = clock
+        self._turns = Turns()
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Answer, None]:
         """Answers a prompt: Deltas, then one Answer. Closing it early cancels the work; see Answerer for what it raises."""
         try:
             async with AsyncExitStack() as stack:
-                model = stack.enter_context(self._parts.models.held())
-                asked = await self._hear(prompt, model)
+                asked = await self._hear(prompt, stack)
                 routed = await self._route(asked, stack)
                 await stack.enter_async_context(aclosing(routed.pieces))
                 texts: list[str] = []
                 async for piece in routed.pieces:
                     if isinstance(piece, Outcome):
-                        yield await self._record(asked, "".join(texts), piece, routed.reasons)
+                        yield await self._record(routed.asked, "".join(texts), piece, routed.reasons)
                     elif piece:
                         if not texts:
                             self._parts.metrics.first_token(monotonic() - asked.started)
@@ -113,8 +117,10 @@ class Pipeline:
             self._parts.metrics.refused(Reason.INTERNAL)
             raise
 
-    async def _hear(self, prompt: Prompt, model: LocalModel) -> Asked:
+    async def _hear(self, prompt: Prompt, stack: AsyncExitStack) -> Asked:
         started = monotonic()
+        await stack.enter_async_context(self._turns.of(prompt))
+        model = stack.enter_context(self._parts.models.held())
         messages = await self._with_earlier_turns(prompt, model)
         narrowing = self._parts.narrowing()
         # 1 classify
@@ -122,10 +128,26 @@ class Pipeline:
             found = await asyncio.to_thread(self._parts.classifier.classify, messages)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
-            classification, decision = narrowing.decide(found, partial(self._parts.policy.decide, self._parts.agent_id))
-        narrowed = replace(prompt, sampling=narrowing.sampling(prompt.sampling))
-        bar = min(self._parts.confidence.bar, narrowing.bar)
-        return Asked(_seeded(narrowed), model, messages, classification, decision, bar, started)
+            classification, decision = narrowing.decide(found, self._decide)
+        wanted, settings = _seeded(prompt), self._parts.confidence
+        narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
+        judged = narrowing.judged(wanted.sampling, settings.held_tokens)
+        bar = min(settings.bar, narrowing.bar)
+        return Asked(narrowed, model, messages, judged, found, narrowing, classification, decision, bar, started)
+
+    def _decide(self, classification: Classification) -> Decision:
+        return self._parts.policy.decide(self._parts.agent_id, classification)
+
+    def _narrowed_again(self, asked: Asked) -> Asked:
+        """Returns what was asked under what is narrowed now as well: more may have been while the model or the hub was waited for."""
+        narrowing = self._parts.narrowing()
+        if narrowing == asked.narrowing:
+            return asked
+        classification, decision = narrowing.decide(asked.found, self._decide)
+        if classification.data_class < asked.classification.data_class:
+            classification = asked.classification
+        bar = min(asked.bar, narrowing.bar)
+        return replace(asked, narrowing=narrowing, classification=classification, decision=both(asked.decision, decision), bar=bar)
 
     async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
@@ -133,9 +155,10 @@ class Pipeline:
         with parts.tracing.step(RECALL):
             kept = await self._recall(asked) if decision.may_cache else None
         if kept is not None:
-            return Routed(recalled(kept), (*decision.policy_ids, "cached"))
+            return Routed(asked, recalled(kept), (*decision.policy_ids, "cached"))
         # 4 infer
-        local = LocalAnswer(asked.model, asked.messages, sampling, asked.prompt.client, parts.confidence.held_tokens)
+        held_tokens = parts.confidence.held_tokens
+        local = LocalAnswer(asked.model, asked.messages, asked.judged, asked.prompt.client, held_tokens, sampling.max_tokens)
         await stack.enter_async_context(aclosing(local))
         # 5 judge
         with parts.tracing.step(JUDGE):
@@ -144,18 +167,21 @@ class Pipeline:
             except ModelAway as away:
                 return await self._route_without_model(asked, away, stack)
         if is_confident:
-            return Routed(local.release(), (*decision.policy_ids, "confident"))
-        reasons = (*decision.policy_ids, "not-confident")
+            return Routed(asked, local.release(), (*decision.policy_ids, "confident"))
         if not decision.may_escalate:
-            return Routed(local.release(), reasons)
+            return Routed(asked, local.release(), (*decision.policy_ids, "not-confident"))
         # 6 escalate
         try:
             await parts.escalator.connect()
             await local.set_aside()
-            return Routed(await self._escalate(asked, local.confidence, stack), reasons)
+            asked = self._narrowed_again(asked)
+            if not asked.decision.may_escalate or local.confidence >= asked.bar:
+                return Routed(asked, local.release(), (*asked.decision.policy_ids, "not-confident"))
+            return Routed(asked, await self._escalate(asked, local.confidence, stack), (*asked.decision.policy_ids, "not-confident"))
         except EscalationFailed as failure:
             departure = departed(asked.messages) if failure.sent else None
-            return Routed(local.release(departure, provisional=True), (*reasons, failure.why))
+            reasons = (*asked.decision.policy_ids, "not-confident", failure.why)
+            return Routed(asked, local.release(departure, provisional=True), reasons)
 
     async def _route_without_model(self, asked: Asked, away: ModelAway, stack: AsyncExitStack) -> Routed:
         """There is no model on the device now: what may leave the site is escalated, the rest refused, with when to ask again."""
@@ -164,7 +190,10 @@ class Pipeline:
         # 6 escalate
         try:
             await self._parts.escalator.connect()
-            return Routed(await self._escalate(asked, None, stack), (*asked.decision.policy_ids, "model-away"))
+            asked = self._narrowed_again(asked)
+            if not asked.decision.may_escalate:
+                raise away
+            return Routed(asked, await self._escalate(asked, None, stack), (*asked.decision.policy_ids, "model-away"))
         except EscalationFailed as failure:
             raise away from failure
 
@@ -185,7 +214,7 @@ class Pipeline:
             return await self._recorded(asked, text, outcome, self._receipt(asked, outcome, reasons))
 
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
-        if asked.decision.may_cache and outcome.route != "cache" and not outcome.provisional:
+        if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             digest = asked.model.bundle.digest()
             await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:

@@ -16,8 +16,8 @@ from hub import backup, logs
 from hub import folder as data_folder
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, load, read_api_keys
-from hub.console import agents, commands, events, groups
-from hub.console.options import Config, Data, parse_duration, reach
+from hub.console import agents, authorities, commands, events, groups, tokens
+from hub.console.options import Config, Data
 from hub.folder import DataFolder
 from hub.systemd import Systemd
 
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 for name, child in (
     ("agents", agents.app),
+    ("tokens", tokens.app),
+    ("ca", authorities.app),
     ("groups", groups.app),
     ("config", groups.config_app),
     ("commands", commands.app),
@@ -85,14 +87,10 @@ def serve(data: Data = DEFAULT_DATA, config: Config = None) -> None:
 def join_token(
     data: Data = DEFAULT_DATA,
     config: Config = None,
-    ttl: Annotated[str, typer.Option(help="How long it may be used: a number and s, m, h or d; at most 30d.")] = "1h",
+    ttl: tokens.Ttl = "1h",
 ) -> None:
-    """Prints a token that enrols one agent, once. The hub must be running."""
-    lifetime = parse_duration(ttl)
-    with reach(data, config) as operator:
-        token = operator.create_join_token(lifetime)
-    typer.echo(token.token)
-    typer.echo(f"Good for one agent, until {token.expire_time.ToJsonString()}. It is shown this once.", err=True)
+    """Prints a token that enrols one agent, once: short for seawall-hub tokens create. The hub must be running."""
+    tokens.create_token(data, config, ttl)
 
 
 @app.command("backup", epilog="Example: seawall-hub backup hub-2026-11-21.tar.gz")

@@ -172,7 +172,7 @@ class Settings(BaseSettings):
 
     Args:
         trust_domain: the SPIFFE trust domain; chosen once, since every certificate carries it.
-        database_url: SQLAlchemy URL; empty: SQLite in the data folder.
+        database_url: such as postgresql://user:password@host/name, which several hubs may share; empty: SQLite in the data folder.
         providers: in the order in which they are tried.
     """
 

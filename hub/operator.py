@@ -1,6 +1,6 @@
 """The operator's side: asks a running hub, with the operator's certificate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,15 +45,16 @@ class Operator:
         self.events: Any = event_pb2_grpc.EventServiceStub(channel)
         self._join_tokens: Any = join_token_pb2_grpc.JoinTokenServiceStub(channel)
 
-    def create_join_token(self, ttl: timedelta) -> join_token_pb2.JoinToken:
-        """Asks for a token that enrols one agent.
+    def create_join_token(self, ttl: timedelta, labels: Mapping[str, str] | None = None) -> join_token_pb2.JoinToken:
+        """Asks for a token that enrols one agent, with these labels.
 
         Raises:
             SeawallError: as the hub says; Unavailable: it cannot be reached.
         """
         duration = Duration()
         duration.FromTimedelta(ttl)
-        token: join_token_pb2.JoinToken = self.call(self._join_tokens.CreateJoinToken, join_token_pb2.CreateJoinTokenRequest(ttl=duration))
+        request = join_token_pb2.CreateJoinTokenRequest(ttl=duration, labels=labels)
+        token: join_token_pb2.JoinToken = self.call(self._join_tokens.CreateJoinToken, request)
         return token
 
     def list_agents(self, chosen: str = "") -> list[agent_pb2.Agent]:
@@ -128,6 +129,7 @@ def connect(folder: DataFolder, address: str, now: datetime) -> Iterator[Operato
     Raises:
         NotPossibleNow: CONFIG_INVALID, the certificate is missing, damaged, or has expired.
     """
+    folder.settle()
     key, certificate = folder.operator.read()
     if folder.operator.load()[1].not_valid_after_utc <= now:
         raise NotPossibleNow(
@@ -137,7 +139,7 @@ def connect(folder: DataFolder, address: str, now: datetime) -> Iterator[Operato
     host, port = split_address(address)
     host = connectable(host)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    credentials = grpc.ssl_channel_credentials(folder.ca.read()[1], key, certificate)
+    credentials = grpc.ssl_channel_credentials(folder.trusted_pem(), key, certificate)
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
     with grpc.secure_channel(target, credentials, options) as channel:
         yield Operator(channel, target)

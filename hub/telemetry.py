@@ -69,14 +69,14 @@ class HubCollector:
         fleet: its sessions and events.
         census: asked for the agents and commands.
         circuits: returns which providers are cut off, by name.
-        certificates: of the hub itself, and when they expire.
+        certificates: returns when those of the hub itself expire, by name.
     """
 
     calls: Calls
     fleet: Fleet
     census: Callable[[], Census | None]
     circuits: Callable[[], Mapping[str, bool]]
-    certificates: Mapping[str, datetime]
+    certificates: Callable[[], Mapping[str, datetime]]
 
     def collect(self) -> Iterator[Metric]:
         """Reads all there is."""
@@ -86,13 +86,19 @@ class HubCollector:
         open_circuits = {name: int(is_open) for name, is_open in self.circuits().items()}
         help_text = "1 while a provider is left alone after failures, until a prompt has tried it again"
         yield _by_label(GaugeMetricFamily("seawall_hub_circuit_open", help_text, labels=["provider"]), open_circuits)
-        expiry = {name: int(time.timestamp()) for name, time in self.certificates.items()}
         family = GaugeMetricFamily("seawall_hub_certificate_expire_time_seconds", "POSIX time", labels=["certificate"])
-        yield _by_label(family, expiry)
+        yield _by_label(family, self._expiries())
         census = self.census()
         yield GaugeMetricFamily("seawall_hub_store_up", "1 if the store answered this scrape in time", value=float(census is not None))
         if census is not None:
             yield from _fleet(census)
+
+    def _expiries(self) -> dict[str, int]:
+        try:
+            return {name: int(time.timestamp()) for name, time in self.certificates().items()}
+        except SeawallError as error:  # such as while they are being replaced
+            _log.warning("metrics without the hub's certificates", error=type(error).__name__)
+            return {}
 
 
 def _calls(calls: Calls) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ HUB_TOML = """\
 # In every certificate, so it can never change.
 trust_domain = "{trust_domain}"
 
-# SQLAlchemy URL. Empty: SQLite in this folder.
+# Empty: SQLite in this folder. For several hubs: "postgresql://user:password@db.example.org/seawall?sslmode=verify-full"
 #database_url = ""
 
 [listeners]

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+import resource
 import signal
 import socket
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -78,6 +80,19 @@ def prompt(text: str) -> escalation_pb2.EscalatePromptRequest:
 def provider_variable(url: str) -> dict[str, str]:
     settings = {"name": "house", "kind": "openai", "base_url": f"{url}/v1", "model": "m", "tier": "private", "region": "here"}
     return {"SEAWALL_HUB_PROVIDERS": json.dumps([settings])}
+
+
+def test_serve_opens_as_many_files_as_it_may_since_each_session_takes_one(made: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
+    try:
+        with serving(made) as hub, urllib.request.urlopen(f"http://{hub.metrics}/metrics") as response:
+            metrics = response.read().decode()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    found = re.search(r"^process_max_fds (\S+)$", metrics, re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) == hard > 1000
 
 
 def test_serve_says_where_it_listens_and_what_is_missing(served: HubProcess) -> None:
