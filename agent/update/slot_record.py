@@ -64,6 +64,11 @@ class SlotRecord:
         return replace(self, entries={**self.entries, name: entry})
 
 
+def has_record(folder: Path) -> bool:
+    """Says whether there is a record, whole or not."""
+    return (folder / _FILE).exists()
+
+
 def read_record(folder: Path) -> SlotRecord:
     """Returns the record in a folder; that of two empty slots where there is none.
 

@@ -19,7 +19,7 @@ import structlog
 
 from agent.identity.files import sync_folder
 from agent.update.slot_files import BUNDLE_FOLDER, ReadChunk, read_bundle_file, verify_slot, write_slot
-from agent.update.slot_record import SLOT_NAMES, SlotEntry, SlotRecord, SlotState, read_record, write_record
+from agent.update.slot_record import SLOT_NAMES, SlotEntry, SlotRecord, SlotState, has_record, read_record, write_record
 from contract.bundle import Bundle
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, SeawallError, Unavailable
 from contract.release import Index
@@ -76,6 +76,11 @@ class Slots:
     def record(self) -> SlotRecord:
         """What is known of the slots."""
         return self._record
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a version was ever staged here; also where nothing of that is left."""
+        return has_record(self._folder)
 
     @property
     def bundle(self) -> Path | None:

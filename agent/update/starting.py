@@ -9,6 +9,8 @@ from agent.inference.current import CurrentModel
 from agent.update.slots import Slots
 from contract.errors import InvalidRequest, SeawallError
 
+_NO_MODEL = "This device has no model that can be used: its operator sees why by seawall-agent status. Ask again when it has one."
+
 _log = structlog.get_logger(__name__)
 
 
@@ -37,9 +39,9 @@ async def open_model(models: CurrentModel, slots: Slots, bundle: Path) -> tuple[
     try:
         await models.exchange(bundle)
     except SeawallError as error:
-        if not problems:
+        if not slots.is_used:
             raise
         problems.append(error.message)
         _log.error("no model serves: prompts are left to the cache and the hub", reason=error.message)
-        await models.go_without(f"No model on this device can be used: {' '.join(problems)}", last)
+        await models.go_without(_NO_MODEL, last)
     return tuple(problems)

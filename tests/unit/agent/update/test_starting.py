@@ -96,7 +96,10 @@ async def test_with_no_bundle_left_the_agent_starts_all_the_same(slots: Slots, t
     with current.held() as model, pytest.raises(ModelAway) as refused:
         await anext(model.generate([Message("user", "hello")], Sampling()))
     assert refused.value.reason is Reason.MODEL_UNAVAILABLE
-    assert "Slot a is damaged" in refused.value.message
+    assert str(tmp_path) not in refused.value.message, "clients are told nothing of the device's folders"
+    again = models()
+    assert await open_model(again, Slots(tmp_path / "slots"), tmp_path / "none") != ()
+    assert again.away
 
 
 async def test_where_no_slot_was_ever_used_a_wrong_bundle_is_refused_as_ever(slots: Slots, tmp_path: Path) -> None:
