@@ -121,3 +121,19 @@ events = Table(
     Column("detail", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+release_metadata = Table(
+    "release_metadata",
+    metadata,
+    Column("name", String(160), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)
+
+release_targets = Table(
+    "release_targets",
+    metadata,
+    Column("path", String(400), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)
