@@ -28,7 +28,9 @@ app = typer.Typer(
     help="Builds, fetches, lists and measures models.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.add_typer(trust_app, name="trust")
-app.command(epilog="Example: seawall-models publish build/models/smollm2-135m-instruct-int8 --version 1.2.0 --key models-0a1b2c3d4e5f.pem")(publish)
+app.command(epilog="Example: seawall-models publish build/models/smollm2-135m-instruct-int8 --version 1.2.0 --key models-0a1b2c3d4e5f.pem")(
+    publish
+)
 _notes = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Downloads = Annotated[Path, typer.Option(help="Where wheels and GGUF files are kept.")]

@@ -23,7 +23,8 @@ app = typer.Typer(help="Makes and keeps the keys that releases are signed with. 
 Folder = Annotated[Path, typer.Argument(help="The ceremony's folder, with metadata/ and keys/ in it.", file_okay=False)]
 Role = Annotated[str, typer.Option(help=f"root, targets, {', '.join(DELEGATED_ROLES)}, or online.")]
 KeyFiles = Annotated[
-    list[Path] | None, typer.Option("--key", help="A key to sign with; may be repeated. [default: those of the role in keys/]", dir_okay=False)
+    list[Path] | None,
+    typer.Option("--key", help="A key to sign with; may be repeated. [default: those of the role in keys/]", dir_okay=False),
 ]
 OnlineKeys = Annotated[
     list[Path] | None, typer.Option("--online-keys", help="What seawall-hub trust request has printed; may be repeated.", dir_okay=False)
@@ -59,9 +60,7 @@ def init(
     if not public:
         public = [create_key(folder / KEYS, _ONLINE, passphrase).public_key]
     strengths = {**STRENGTHS, "root": Strength(root_keys, threshold)}
-    made = trust.begin(
-        strengths, public, lambda role: create_key(folder / KEYS, role, passphrase), _lives(root_days, targets_days), _now()
-    )
+    made = trust.begin(strengths, public, lambda role: create_key(folder / KEYS, role, passphrase), _lives(root_days, targets_days), _now())
     for path in trust.write(folder, {"root": made.root, "targets": made.targets, **made.roles}):
         typer.echo(f"made {path}")
     for path in sorted((folder / KEYS).glob("*.pem")):
@@ -77,7 +76,9 @@ def show(folder: Folder) -> None:
         metadata = found.of(role)
         have, want = trust.signatures(found, role, metadata)
         keys = " ".join(key_id[:12] for key_id in found.key_ids(role))
-        typer.echo(f"{role}  version {metadata.signed.version}  until {metadata.signed.expires:%Y-%m-%d}  {have} of {want} signatures  {keys}")
+        typer.echo(
+            f"{role}  version {metadata.signed.version}  until {metadata.signed.expires:%Y-%m-%d}  {have} of {want} signatures  {keys}"
+        )
     for role in ("snapshot", "timestamp"):
         typer.echo(f"{role}  {' '.join(key_id[:12] for key_id in found.root.signed.roles[role].keyids)}")
 
@@ -108,7 +109,9 @@ def rotate(
     if role == _ONLINE:
         public = [read_online_key(path) for path in online_keys or []]
         if not public:
-            raise InvalidRequest(Reason.FIELD_INVALID, "Name the new online keys with --online-keys: seawall-hub trust request prints them.")
+            raise InvalidRequest(
+                Reason.FIELD_INVALID, "Name the new online keys with --online-keys: seawall-hub trust request prints them."
+            )
         _finish(folder, found, trust.replace_online(found, public, _signers(folder, found, above, key), lives, _now()))
         return
     found.of(role)
@@ -119,7 +122,9 @@ def rotate(
 
 @app.command("sign", epilog="Example: seawall-models trust sign staged.json --key agent-releases-0a1b2c3d4e5f.pem")
 def sign(
-    file: Annotated[Path, typer.Argument(help="Metadata of the ceremony, or what publish --stage has written.", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="Metadata of the ceremony, or what publish --stage has written.", exists=True, dir_okay=False)
+    ],
     key: Annotated[list[Path], typer.Option("--key", help="A key to sign with; may be repeated.", dir_okay=False)],
 ) -> None:
     """Adds signatures to a file. Look at what it says before you sign it: seawall-models trust inspect FILE."""
