@@ -14,7 +14,7 @@ from hub import backup, logs
 from hub import folder as data_folder
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, load, read_api_keys
-from hub.console import agents, commands, events, groups
+from hub.console import agents, commands, events, groups, releases, trust
 from hub.console.options import Config, Data, parse_duration, reach
 from hub.folder import DataFolder
 
@@ -29,6 +29,8 @@ for name, child in (
     ("config", groups.config_app),
     ("commands", commands.app),
     ("events", events.app),
+    ("releases", releases.app),
+    ("trust", trust.app),
 ):
     app.add_typer(child, name=name)
 

@@ -32,6 +32,9 @@ LINES = "database.jsonl"
 FILES = ("hub.toml", "ca.key", "ca.crt", "server.key", "server.crt", "operator.key", "operator.crt")
 """Beside the database."""
 
+MAYBE_FILES = ("online.key",)
+"""Beside it, too, once the hub was served."""
+
 FORMAT = 1
 MAX_FILE_BYTES = 1024 * 1024
 """Of the files beside the database: keys and settings are small."""
@@ -120,7 +123,8 @@ def _dump(engine: Engine, lines: Path) -> dict[str, int]:
 
 
 def _pack(folder: DataFolder, lines: Path, rows: dict[str, int], made: Path) -> None:
-    paths = {LINES: lines} | {name: folder.path / name for name in FILES}
+    paths = {LINES: lines} | {name: folder.path / name for name in (*FILES, *MAYBE_FILES)}
+    paths = {name: path for name, path in paths.items() if name not in MAYBE_FILES or path.exists()}
     sums = {name: _sum(path) for name, path in paths.items()}
     contents = lines.with_name(CONTENTS)
     contents.write_text(json.dumps({"format": FORMAT, "revision": newest(), "rows": rows, "sha256": sums}))
@@ -159,9 +163,10 @@ def _unpack(source: Path, into: Path) -> dict[str, Any]:
             contents: dict[str, Any] = json.loads(_content(archive, CONTENTS, MAX_FILE_BYTES).read())
             if contents["format"] != FORMAT:
                 raise Unusable("a newer version has made it: install that one")
-            for name in (LINES, *FILES):
+            files = [*FILES, *(name for name in MAYBE_FILES if name in contents["sha256"])]
+            for name in (LINES, *files):
                 _compare(archive, name, contents["sha256"][name])
-            for name in FILES:
+            for name in files:
                 write_file(into / name, _content(archive, name, MAX_FILE_BYTES).read())
             with _private(into / LINES) as file:
                 shutil.copyfileobj(_content(archive, LINES), file)

@@ -6,6 +6,7 @@ A file of weights is cut where its tensors begin and end, any other in pieces of
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from contract.bundle import MODEL_FILE
@@ -74,7 +75,7 @@ def spans(size_bytes: int, cuts: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Yields where each chunk of a file begins and ends: in order, all bytes, none twice."""
     edges = sorted({0, size_bytes, *(cut for cut in cuts if 0 < cut < size_bytes)})
     group = 0
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         if group < begin and end - group > GROUP_BYTES:
             yield group, begin
             group = begin

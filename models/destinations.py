@@ -6,12 +6,13 @@ from typing import Any, Protocol, cast
 
 import grpc
 from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import Metadata, Targets
 from tuf.ngclient import FetcherInterface
 
 from agent.hub_channel import CHANNEL_OPTIONS, hub_reason
 from contract.errors import InvalidRequest, NotPermitted, NotPossibleNow, Reason, SeawallError, Superseded, Unavailable
 from contract.release import blob_path, consistent_path
-from models import mirror, trust
+from models import mirror
 from models.mirror import OnlineSigner
 from models.trust import METADATA, write_whole
 from seawall.hub.v1 import release_pb2, release_pb2_grpc
@@ -142,7 +143,7 @@ class Folder:
 
     def publish(self, role: str, content: bytes, targets: Mapping[str, bytes]) -> None:
         """Writes a role's metadata, then a snapshot and a timestamp that name them."""
-        metadata = trust.Metadata[trust.Targets].from_bytes(content)
+        metadata = Metadata[Targets].from_bytes(content)
         for path, text in targets.items():
             _put(self._folder / TARGETS_URL / consistent_path(path, metadata.signed.targets[path].hashes["sha256"]), text)
         _put(self._folder / METADATA / f"{metadata.signed.version}.{role}.json", content)

@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient import Updater
 
 from contract.blobs import pack
-from contract.errors import Conflict, InvalidRequest, NotPossibleNow, Reason
+from contract.errors import Conflict, InvalidRequest, NotPossibleNow, Reason, Superseded
 from contract.release import Index
 from models.chunks import Place
 from models.destinations import METADATA_URL, TARGETS_URL, Destination
@@ -83,7 +83,7 @@ def sign_version(current: Verified, role: str, index: Index, signers: Sequence[S
     wrong = [signer.public_key.keyid[:12] for signer in signers if signer.public_key.keyid not in known]
     if wrong:
         raise InvalidRequest(Reason.FIELD_INVALID, f"Key {wrong[0]} is none of {role}'s: {' '.join(key_id[:12] for key_id in known)}.")
-    signed = current.metadata.signed
+    signed: Targets = Metadata[Targets].from_bytes(current.metadata.to_bytes()).signed
     signed.targets[path] = target
     signed.version += 1
     signed.expires = lives.end(role, now)
@@ -118,10 +118,17 @@ def send_release(destination: Destination, root: bytes, staged: Staged) -> None:
 
     Raises:
         NotPossibleNow: RELEASE_INVALID, more keys must sign.
+        Superseded: RELEASE_VERSION_CONFLICT, something else was published meanwhile.
         SeawallError: as the destination says.
     """
     path = next(iter(staged.targets), "")
     current = verify_current(destination, root, staged.role, path)
+    is_there, next_version = current.metadata.signed.version, staged.metadata.signed.version
+    if next_version != is_there + 1:
+        raise Superseded(
+            Reason.RELEASE_VERSION_CONFLICT,
+            f"{staged.role} has version {is_there} there, and {next_version} is not the next: sign again what is to be published.",
+        )
     have, want = current.strength(staged.role, staged.metadata)
     if have < want:
         raise NotPossibleNow(

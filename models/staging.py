@@ -78,4 +78,5 @@ def describe(staged: Staged) -> list[str]:
 
 def _described(path: str, content: bytes) -> str:
     index = Index.from_json(content)
-    return f"new: {path}: {len(index.files)} files, {index.size_bytes()} bytes: {', '.join(f'{file.name} {file.sha256}' for file in index.files)}"
+    files = ", ".join(f"{file.name} {file.sha256}" for file in index.files)
+    return f"new: {path}: {len(index.files)} files, {index.size_bytes()} bytes: {files}"
