@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from cryptography.hazmat.primitives.asymmetric import ec
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp
 from tuf.api.serialization import DeserializationError
 
 from contract.errors import Conflict, InvalidRequest, Reason
@@ -59,7 +59,7 @@ def export_metadata(folder: MetadataFolder, data: Data = DEFAULT_DATA, config: C
     """Writes what is current into the metadata/ of a ceremony, which verifies it, before it renews or rotates keys."""
     folder.mkdir(parents=True, exist_ok=True)
     with reach(data, config) as operator:
-        for name, content in _public(operator).items():
+        for name, content in (_roots(operator) | _shown(operator)).items():
             write_file(folder / name, content)
             typer.echo(f"made {folder / name}")
 
@@ -68,15 +68,14 @@ def export_metadata(folder: MetadataFolder, data: Data = DEFAULT_DATA, config: C
 def show(data: Data = DEFAULT_DATA, config: Config = None) -> None:
     """Shows the newest root and its SHA-256, and until when each role is good."""
     with reach(data, config) as operator:
-        found = _public(operator)
-        timestamp = operator.metadata("timestamp.json")
-    roots = [content for name, content in found.items() if name.endswith(".root.json")]
-    typer.echo(f"root SHA-256 {hashlib.sha256(roots[-1]).hexdigest()}")
+        roots, shown, timestamp = _roots(operator), _shown(operator), operator.metadata("timestamp.json")
+    newest = list(roots.values())[-1]
     online = online_signer(data).public_key.keyid
-    root: Metadata[Root] = Metadata.from_bytes(roots[-1])
+    root: Metadata[Root] = Metadata.from_bytes(newest)
     named = online in root.signed.roles["timestamp"].keyids
-    typer.echo(f"online key {online[:12]}: {'named in it' if named else 'not named in it, so that nothing is shown to agents'}")
-    for name, content in [*found.items(), *([] if timestamp is None else [("timestamp.json", timestamp)])]:
+    typer.echo(f"root SHA-256 {hashlib.sha256(newest).hexdigest()}")
+    typer.echo(f"online key {online[:12]}: {'named in it' if named else 'not named in it, so that nothing new is shown to agents'}")
+    for name, content in [*roots.items(), *shown.items(), *([] if timestamp is None else [("timestamp.json", timestamp)])]:
         metadata: Metadata[Any] = Metadata.from_bytes(content)
         typer.echo(f"{name}  until {metadata.signed.expires:%Y-%m-%d %H:%M} UTC")
 
@@ -104,19 +103,25 @@ def publisher(
         typer.echo(f"made {path}")
 
 
-def _public(operator: Operator) -> dict[str, bytes]:
-    """Every root, and the newest of the roles that agents are shown, by file name."""
+def _roots(operator: Operator) -> dict[str, bytes]:
+    """Every root, by file name, the newest last."""
     found: dict[str, bytes] = {}
     while (root := operator.metadata(name := f"{len(found) + 1}.root.json")) is not None:
         found[name] = root
-    timestamp = operator.metadata("timestamp.json")
-    if not found or timestamp is None:
-        raise InvalidRequest(Reason.RELEASE_NOT_FOUND, "Nothing is shown to agents yet. First: seawall-hub trust import FOLDER")
-    version = Metadata.from_bytes(timestamp).signed.snapshot_meta.version  # type: ignore[attr-defined]
-    snapshot: Metadata[Any] = Metadata.from_bytes(operator.metadata(f"{version}.snapshot.json") or b"")
-    for file, meta in snapshot.signed.meta.items():
-        found[f"{meta.version}.{file}"] = operator.metadata(f"{meta.version}.{file}") or b""
+    if not found:
+        raise InvalidRequest(Reason.RELEASE_NOT_FOUND, "No trust was imported yet: seawall-hub trust import FOLDER")
     return found
+
+
+def _shown(operator: Operator) -> dict[str, bytes]:
+    """The metadata that agents are shown now, by file name."""
+    timestamp = operator.metadata("timestamp.json")
+    if timestamp is None:
+        return {}
+    named: Metadata[Timestamp] = Metadata.from_bytes(timestamp)
+    snapshot: Metadata[Snapshot] = Metadata.from_bytes(operator.metadata(f"{named.signed.snapshot_meta.version}.snapshot.json") or b"")
+    names = [f"{meta.version}.{file}" for file, meta in snapshot.signed.meta.items()]
+    return {name: operator.metadata(name) or b"" for name in names}
 
 
 def _versions(folder: Path, role: str) -> dict[int, Path]:
