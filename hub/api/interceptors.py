@@ -19,6 +19,11 @@ from hub.fleet.directory import Directory
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_UNTOLD = (
+    Reason.HUB_UNAVAILABLE,  # a hub that stops ends thousands of streams, and nobody wants a line each
+    Reason.RELEASE_NOT_FOUND,  # TUF asks for the next root until there is none
+)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -104,7 +109,7 @@ class Gate(grpc.aio.ServerInterceptor):
     async def _abort(self, method: str, context: Context, error: SeawallError) -> None:
         code = code_of(error)
         self._calls.labels(method, code.name).inc()
-        if error.reason is not Reason.HUB_UNAVAILABLE:  # a hub that stops ends thousands of streams, and nobody wants a line each
+        if error.reason not in _UNTOLD:
             _log_refusal(method, error, context)
         await context.abort(code, error.message, status_metadata(error))
 

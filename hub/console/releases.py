@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from tuf.api.metadata import Metadata
 
 from contract.errors import NotFound, Reason
@@ -27,7 +27,7 @@ def list_releases(data: Data = DEFAULT_DATA, config: Config = None, output: Show
     if output is Output.JSON:
         Console().print_json(data=rows)
         return
-    table = Table("Path", "Signed by", "Signed until", caption="times in UTC")
+    table = Table(Column("Path", overflow="fold"), "Signed by", "Signed until", caption="times in UTC")
     for row in rows:
         table.add_row(row["path"], row["role"], row["expireTime"])
     Console().print(table)
@@ -50,7 +50,7 @@ def show(
     if output is Output.JSON:
         typer.echo(json.dumps(asdict(index)))
         return
-    table = Table("File", "Bytes", "Chunks", "SHA-256")
+    table = Table("File", "Bytes", "Chunks", Column("SHA-256", overflow="fold"))
     for file in index.files:
         table.add_row(file.name, str(file.size_bytes), str(len(file.chunks)), file.sha256)
     Console().print(table)
