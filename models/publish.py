@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from tuf.ngclient import Updater
 
 from contract.blobs import pack
-from contract.errors import Conflict, InvalidRequest, NotPossibleNow, Reason, Superseded
+from contract.errors import Conflict, InvalidRequest, NotPossibleNow, Reason, SeawallError, Superseded
 from contract.release import Index
 from models.chunks import Place
 from models.destinations import METADATA_URL, TARGETS_URL, Destination
@@ -47,6 +47,7 @@ def verify_current(destination: Destination, root: bytes, role: str, path: str) 
 
     Raises:
         NotPossibleNow: RELEASE_INVALID, what is there does not verify.
+        SeawallError: as the destination says.
     """
     with TemporaryDirectory() as folder:
         try:
@@ -54,6 +55,8 @@ def verify_current(destination: Destination, root: bytes, role: str, path: str) 
             updater.refresh()
             published = updater.get_targetinfo(path)
         except (RepositoryError, DownloadError) as error:
+            if isinstance(error.__cause__, SeawallError):
+                raise error.__cause__ from error
             raise NotPossibleNow(
                 Reason.RELEASE_INVALID,
                 f"What is published now does not verify from this root ({type(error).__name__}: {error}). "

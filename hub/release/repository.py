@@ -25,7 +25,7 @@ TIMESTAMP_LIFE = timedelta(hours=1)
 RENEW_SECONDS = 30.0
 """How often to look whether either is half over."""
 
-KEPT_SNAPSHOTS = 50
+SNAPSHOTS_KEPT = 2 * SNAPSHOT_LIFE
 """An agent that has read an older timestamp still finds its snapshot."""
 
 _log = structlog.get_logger(__name__)
@@ -87,8 +87,11 @@ class Repository:
             self.sign(connection)
 
     def _due(self, current: Current) -> bool:
-        if not self.can_sign(current) or (current.snapshot is None and not current.fits()):
+        meta = _shown(current)
+        if not self.can_sign(current) or meta is None:
             return False
+        if current.snapshot is None or current.snapshot.signed.meta != meta:
+            return True  # one that could not sign has published
         return _half_over(current.timestamp, TIMESTAMP_LIFE, self._clock()) or _half_over(current.snapshot, SNAPSHOT_LIFE, self._clock())
 
     def can_sign(self, current: Current) -> bool:
@@ -115,8 +118,8 @@ class Repository:
             return 0 if current.snapshot is None else current.snapshot.signed.version
         if snapshot is not current.snapshot:
             releases.put_metadata(connection, f"{snapshot.signed.version}.snapshot.json", snapshot.to_bytes(), now)
-            releases.forget_metadata(connection, Snapshot.type, snapshot.signed.version - KEPT_SNAPSHOTS)
-        version = 1 if current.timestamp is None else current.timestamp.signed.version + 1
+            releases.forget_metadata(connection, Snapshot.type, now - SNAPSHOTS_KEPT)
+        version = _next_version(current.timestamp, now)
         timestamp = Metadata(Timestamp(version=version, expires=_end(now, TIMESTAMP_LIFE), snapshot_meta=MetaFile(snapshot.signed.version)))
         timestamp.sign(self._signer)
         releases.put_metadata(connection, releases.TIMESTAMP, timestamp.to_bytes(), now)
@@ -124,17 +127,12 @@ class Repository:
 
     def _snapshot(self, current: Current, now: datetime) -> Metadata[Snapshot] | None:
         """Returns the one that is current still, or a new one."""
-        old = current.snapshot
-        if current.fits() and current.targets is not None:
-            every = {"targets": current.targets, **dict(current.roles)}
-            meta = {f"{name}.json": MetaFile(metadata.signed.version) for name, metadata in every.items()}
-        elif old is not None:
-            meta = old.signed.meta
-        else:
+        old, meta = current.snapshot, _shown(current)
+        if meta is None:
             return None
         if old is not None and old.signed.meta == meta and not _half_over(old, SNAPSHOT_LIFE, now) and self._is_ours(current, old):
             return old
-        made = Metadata(Snapshot(version=1 if old is None else old.signed.version + 1, expires=_end(now, SNAPSHOT_LIFE), meta=meta))
+        made = Metadata(Snapshot(version=_next_version(old, now), expires=_end(now, SNAPSHOT_LIFE), meta=meta))
         made.sign(self._signer)
         return made
 
@@ -149,8 +147,21 @@ class Repository:
         return True
 
 
+def _shown(current: Current) -> dict[str, MetaFile] | None:
+    """Which version of each role agents are to see: the newest where all fits, else those that did; None: nothing yet."""
+    if current.fits() and current.targets is not None:
+        every = {"targets": current.targets, **dict(current.roles)}
+        return {f"{name}.json": MetaFile(metadata.signed.version) for name, metadata in every.items()}
+    return None if current.snapshot is None else current.snapshot.signed.meta
+
+
 def _half_over(metadata: Metadata[Any] | None, life: timedelta, now: datetime) -> bool:
     return metadata is None or metadata.signed.expires - now < life / 2
+
+
+def _next_version(old: Metadata[Any] | None, now: datetime) -> int:
+    """Seconds since 1970, so that agents take what a hub signs that was restored from a backup: they refuse lower versions."""
+    return max(int(now.timestamp()), 1 if old is None else old.signed.version + 1)
 
 
 def _end(now: datetime, life: timedelta) -> datetime:

@@ -30,12 +30,13 @@ def newest_version(connection: Connection, role: str) -> int:
     return max((int(name.removesuffix(suffix)) for name in names if name.removesuffix(suffix).isdigit()), default=0)
 
 
-def forget_metadata(connection: Connection, role: str, before: int) -> None:
-    """Deletes a role's metadata of versions below `before`."""
-    suffix = f".{role}.json"
-    names = connection.scalars(select(release_metadata.c.name).where(release_metadata.c.name.endswith(suffix, autoescape=True)))
-    old = [name for name in names if name.removesuffix(suffix).isdigit() and int(name.removesuffix(suffix)) < before]
-    connection.execute(delete(release_metadata).where(release_metadata.c.name.in_(old)))
+def forget_metadata(connection: Connection, role: str, before: datetime) -> None:
+    """Deletes a role's metadata that were written before."""
+    connection.execute(
+        delete(release_metadata).where(
+            release_metadata.c.name.endswith(f".{role}.json", autoescape=True), release_metadata.c.create_time < before
+        )
+    )
 
 
 def get_target(connection: Connection, path: str) -> bytes | None:

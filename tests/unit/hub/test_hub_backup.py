@@ -22,7 +22,8 @@ from contract.errors import Conflict, InvalidRequest, NotPossibleNow
 from hub.backup import back_up, restore
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
-from hub.store import agents, commands, events, groups, join_tokens, replicas
+from hub.release.keys import online_signer
+from hub.store import agents, commands, events, groups, join_tokens, releases, replicas
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
@@ -45,6 +46,8 @@ def fill(connection: Connection) -> None:
     join_tokens.insert(connection, JoinTokenRecord("t1", b"\0" * 32, NOW, NOW, NOW, "r1", "plant-7"))
     groups.insert(connection, GroupRecord("oslo", "labels.site = oslo", 3, b"\xff", NOW, NOW))
     commands.insert(connection, COMMAND)
+    releases.put_metadata(connection, "1.root.json", b"\xfe{}", NOW)
+    releases.put_target(connection, "models/x/versions/1.json", b"", NOW)
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 
@@ -56,6 +59,8 @@ def everything(connection: Connection) -> list[Any]:
         groups.everything(connection),
         commands.page(connection, None, None, 10),
         events.after(connection, 0, 10),
+        releases.get_metadata(connection, "1.root.json"),
+        releases.get_target(connection, "models/x/versions/1.json"),
     ]
 
 
@@ -110,6 +115,14 @@ def test_the_same_fleet_comes_back_from_either_engine_into_either(
     assert on_database(url, go_on) == ([2, 1], [1200, 1201])
 
 
+def test_the_online_key_comes_back_once_there_is_one(folder: DataFolder, tmp_path: Path) -> None:
+    on_database(folder.database_url, fill)
+    online_signer(folder.path)
+    back_up(folder, folder.database_url, tmp_path / "backup")
+    restore(tmp_path / "backup", DataFolder(tmp_path / "new"), in_folder)
+    assert (tmp_path / "new" / "online.key").read_bytes() == (folder.path / "online.key").read_bytes()
+
+
 def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     assert restore(saved, DataFolder(tmp_path / "new"), in_folder) == 1
@@ -125,7 +138,9 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_pat
     def age(contents: dict[str, bytes]) -> None:
         described = json.loads(contents["contents.json"])
         described["revision"] = "0002"
-        rows = [json.loads(line) for line in contents["database.jsonl"].splitlines()]
+        later = {"release_metadata", "release_targets"}
+        described["rows"] = {name: count for name, count in described["rows"].items() if name not in later}
+        rows = [row for line in contents["database.jsonl"].splitlines() if (row := json.loads(line))[0] not in later]
         for _, row in rows:
             row.pop("replica_id", None)
         contents["database.jsonl"] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
