@@ -32,8 +32,8 @@ LINES = "database.jsonl"
 FILES = ("hub.toml", "ca.key", "ca.crt", "server.key", "server.crt", "operator.key", "operator.crt")
 """Beside the database."""
 
-MAYBE_FILES = ("online.key",)
-"""Beside it, too, once the hub was served."""
+MAYBE_FILES = ("online.key", "outgoing.crt", "former.crt", "bridge.crt")
+"""Those as well, where they are: the key of snapshots, and what is left of a CA that was replaced."""
 
 FORMAT = 1
 MAX_FILE_BYTES = 1024 * 1024
@@ -57,6 +57,7 @@ def back_up(folder: DataFolder, database_url: str | URL, target: Path) -> int:
     """
     if target.exists():
         raise Conflict(Reason.CONFIG_INVALID, f"{target} is there already: choose another name.")
+    folder.settle()
     try:
         with TemporaryDirectory(dir=target.parent, prefix=".seawall-backup-") as scratch:
             made, copy = Path(scratch) / "made", DataFolder(Path(scratch) / "copy")
@@ -123,8 +124,8 @@ def _dump(engine: Engine, lines: Path) -> dict[str, int]:
 
 
 def _pack(folder: DataFolder, lines: Path, rows: dict[str, int], made: Path) -> None:
-    paths = {LINES: lines} | {name: folder.path / name for name in (*FILES, *MAYBE_FILES)}
-    paths = {name: path for name, path in paths.items() if name not in MAYBE_FILES or path.exists()}
+    there = [name for name in MAYBE_FILES if (folder.path / name).exists()]
+    paths = {LINES: lines} | {name: folder.path / name for name in (*FILES, *there)}
     sums = {name: _sum(path) for name, path in paths.items()}
     contents = lines.with_name(CONTENTS)
     contents.write_text(json.dumps({"format": FORMAT, "revision": newest(), "rows": rows, "sha256": sums}))
@@ -163,10 +164,10 @@ def _unpack(source: Path, into: Path) -> dict[str, Any]:
             contents: dict[str, Any] = json.loads(_content(archive, CONTENTS, MAX_FILE_BYTES).read())
             if contents["format"] != FORMAT:
                 raise Unusable("a newer version has made it: install that one")
-            files = [*FILES, *(name for name in MAYBE_FILES if name in contents["sha256"])]
-            for name in (LINES, *files):
+            names = (*FILES, *(name for name in MAYBE_FILES if name in contents["sha256"]))
+            for name in (LINES, *names):
                 _compare(archive, name, contents["sha256"][name])
-            for name in files:
+            for name in names:
                 write_file(into / name, _content(archive, name, MAX_FILE_BYTES).read())
             with _private(into / LINES) as file:
                 shutil.copyfileobj(_content(archive, LINES), file)

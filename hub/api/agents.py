@@ -82,7 +82,12 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     def _fields(self, record: AgentRecord) -> dict[str, str]:
         labels = {f"labels.{key}": value for key, value in record.labels.items()}
         connected = "true" if record.replica_id else "false"
-        return {"name": agent_name(record.agent_id), "state": record.state, "connected": connected} | labels
+        return {
+            "name": agent_name(record.agent_id),
+            "state": record.state,
+            "connected": connected,
+            "certificate_issuer": record.certificate_issuer,
+        } | labels
 
     def _message(self, record: AgentRecord) -> agent_pb2.Agent:
         return agent_pb2.Agent(
@@ -99,6 +104,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             applied_generation=record.applied_generation,
             refusal=record.refusal,
             connected=record.replica_id is not None,
+            certificate_issuer=record.certificate_issuer,
         )
 
 

@@ -98,7 +98,7 @@ def publisher(
     certificate = authority.issue_client(key.public_key(), SpiffeId(settings.trust_domain, "publisher", name), OPERATOR_LIFE)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = Pair(folder / "publisher.key", folder / "publisher.crt").write(key, certificate)
-    write_file(folder / "ca.crt", hub.ca.read()[1])
+    write_file(folder / "ca.crt", hub.trusted_pem())
     for path in (*made, folder / "ca.crt"):
         typer.echo(f"made {path}")
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
+from time import monotonic
 
 import structlog
 from sqlalchemy import Connection
@@ -45,14 +46,16 @@ class Delivery:
         self._sessions = sessions
         self._replica_id = replica_id
         self._clock = clock
-        self._due: dict[str, None] = {}
+        self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
 
     def mark(self, agent_ids: Iterable[str] | None = None) -> None:
         """Says that something may have changed of these agents; None: of any. Those without a session get it when they connect."""
-        chosen = self._sessions.agent_ids() if agent_ids is None else agent_ids
-        self._due.update((agent_id, None) for agent_id in chosen if self._sessions.get(agent_id) is not None)
+        now = monotonic()
+        for agent_id in self._sessions.agent_ids() if agent_ids is None else agent_ids:
+            if self._sessions.get(agent_id) is not None:
+                self._due.setdefault(agent_id, now)
         if self._due:
             self._changed.set()
 
@@ -71,10 +74,13 @@ class Delivery:
                 self._changed.clear()
 
     async def _deliver(self, agent_ids: list[str]) -> None:
-        for agent_id in agent_ids:
-            del self._due[agent_id]
+        since = {agent_id: self._due.pop(agent_id) for agent_id in agent_ids}
         now = self._clock()
-        found, told = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        try:
+            found, told = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        except Unavailable:
+            self._due.update(since)  # due for as long as it was
+            raise
         for agent_id in agent_ids:
             session = self._sessions.get(agent_id)
             if session is None or not session.ready:
@@ -84,7 +90,7 @@ class Delivery:
             if error is not None:
                 session.end(error)
             elif due is not None:
-                self._start(session, due, told.get(agent_id, []))
+                self._start(session, due, told.get(agent_id, []), since[agent_id])
 
     def _objection(self, due: Due) -> SeawallError | None:
         """Returns why a session of ours may not stand any more, if so."""
@@ -94,7 +100,7 @@ class Delivery:
             return lost() if due.replica_id is None else replaced()
         return None
 
-    def _start(self, session: Session, due: Due, told: list[CommandRecord]) -> None:
+    def _start(self, session: Session, due: Due, told: list[CommandRecord], since: float) -> None:
         """Sends in a task of its own, one a session: a slow agent holds nobody up but itself."""
         if session.sending:
             session.again = True
@@ -103,13 +109,16 @@ class Delivery:
         if not messages:
             return
         session.sending = True
-        task = asyncio.create_task(self._send(session, messages))
+        task = asyncio.create_task(self._send(session, messages, since))
         self._sending.add(task)
         task.add_done_callback(self._ended)
 
-    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse]) -> None:
+    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse], since: float) -> None:
+        counts = self._sessions.counts
         for message in messages:
             await session.send(message)
+            counts.delivered["command" if message.HasField("command") else "desired_state"] += 1
+        counts.delivery_seconds.observe(monotonic() - since)
         session.sending = False
         if session.again:
             session.again = False

@@ -1,6 +1,7 @@
 """What happens in the fleet, kept in order and told to those who watch."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -33,6 +34,8 @@ class Journal:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self.kept: Counter[str] = Counter()
+        """Events by type, since this process began."""
         self._changed = asyncio.Event()
 
     async def write(self, work: Callable[[Connection], tuple[T, Sequence[NewEvent]]]) -> T:
@@ -42,12 +45,14 @@ class Journal:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
 
-        def both(connection: Connection) -> T:
+        def both(connection: Connection) -> tuple[T, list[str]]:
             result, happened = work(connection)
             events.append(connection, happened)
-            return result
+            return result, [event.type for event in happened]
 
-        return await self._database.write(both)
+        result, happened = await self._database.write(both)
+        self.kept.update(happened)
+        return result
 
     async def forget(self, age: timedelta) -> None:
         """Deletes what is older."""

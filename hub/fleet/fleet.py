@@ -17,6 +17,7 @@ from hub.fleet.events import Journal
 from hub.fleet.groups import Groups
 from hub.fleet.lifecycle import Lifecycle
 from hub.fleet.presence import BEAT_SECONDS, Presence
+from hub.fleet.quotas import Quotas
 from hub.fleet.reports import Reports
 from hub.fleet.sessions import Sessions
 from hub.fleet.upkeep import EVENTS_SECONDS, SWEEP_SECONDS, every, forever, once
@@ -37,6 +38,7 @@ class Fleet:
     reports: Reports
     lifecycle: Lifecycle
     groups: Groups
+    quotas: Quotas
     commands: Commands
 
     @classmethod
@@ -62,6 +64,7 @@ class Fleet:
             reports=Reports(database, journal, replica_id, clock),
             lifecycle=Lifecycle(journal, clock),
             groups=Groups(database, journal, clock),
+            quotas=Quotas(database, clock),
             commands=Commands(database, journal, clock),
         )
 

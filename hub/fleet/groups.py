@@ -12,6 +12,7 @@ from hub.fleet import filters
 from hub.fleet.configuration import check, refresh
 from hub.fleet.events import Journal
 from hub.fleet.lifecycle import check_etag
+from hub.fleet.quotas import Quota
 from hub.store import groups
 from hub.store.database import Database
 from hub.store.events import NewEvent
@@ -31,11 +32,13 @@ class Wanted:
         expression: a filter over labels; empty: all agents.
         priority: a higher one wins.
         configuration: what is wanted.
+        quota: how much the agents may escalate together.
     """
 
     expression: str
     priority: int
     configuration: group_pb2.Configuration
+    quota: Quota
 
     def check(self) -> None:
         """Checks it.
@@ -47,11 +50,18 @@ class Wanted:
         if others := sorted(field for field in fields if not field.startswith("labels.")):
             raise InvalidRequest(Reason.FILTER_INVALID, f"A group chooses by labels alone, and not by {others[0]}: use labels.KEY.")
         check(self.configuration)
+        self.quota.check()
 
-    @property
-    def serialized(self) -> bytes:
-        """The configuration as it is kept."""
-        return self.configuration.SerializeToString(deterministic=True)
+    def put_into(self, record: GroupRecord) -> GroupRecord:
+        """Returns a group of which this is wanted, else as it was."""
+        return replace(
+            record,
+            expression=self.expression,
+            priority=self.priority,
+            configuration=self.configuration.SerializeToString(deterministic=True),
+            escalations_per_day=self.quota.escalations_per_day,
+            tokens_per_day=self.quota.tokens_per_day,
+        )
 
 
 class Groups:
@@ -89,7 +99,7 @@ class Groups:
         """
         wanted.check()
         now = self._clock()
-        new = GroupRecord(group_id, wanted.expression, wanted.priority, wanted.serialized, now, now, 1, request_id)
+        new = wanted.put_into(GroupRecord(group_id, "", 0, b"", now, now, 1, request_id))
 
         def work(connection: Connection) -> GroupRecord | None:
             before = groups.get(connection, group_id)
@@ -124,7 +134,7 @@ class Groups:
             check_etag(etag, before.revision)
             wanted = change(_wanted(before))
             wanted.check()
-            after = replace(before, expression=wanted.expression, priority=wanted.priority, configuration=wanted.serialized)
+            after = wanted.put_into(before)
             if after == before:
                 return None
             groups.replace(connection, replace(after, update_time=self._clock(), revision=before.revision + 1))
@@ -171,7 +181,8 @@ def _find(group_id: str, connection: Connection) -> GroupRecord:
 
 
 def _wanted(record: GroupRecord) -> Wanted:
-    return Wanted(record.expression, record.priority, group_pb2.Configuration.FromString(record.configuration))
+    quota = Quota(record.escalations_per_day, record.tokens_per_day)
+    return Wanted(record.expression, record.priority, group_pb2.Configuration.FromString(record.configuration), quota)
 
 
 def _check_room(connection: Connection) -> None:

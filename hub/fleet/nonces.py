@@ -5,6 +5,7 @@ no write, so that nobody can fill the store by asking; those that were spent are
 """
 
 import hmac
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,14 +31,13 @@ class Nonces:
     """Gives out nonces and takes them back.
 
     Args:
-        key: the CA's.
+        key: returns the CA's; one that was given out before the CA was replaced is not good, and the agent asks again.
         clock: the time, in UTC.
         randomness: returns so many random bytes.
     """
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey, clock: Clock, randomness: Randomness) -> None:
-        secret = key.private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        self._key = HKDF(hashes.SHA256(), MAC_BYTES, salt=None, info=_CONTEXT).derive(secret)
+    def __init__(self, key: Callable[[], ec.EllipticCurvePrivateKey], clock: Clock, randomness: Randomness) -> None:
+        self._key = key
         self._clock = clock
         self._randomness = randomness
 
@@ -57,7 +57,8 @@ class Nonces:
         return nonces.spend(connection, nonce, expire_time=_good_until(nonce) + KEPT, now=self._clock())
 
     def _mac(self, content: bytes) -> bytes:
-        return hmac.digest(self._key, content, "sha256")
+        secret = self._key().private_bytes(serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return hmac.digest(HKDF(hashes.SHA256(), MAC_BYTES, salt=None, info=_CONTEXT).derive(secret), content, "sha256")
 
 
 def _good_until(nonce: bytes) -> datetime:

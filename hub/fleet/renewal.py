@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from contract.errors import NotAuthenticated, NotPermitted, NotPossibleNow, Reason, SeawallError
 from contract.identity import SpiffeId, agent_name, key_hash
-from hub.fleet.certificates import CertificateAuthority, certificate_der, public_key_der, read_certificate_request, spiffe_uris
+from hub.fleet.authorities import Authorities
+from hub.fleet.certificates import certificate_der, public_key_der, read_certificate_request, spiffe_uris
 from hub.fleet.directory import check_admitted
 from hub.fleet.events import Journal
 from hub.fleet.nonces import Nonces
@@ -36,13 +37,13 @@ class Renewal:
 
     Args:
         journal: keeps them.
-        authority: signs.
+        authorities: the one that issues signs.
         agent_life: of a certificate.
     """
 
-    def __init__(self, journal: Journal, authority: CertificateAuthority, agent_life: timedelta) -> None:
+    def __init__(self, journal: Journal, authorities: Authorities, agent_life: timedelta) -> None:
         self._journal = journal
-        self._authority = authority
+        self._authorities = authorities
         self._agent_life = agent_life
 
     async def renew(
@@ -64,11 +65,18 @@ class Renewal:
             NotPermitted: AGENT_NOT_FOUND, AGENT_SUSPENDED, AGENT_RETIRED.
         """
         key = read_certificate_request(certificate_request)
-        certificate = self._authority.issue_client(key, SpiffeId(self._authority.trust_domain, "agent", agent_id), self._agent_life)
-        return await self._journal.write(partial(self._keep, agent_id, old_key_hash, certificate, first))
+        authority = self._authorities.issuer
+        certificate = authority.issue_client(key, SpiffeId(authority.trust_domain, "agent", agent_id), self._agent_life)
+        return await self._journal.write(partial(self._keep, agent_id, old_key_hash, certificate, authority.key_hash, first))
 
     def _keep(
-        self, agent_id: str, old_key_hash: str, certificate: x509.Certificate, first: Callable[[Connection], None], connection: Connection
+        self,
+        agent_id: str,
+        old_key_hash: str,
+        certificate: x509.Certificate,
+        issuer: str,
+        first: Callable[[Connection], None],
+        connection: Connection,
     ) -> tuple[bytes, list[NewEvent]]:
         first(connection)
         check_admitted(agents.get(connection, agent_id), old_key_hash)
@@ -80,9 +88,10 @@ class Renewal:
             key_hash=new_key_hash,
             previous_key_hash="" if new_key_hash == old_key_hash else old_key_hash,
             certificate=der,
+            certificate_issuer=issuer,
             certificate_expire_time=certificate.not_valid_after_utc,
         )
-        return der, [NewEvent(self._authority.clock(), "CERTIFICATE_RENEWED", agent_name(agent_id))]
+        return der, [NewEvent(self._authorities.clock(), "CERTIFICATE_RENEWED", agent_name(agent_id))]
 
 
 class Recovery:
@@ -91,14 +100,14 @@ class Recovery:
     Args:
         renewal: issues the new one.
         nonces: that were given out.
-        authority: signed the old one.
+        authorities: one of them, or one before them, signed the old one.
         grace: after the old one's end.
     """
 
-    def __init__(self, renewal: Renewal, nonces: Nonces, authority: CertificateAuthority, grace: timedelta) -> None:
+    def __init__(self, renewal: Renewal, nonces: Nonces, authorities: Authorities, grace: timedelta) -> None:
         self._renewal = renewal
         self._nonces = nonces
-        self._authority = authority
+        self._authorities = authorities
         self._grace = grace
 
     async def recover(self, certificate_der: bytes, nonce: bytes, signature: bytes, certificate_request: bytes) -> bytes:
@@ -123,7 +132,7 @@ class Recovery:
             raise refused(NONCE_FAULT)
         certificate = self._read(certificate_der)
         _verify(certificate, signature, RECOVERY_CONTEXT + nonce + hashlib.sha256(certificate_request).digest())
-        if certificate.not_valid_after_utc + self._grace < self._authority.clock():
+        if certificate.not_valid_after_utc + self._grace < self._authorities.clock():
             raise NotPossibleNow(Reason.RECOVERY_TOO_LATE, "The certificate expired too long ago. Enrol again with a join token.")
         agent_id = self._agent_id(certificate)
         try:
@@ -137,20 +146,24 @@ class Recovery:
             raise refused(NONCE_FAULT)
 
     def _read(self, der: bytes) -> x509.Certificate:
-        """Returns a certificate that our CA has signed."""
+        """Returns a certificate that a CA of ours has signed. A former CA will do: the key must be the one on record."""
         if len(der) > MAX_CERTIFICATE_BYTES:
             raise refused("the certificate is too large")
         try:
             certificate = x509.load_der_x509_certificate(der)
-            certificate.verify_directly_issued_by(self._authority.certificate)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except ValueError as error:
             raise refused("the certificate is none of this hub") from error
+        if not self._authorities.knows(certificate):
+            raise refused("the certificate is none of this hub")
         return certificate
 
     def _agent_id(self, certificate: x509.Certificate) -> str:
         uris = spiffe_uris(certificate)
-        spiffe_id = SpiffeId.parse(uris[0]) if len(uris) == 1 else None
-        if spiffe_id is None or (spiffe_id.trust_domain, spiffe_id.role) != (self._authority.trust_domain, "agent"):
+        try:
+            spiffe_id = SpiffeId.parse(uris[0]) if len(uris) == 1 else None
+        except NotAuthenticated as error:
+            raise refused("the certificate is no agent's") from error
+        if spiffe_id is None or (spiffe_id.trust_domain, spiffe_id.role) != (self._authorities.trust_domain, "agent"):
             raise refused("the certificate is no agent's")
         return spiffe_id.name
 

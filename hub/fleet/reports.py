@@ -80,6 +80,8 @@ def _greeted(agent_id: str, key_hash: str, report: bytes, applied: int, replica_
         changes["report"] = report
     if record.applied_generation != applied:
         changes["applied_generation"] = applied
+    if record.refusal and applied == record.desired_generation:  # its word of it was lost
+        changes["refusal"] = ""
     if applied > record.desired_generation:  # this hub's store is older than what the agent was told
         changes["desired_generation"] = next_generation(applied, now)
     if record.replica_id != replica_id:

@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 
 from contract.errors import Busy, Reason, SeawallError, Superseded, Unavailable
+from hub.measures import SessionCounts
 from seawall.hub.v1 import session_pb2
 
 Write = Callable[[session_pb2.ConnectResponse], Awaitable[None]]
@@ -38,6 +40,7 @@ class Session:
     again: bool = False
     ready: bool = False
     ended_by: SeawallError | None = None
+    ended_at: float = 0.0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def send(self, message: session_pb2.ConnectResponse) -> None:
@@ -48,7 +51,7 @@ class Session:
     def end(self, error: SeawallError) -> None:
         """Ends the stream with an error."""
         if self.ended_by is None:
-            self.ended_by = error
+            self.ended_by, self.ended_at = error, monotonic()
             self.task.cancel()
 
 
@@ -61,6 +64,7 @@ class Sessions:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.counts = SessionCounts()
         self._open: dict[str, Session] = {}
 
     def __len__(self) -> int:
@@ -82,14 +86,23 @@ class Sessions:
         self.end(agent_id, replaced())
         session = Session(agent_id, write, task, generation)
         self._open[agent_id] = session
+        self.counts.opened += 1
+        reason = "LOST"
         try:
             yield session
+            reason = "CLOSED"
+        except SeawallError as error:
+            reason = error.reason
+            raise
         except asyncio.CancelledError:
             if session.ended_by is None:
                 raise
+            reason = session.ended_by.reason
+            self.counts.end_seconds.observe(monotonic() - session.ended_at)
             task.uncancel()
             raise session.ended_by from None
         finally:
+            self.counts.end(reason)
             if self._open.get(agent_id) is session:
                 del self._open[agent_id]
 

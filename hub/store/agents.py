@@ -29,6 +29,7 @@ class AgentRecord:
         configuration: what is wanted of it, all its groups put together, serialised.
         desired_generation: of `configuration`.
         refusal: why it refused that generation; empty: it did not.
+        certificate_issuer: the hash of the key of the CA that issued the certificate; empty: from before this was kept.
         replica_id: the process of the hub that holds its session; None: it has none.
     """
 
@@ -47,6 +48,7 @@ class AgentRecord:
     desired_generation: int = 0
     applied_generation: int = 0
     refusal: str = ""
+    certificate_issuer: str = ""
     replica_id: str | None = None
 
 

@@ -23,10 +23,11 @@ from hub.backup import back_up, restore
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
 from hub.release.keys import online_signer
-from hub.store import agents, commands, events, groups, join_tokens, releases, replicas
+from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, releases, replicas
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
+from hub.store.dump import TABLES
 from hub.store.events import NewEvent
 from hub.store.groups import GroupRecord
 from hub.store.join_tokens import JoinTokenRecord
@@ -45,6 +46,9 @@ def fill(connection: Connection) -> None:
     agents.insert(connection, record)
     join_tokens.insert(connection, JoinTokenRecord("t1", b"\0" * 32, NOW, NOW, NOW, "r1", "plant-7"))
     groups.insert(connection, GroupRecord("oslo", "labels.site = oslo", 3, b"\xff", NOW, NOW))
+    nonces.spend(connection, b"n" * 56, expire_time=NOW, now=NOW)
+    quotas.begin(connection, NOW.date(), "oslo")
+    quotas.add(connection, NOW.date(), "oslo", 3, 2**40)
     commands.insert(connection, COMMAND)
     releases.put_metadata(connection, "1.root.json", b"\xfe{}", NOW)
     releases.put_target(connection, "models/x/versions/1.json", b"", NOW)
@@ -57,6 +61,7 @@ def everything(connection: Connection) -> list[Any]:
         agents.get(connection, "plant-7"),
         join_tokens.get(connection, "t1"),
         groups.everything(connection),
+        quotas.get(connection, NOW.date(), "oslo"),
         commands.page(connection, None, None, 10),
         events.after(connection, 0, 10),
         releases.get_metadata(connection, "1.root.json"),
@@ -99,6 +104,7 @@ def test_the_same_fleet_comes_back_from_either_engine_into_either(
     on_database(database_url, fill)
     before = on_database(database_url, everything)
     assert back_up(folder, database_url, tmp_path / "backup") == 1
+    assert set(_described(tmp_path / "backup")["rows"]) == {table.name for table in TABLES}  # a new table needs a row in `fill`
     other = DataFolder(tmp_path / "other")
     url = postgres.create_database() if into == "postgresql" else f"sqlite:///{tmp_path / 'other.db'}"
     assert restore(tmp_path / "backup", other, lambda _: url) == 1
@@ -134,15 +140,26 @@ def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder,
     assert saved.stat().st_mode & 0o077 == 0
 
 
+LATER = ("quota_usage", "release_metadata", "release_targets", "spent_nonces")
+"""Tables that came after revision 0002."""
+
+
 def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_path: Path) -> None:
     def age(contents: dict[str, bytes]) -> None:
         described = json.loads(contents["contents.json"])
         described["revision"] = "0002"
-        later = {"release_metadata", "release_targets"}
-        described["rows"] = {name: count for name, count in described["rows"].items() if name not in later}
-        rows = [row for line in contents["database.jsonl"].splitlines() if (row := json.loads(line))[0] not in later]
-        for _, row in rows:
-            row.pop("replica_id", None)
+        rows = [json.loads(line) for line in contents["database.jsonl"].splitlines()]
+        later = {
+            "agents": ("replica_id", "certificate_issuer"),
+            "join_tokens": ("labels",),
+            "groups": ("escalations_per_day", "tokens_per_day"),
+        }
+        for table, row in rows:
+            for column in later.get(table, ()):
+                row.pop(column)
+        rows = [row for row in rows if row[0] not in LATER]
+        for name in LATER:
+            del described["rows"][name]
         contents["database.jsonl"] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         described["sha256"]["database.jsonl"] = hashlib.sha256(contents["database.jsonl"]).hexdigest()
         contents["contents.json"] = json.dumps(described).encode()
@@ -175,9 +192,8 @@ def test_a_backup_is_of_one_moment_while_the_hub_writes(folder: DataFolder, data
         writer.join()
         database.close()
     for number, count in enumerate(counted):
-        with tarfile.open(tmp_path / f"backup{number}") as archive:
-            described = json.load(archive.extractfile("contents.json") or io.BytesIO())
-        assert described["rows"].get("agents", 0) == described["rows"].get("events", 0) == count
+        rows = _described(tmp_path / f"backup{number}")["rows"]
+        assert rows.get("agents", 0) == rows.get("events", 0) == count
     assert counted[-1] > counted[0]
 
 
@@ -208,6 +224,11 @@ def test_a_folder_that_lacks_a_key_cannot_be_backed_up(folder: DataFolder, tmp_p
     with pytest.raises(NotPossibleNow, match=r"ca\.key"):
         back_up(folder, folder.database_url, tmp_path / "backup")
     assert not (tmp_path / "backup").exists()
+
+
+def _described(path: Path) -> Any:
+    with tarfile.open(path) as archive:
+        return json.load(archive.extractfile("contents.json") or io.BytesIO())
 
 
 def _repack(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:
