@@ -30,6 +30,11 @@ def newest_version(connection: Connection, role: str) -> int:
     return max((int(name.removesuffix(suffix)) for name in names if name.removesuffix(suffix).isdigit()), default=0)
 
 
+def newest_root(connection: Connection) -> bytes | None:
+    """Returns the newest root; None: no trust was imported yet."""
+    return get_metadata(connection, f"{newest_version(connection, 'root')}.root.json")
+
+
 def forget_metadata(connection: Connection, role: str, before: datetime) -> None:
     """Deletes a role's metadata that were written before."""
     connection.execute(

@@ -17,6 +17,10 @@ from securesystemslib.signer import CryptoSigner, Signer
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Snapshot, Targets, Timestamp
 
+from agent.hub_channel import open_channel
+from agent.identity.enrollment import enroll
+from agent.identity.files import IdentityFolder
+from agent.identity.root import first_root
 from contract.blobs import pack, unpack
 from contract.release import Index, consistent_path
 from hub.release.keys import online_signer
@@ -346,3 +350,24 @@ async def test_a_targets_file_is_read_by_its_digest(trusted: Repository) -> None
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await trusted.agent.GetTarget(release_pb2.GetTargetRequest(path=PATH))
     assert reason_of(raised.value) == "RELEASE_NOT_FOUND"
+
+
+async def test_a_join_token_names_the_newest_root_once_there_is_one(repository: Repository) -> None:
+    assert not (await repository.hub.join_token()).root_sha256
+    await repository.import_trust()
+    assert (await repository.hub.join_token()).root_sha256 == hashlib.sha256(repository.ceremony.root).hexdigest()
+
+
+async def test_a_device_keeps_the_root_that_its_token_named_and_finds_it(trusted: Repository, tmp_path: Path) -> None:
+    token, hub = str(await trusted.hub.join_token()), trusted.hub
+    identity = await asyncio.to_thread(enroll, token, hub.enrollment_target, hub.mtls_target)
+    folder = IdentityFolder(tmp_path / "identity")
+    folder.write(identity)
+    kept = folder.read()
+    async with open_channel(kept) as channel:
+        stub: Any = release_pb2_grpc.ReleaseServiceStub(channel)
+
+        async def metadata(name: str) -> bytes:
+            return bytes((await stub.GetMetadata(release_pb2.GetMetadataRequest(name=name))).content)
+
+        assert await first_root(metadata, kept.root_sha256) == trusted.ceremony.root
