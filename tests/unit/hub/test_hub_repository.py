@@ -26,11 +26,11 @@ START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 class Hub:
     """What there is of a hub for this: a store, a key, a clock that the test turns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database_url: str) -> None:
         self.now = START
         self.signer = CryptoSigner.generate_ecdsa()
         self.ceremony = Ceremony.held([self.signer.public_key], START)
-        self.database = Database.open(f"sqlite:///{folder / 'hub.db'}")
+        self.database = Database.open(database_url)
         self.repository = Repository(self.database, self.signer, lambda: self.now)
         journal = Journal(self.database, lambda: self.now)
         self.publishing = Publishing(journal, self.repository, FolderBlobs(folder), lambda: self.now)
@@ -48,8 +48,8 @@ class Hub:
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    hub = Hub(tmp_path)
+async def hub(tmp_path: Path, database_url: str) -> AsyncIterator[Hub]:
+    hub = Hub(tmp_path, database_url)
     yield hub
     hub.database.close()
 
@@ -98,7 +98,7 @@ async def test_versions_rise_though_the_clock_stands_still_or_goes_back(hub: Hub
 async def test_a_hub_of_an_old_backup_signs_what_agents_take(hub: Hub, tmp_path: Path) -> None:
     await hub.import_trust()
     (tmp_path / "restored").mkdir()
-    restored = Hub(tmp_path / "restored")
+    restored = Hub(tmp_path / "restored", f"sqlite:///{tmp_path / 'restored.db'}")
     restored.ceremony, restored.repository._signer = hub.ceremony, hub.signer
     await restored.import_trust()
     for _ in range(5):
