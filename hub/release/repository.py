@@ -63,14 +63,6 @@ class Repository:
         """
         return _found(await self._database.read(lambda connection: releases.get_target(connection, path)), path)
 
-    async def current(self) -> Current:
-        """Returns the newest of every role.
-
-        Raises:
-            Unavailable: HUB_UNAVAILABLE, the database is away.
-        """
-        return await self._database.read(Current.read)
-
     async def renew(self) -> None:
         """Signs snapshot and timestamp anew where half of a life is over.
 
