@@ -8,7 +8,7 @@ from typing import Any
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from agent.update.sources import PIECE_BYTES, Piece, missing
+from agent.update.sources import PIECE_BYTES, Piece, missing, refuse
 from contract.blobs import pack
 from contract.release import FORMAT_VERSION, Chunk, Index, IndexFile, consistent_path
 
@@ -108,6 +108,8 @@ class FakeSource:
             offset = first_offset if number == 0 else 0
             stored = _of(self.repository.blobs, digest)
             self.asked.append(digest)
+            if offset >= len(stored):
+                refuse(self.name, "it has less of the file than is here already")
             for begin in range(offset, len(stored), PIECE_BYTES):
                 data = stored[begin : begin + PIECE_BYTES]
                 self.sent_bytes += len(data)
