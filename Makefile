@@ -3,7 +3,7 @@ BIN := .venv/bin
 MODEL := smollm2-135m-instruct
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference package lock model broker clean
+.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-updates package lock model broker clean
 
 run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
 	@exec $(BIN)/python -m tour $(ARGS)
@@ -44,6 +44,9 @@ bench-model: .venv/dev.stamp model  ## perplexity, agreement, tokens a second
 
 bench-inference: .venv/dev.stamp model  ## the decoder beside llama.cpp
 	$(BIN)/python -m benchmarks.inference $(ARGS)
+
+bench-updates: .venv/dev.stamp model  ## bytes on the wire, resumption, eight agents at once
+	$(BIN)/python -m benchmarks.updates $(ARGS)
 
 package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
 	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)

@@ -20,7 +20,7 @@ _PART = ".part"
 class Holder(Protocol):
     """Something that has chunks."""
 
-    def read(self, chunk: Chunk) -> bytes | None:
+    def find(self, chunk: Chunk) -> bytes | None:
         """Returns a chunk whose digest is right; None: it is not here, or damaged."""
 
 
@@ -41,7 +41,7 @@ class HeldFiles:
                 self._places.setdefault(chunk.sha256, (file.name, offset))
                 offset += chunk.size_bytes
 
-    def read(self, chunk: Chunk) -> bytes | None:
+    def find(self, chunk: Chunk) -> bytes | None:
         """See Holder."""
         if chunk.sha256 not in self._places:
             return None
@@ -63,7 +63,7 @@ class ChunkFolder:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, chunk: Chunk) -> bytes | None:
+    def find(self, chunk: Chunk) -> bytes | None:
         """See Holder."""
         return _checked(self._folder / chunk.sha256, 0, chunk)
 

@@ -99,7 +99,7 @@ class Fetcher:
 
     def _missing(self, index: Index, held: Sequence[Holder]) -> list[Chunk]:
         holders = (self._folder, *held)
-        return [chunk for chunk in index.chunks().values() if all(holder.read(chunk) is None for holder in holders)]
+        return [chunk for chunk in index.chunks().values() if all(holder.find(chunk) is None for holder in holders)]
 
     async def _work(self, todo: deque[Chunk], source: Source, meter: Meter) -> None:
         while todo:

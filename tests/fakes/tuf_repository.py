@@ -29,8 +29,8 @@ class FakeRepository:
             self.root.add_key(self.keys[role][0].public_key, role)
         self.models = Targets(expires=now + timedelta(days=90))
         self.targets = Targets(expires=now + timedelta(days=90))
-        role = DelegatedRole("models", [], models_threshold, True, paths=["models/*/versions/*"])
-        self.targets.delegations = Delegations({}, {"models": role})
+        delegated = DelegatedRole("models", [], models_threshold, True, paths=["models/*/versions/*"])
+        self.targets.delegations = Delegations({}, {"models": delegated})
         for signer in self.keys["models"]:
             self.targets.add_key(signer.public_key, "models")
         self.snapshot = Snapshot(expires=now + timedelta(days=1), meta={"targets.json": MetaFile(1), "models.json": MetaFile(1)})
@@ -130,7 +130,8 @@ def _of(content: dict[str, bytes], name: str) -> bytes:
 
 def version_of(files: dict[str, list[bytes]], version: str = "1.0.0", model: str = "tiny") -> tuple[Index, dict[str, bytes]]:
     """Returns the index of files, each given as its chunks, and the blobs."""
-    listed, blobs = [], {}
+    listed: list[IndexFile] = []
+    blobs: dict[str, bytes] = {}
     for name, pieces in sorted(files.items()):
         chunks = tuple(Chunk(hashlib.sha256(piece).hexdigest(), len(piece)) for piece in pieces)
         blobs |= {chunk.sha256: pack(piece) for chunk, piece in zip(chunks, pieces, strict=True)}
