@@ -8,7 +8,8 @@ import os
 import random
 import resource
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -28,6 +29,7 @@ from seawall.hub.v1 import release_pb2 as pb
 from seawall.hub.v1 import release_pb2_grpc
 
 PIECE_BYTES = 256 * 1024
+BATCH = FetchSettings().batch
 RECONNECTING = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 50))
 """A wire that is cut on purpose is there again at once."""
 
@@ -119,20 +121,42 @@ class Agent:
         return index
 
 
-def fetch_together(port: int, path: str, barrier: Barrier) -> None:
-    """One of several agents that fetch at the same time."""
+def fetch_together(port: int, path: str, barrier: Barrier, times: Connection) -> None:
+    """One of several agents that fetch at the same time: every chunk is verified and synced to the disk."""
     with tempfile.TemporaryDirectory() as folder:
         agent = Agent(port, Path(folder))
-        barrier.wait()
-        asyncio.run(agent.fetch(path))
-        barrier.wait()
+        _timed(agent.fetch(path), barrier, times)
 
 
-def stream_together(port: int, size_bytes: int, barrier: Barrier) -> None:
-    """One of several clients of the bare stream, which does nothing with what comes."""
-    barrier.wait()
-    asyncio.run(_stream(port, size_bytes))
-    barrier.wait()
+def receive_together(port: int, path: str, barrier: Barrier, times: Connection) -> None:
+    """One of several agents that do nothing with the chunks that come: what the server can send."""
+    _timed(_receive(port, path), barrier, times)
+
+
+def stream_together(port: int, size_bytes: int, barrier: Barrier, times: Connection) -> None:
+    """One of several clients of the bare stream, which do nothing with what comes."""
+    _timed(_stream(port, size_bytes), barrier, times)
+
+
+def _timed(work: Coroutine[Any, Any, Any], barrier: Barrier, times: Connection) -> None:
+    barrier.wait(timeout=120)
+    begun = time.monotonic()
+    asyncio.run(work)
+    times.send((begun, time.monotonic()))
+
+
+async def _receive(port: int, path: str) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
+
+        @contextmanager
+        def use() -> Iterator[grpc.aio.Channel]:
+            yield channel
+
+        source = HubSource(use)
+        digests = list(Index.from_json(await source.target(path)).chunks())
+        for begin in range(0, len(digests), BATCH):
+            async for _ in source.blobs(digests[begin : begin + BATCH], 0):
+                pass
 
 
 async def _stream(port: int, size_bytes: int) -> None:
@@ -151,6 +175,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent_bytes = 0
         self.cuts = 0
+        self._open: list[tuple[asyncio.Event, asyncio.Event]] = []
         self.cut_at: list[int] = []
         """Of all that was sent; in order."""
 
@@ -160,17 +185,24 @@ class Wire:
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             there, back = await asyncio.open_connection("127.0.0.1", port)
-            works = [asyncio.create_task(_pump(reader, back, lambda _: True)), asyncio.create_task(_pump(there, writer, self._count))]
-            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
+            ended, gone = asyncio.Event(), asyncio.Event()
+            self._open.append((ended, gone))
+            works = [
+                asyncio.create_task(_pump(reader, back, lambda _: True, ended)),
+                asyncio.create_task(_pump(there, writer, self._count, ended)),
+            ]
+            await ended.wait()
             for stream in (writer, back):
                 stream.transport.abort()
+            await asyncio.gather(*works)
+            gone.set()
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         async with server:
             yield server.sockets[0].getsockname()[1]
+            for ended, _ in self._open:
+                ended.set()
+            await asyncio.gather(*(gone.wait() for _, gone in self._open))
 
     def _count(self, size_bytes: int) -> bool:
         self.sent_bytes += size_bytes
@@ -181,10 +213,9 @@ class Wire:
         return True
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, goes_on: Callable[[int], bool]) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, goes_on: Callable[[int], bool], ended: asyncio.Event) -> None:
     with suppress(OSError):  # either side may go away
-        while data := await reader.read(65536):
-            if not goes_on(len(data)):
-                return
+        while (data := await reader.read(65536)) and goes_on(len(data)):
             writer.write(data)
             await writer.drain()
+    ended.set()

@@ -22,7 +22,7 @@ class FetchSettings:
     """How chunks are fetched.
 
     Args:
-        streams: at once.
+        streams: at once, at most; a source may want fewer.
         batch: chunks that one stream asks for at a time.
         attempts: in a row that may bring nothing before the download is given up.
         bad_chunks: so many that are not what their digests say end the download.
@@ -31,7 +31,7 @@ class FetchSettings:
         patience_seconds: in which a stream must bring 16 KiB, or a whole chunk.
     """
 
-    streams: int = 2
+    streams: int = 4
     batch: int = 32
     attempts: int = 8
     bad_chunks: int = 3
@@ -92,7 +92,7 @@ class Fetcher:
         todo = deque(missing)
         try:
             async with asyncio.TaskGroup() as streams:
-                for _ in range(self._settings.streams):
+                for _ in range(min(self._settings.streams, source.streams)):
                     streams.create_task(self._work(todo, source, meter))
         except* SeawallError as errors:
             raise errors.exceptions[0] from None

@@ -23,6 +23,7 @@ class FolderSource:
     """
 
     offline = True
+    streams = 1
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

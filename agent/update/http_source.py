@@ -63,6 +63,7 @@ class HttpSource:
     """
 
     offline = False
+    streams = 4  # each chunk is a request, and waits for its answer
 
     def __init__(self, urls: MirrorUrls, context: ssl.SSLContext | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._urls = urls

@@ -24,6 +24,7 @@ class HubSource:
     """
 
     offline = False
+    streams = 1  # chunks follow each other without waiting
 
     def __init__(self, use: Callable[[], AbstractContextManager[grpc.aio.Channel]], name: str = "The hub") -> None:
         self._use = use

@@ -48,6 +48,10 @@ class Source(Protocol):
     def offline(self) -> bool:
         """Whether it cannot be expected to have the newest timestamp: a folder that was carried here."""
 
+    @property
+    def streams(self) -> int:
+        """How many streams of blobs are worth their while: each holds a piece that a cut would lose."""
+
     async def metadata(self, name: str) -> bytes:
         """Returns a file of `metadata/`, at most MAX_METADATA_BYTES.
 

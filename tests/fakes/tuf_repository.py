@@ -88,6 +88,7 @@ class FakeSource:
     """Offers a repository, honestly unless `metadata`, `files` or `blobs` of it were changed. Counts what it is asked for."""
 
     offline = False
+    streams = 8
     name = "the source"
 
     def __init__(self, repository: FakeRepository) -> None:
