@@ -19,6 +19,9 @@ _log = structlog.get_logger(__name__)
 TIMEOUT_SECONDS = 120.0
 """The doctor reads the whole model from a slow disk; nothing here takes longer."""
 
+RECOVERY_SECONDS = 30.0
+"""Between tries to keep the end of what an earlier process has begun, where the disk does not take it."""
+
 LONGEST_NAME_CHARACTERS = 200
 LONGEST_OUTPUT_CHARACTERS = 60_000
 """What the hub keeps is cut at 256 KiB; a character takes up to four bytes."""
@@ -35,6 +38,7 @@ class Commands:
         actions: by number; each returns its output.
         restart: ends this process so that it is started again; None: nobody would start it again.
         timeout_seconds: for each.
+        recovery_seconds: between tries to end what an earlier process has begun.
     """
 
     def __init__(
@@ -44,23 +48,38 @@ class Commands:
         actions: Mapping[int, Action],
         restart: Callable[[], None] | None,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        recovery_seconds: float = RECOVERY_SECONDS,
     ) -> None:
         self._store = store
         self._prefix = f"{agent}/commands/"
         self._actions = actions
         self._restart = restart
         self._timeout_seconds = timeout_seconds
+        self._recovery_seconds = recovery_seconds
+        self._earlier: list[CommandEntry] = []
         self._begun: asyncio.Queue[CommandEntry] = asyncio.Queue()
         self._taking: set[asyncio.Task[None]] = set()
         self.changed = asyncio.Event()
 
     async def recover(self) -> None:
-        """Ends what an earlier process has begun. To be called once, before anything is taken."""
-        for entry in await self._store.begun():
-            if entry.action == Command.RESTART:
-                await self._store.end(entry.name, State.SUCCEEDED, "restarted", "")
-            else:
-                await self._store.end(entry.name, State.FAILED, "", "The agent stopped before this had ended: tell it again.")
+        """Ends what an earlier process has begun. To be called once, before anything is taken.
+
+        What the disk does not take now is tried again by `run`: an agent with a full disk starts.
+        """
+        self._earlier = await self._store.begun()
+        await self._end_earlier()
+
+    async def _end_earlier(self) -> None:
+        try:
+            while self._earlier:
+                entry = self._earlier[-1]
+                if entry.action == Command.RESTART:
+                    await self._store.end(entry.name, State.SUCCEEDED, "restarted", "")
+                else:
+                    await self._store.end(entry.name, State.FAILED, "", "The agent stopped before this had ended: tell it again.")
+                self._earlier.pop()
+        except SeawallError as failure:
+            _log.error("what an earlier start has begun cannot be ended yet", commands=len(self._earlier), advice=failure.message)
 
     async def take(self, command: Command, now: datetime) -> None:
         """Takes a command, unless it was taken before or has expired. When this returns, it is on the disk.
@@ -99,8 +118,16 @@ class Commands:
     async def run(self) -> None:
         """Does what is taken, until cancelled."""
         async with asyncio.TaskGroup() as group:
+            if self._earlier:
+                group.create_task(self._recover_later())
             while True:
                 group.create_task(self._do(await self._begun.get()))
+
+    async def _recover_later(self) -> None:
+        while self._earlier:
+            await asyncio.sleep(self._recovery_seconds)
+            await self._end_earlier()
+        self._wake()
 
     async def _do(self, entry: CommandEntry) -> None:
         if entry.action == Command.RESTART and self._restart is not None:
@@ -128,6 +155,9 @@ class Commands:
             return State.FAILED, "", f"It took longer than {self._timeout_seconds:.0f} s."
         except SeawallError as error:
             return State.FAILED, "", error.message
+        except Exception as error:  # noqa: BLE001 - one command that fails must not end the agent
+            _log.error("a command has failed by a mistake of the agent", command=entry.name, error=type(error).__name__)
+            return State.FAILED, "", f"It failed with {type(error).__name__}: fetch the agent's logs, and see whether its disk is full."
 
     def _wake(self) -> None:
         changed, self.changed = self.changed, asyncio.Event()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from agent.confidence import ConfidenceSettings
@@ -22,6 +22,7 @@ from agent.intake.settings import HttpSettings, MqttSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
 from contract.identity import AGENT_ID, agent_name
+from contract.tracing import check_endpoint
 
 _PREFIX, _NESTED = "SEAWALL_AGENT_", "__"
 CONFIG_VARIABLE = f"{_PREFIX}CONFIG"
@@ -153,6 +154,20 @@ class KeepSettings(_Frozen):
     receipt_seconds: Annotated[float, Field(gt=0)] = 365 * _DAY
 
 
+class TelemetrySettings(_Frozen):
+    """Traces. Metrics are always there, at /metrics.
+
+    Args:
+        otlp_endpoint: the collector that traces are sent to by OTLP over gRPC; empty: nothing is traced, nothing is sent.
+        otlp_ca_file: that signs the collector's certificate, for https; unset: the usual authorities.
+        sample_ratio: of the traces that begin here, so many are kept; those that a client began bring their own decision.
+    """
+
+    otlp_endpoint: Annotated[str, AfterValidator(check_endpoint)] = ""
+    otlp_ca_file: Path | None = None
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
 class AgentSettings(BaseSettings):
     """All of the agent's settings.
 
@@ -174,6 +189,7 @@ class AgentSettings(BaseSettings):
     trust: TrustSettings = TrustSettings()
     privacy: PrivacySettings = PrivacySettings()
     keep: KeepSettings = KeepSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     @field_validator("agent_id")
     @classmethod

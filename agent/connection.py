@@ -6,11 +6,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 from agent.commands import Commands
 from agent.desired import Desired
 from agent.hub_stream import Ended, HubStream
+from agent.identity.authorities import ToldAuthorities
 from agent.store.commands import CommandEntry, State
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
@@ -21,6 +23,8 @@ MISSED_HEARTBEATS = 3
 
 _SHORTEST_INTERVAL_SECONDS = 0.05
 _LONGEST_INTERVAL_SECONDS = 3600.0
+_LATEST_TIME = datetime(9000, 1, 1, tzinfo=UTC)
+"""However long a session lasts, what is added to this is still a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ class SessionTimes:
     longest_delay: float = 30.0
     heartbeat_jitter: float = 0.1
 
+    def delay_bound(self, failures: int) -> float:
+        """Returns up to how many seconds the delay after so many failures in a row is drawn."""
+        return min(self.longest_delay, self.first_delay * 2.0 ** min(failures, 16))
+
 
 @dataclass(frozen=True, slots=True)
 class SessionParts:
@@ -47,18 +55,22 @@ class SessionParts:
     Args:
         report: what the agent says of itself.
         desired: applies what is wanted.
+        authorities: is told of the hub's CAs.
         commands: does what is told.
-        clock: returns the time, UTC.
         randomness: for jitter.
         times: how long things take.
+        heartbeat_answered: told how many seconds the hub took for the last heartbeat.
+        elapsed: returns seconds that no change of the clock moves.
     """
 
     report: AgentReport
     desired: Desired
+    authorities: ToldAuthorities
     commands: Commands
-    clock: Callable[[], datetime]
     randomness: random.Random
     times: SessionTimes = SessionTimes()
+    heartbeat_answered: Callable[[float], None] = lambda _: None
+    elapsed: Callable[[], float] = monotonic
 
 
 class Connection:
@@ -75,7 +87,9 @@ class Connection:
         self._outgoing: asyncio.Queue[pb.ConnectRequest] = asyncio.Queue()
         self._unreceived: defaultdict[str, deque[State]] = defaultdict(deque)
         self._heartbeat = self._answered = 0
-        self._hub_ahead = timedelta()
+        self._beaten_at = 0.0
+        self._welcome_time = datetime.fromtimestamp(0, UTC)
+        self._welcomed = 0.0
 
     @property
     def lasted(self) -> bool:
@@ -98,9 +112,13 @@ class Connection:
         if not answer.HasField("welcome"):
             raise Ended("no-welcome")
         try:
-            self._hub_ahead = answer.welcome.hub_time.ToDatetime(UTC) - self._parts.clock()
+            hub_time = answer.welcome.hub_time.ToDatetime(UTC)
         except (ValueError, OverflowError):
             raise Ended("welcome-invalid") from None
+        if hub_time > _LATEST_TIME:
+            raise Ended("welcome-invalid")
+        self._parts.authorities.tell(tuple(answer.welcome.ca_key_hashes))
+        self._welcome_time, self._welcomed = hub_time, self._parts.elapsed()
         interval = answer.welcome.heartbeat_interval.ToNanoseconds() / 1e9
         return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, interval))
 
@@ -128,6 +146,7 @@ class Connection:
         jitter = self._parts.times.heartbeat_jitter
         while self._heartbeat - self._answered < MISSED_HEARTBEATS:
             self._heartbeat += 1
+            self._beaten_at = monotonic()
             self._outgoing.put_nowait(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=self._heartbeat)))
             await asyncio.sleep(interval * self._parts.randomness.uniform(1 - jitter, 1 + jitter))
         raise Ended("heartbeats-unanswered")
@@ -147,10 +166,14 @@ class Connection:
     async def _handle(self, response: pb.ConnectResponse) -> None:
         match response.WhichOneof("message"):
             case "heartbeat":
+                if self._answered < response.heartbeat.number == self._heartbeat:
+                    self._parts.heartbeat_answered(monotonic() - self._beaten_at)
                 self._answered = max(self._answered, min(response.heartbeat.number, self._heartbeat))
             case "desired_state":
                 outcome = await self._parts.desired.apply(response.desired_state)
                 self._outgoing.put_nowait(pb.ConnectRequest(configuration=outcome))
+            case "authorities":
+                self._parts.authorities.tell(tuple(response.authorities.ca_key_hashes))
             case "command":
                 await self._parts.commands.take(response.command, self._hub_now())
             case "outcome_received":
@@ -162,7 +185,8 @@ class Connection:
             await self._parts.commands.received(name, self._unreceived[name].popleft(), self._hub_now())
 
     def _hub_now(self) -> datetime:
-        return self._parts.clock() + self._hub_ahead
+        """Returns the time by the hub's clock; this machine's own may be set right, or wrong, while the session lasts."""
+        return self._welcome_time + timedelta(seconds=self._parts.elapsed() - self._welcomed)
 
 
 async def first_to_end(*works: Coroutine[Any, Any, None]) -> None:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ from agent.intake.mqtt import MqttIntake
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.pipeline import Parts, Pipeline
+from agent.prompts import Answerer
 from agent.service import notify, supervised, watchdog
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
@@ -33,8 +35,10 @@ from agent.store.database import Database
 from agent.store.desired import DesiredStore
 from agent.store.inbox import Inbox
 from agent.telemetry import Metrics
+from agent.tracing import TracedAnswerer, TracedModel, open_tracing
 from contract.errors import InvalidRequest
 from contract.policy import Policy
+from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -113,11 +117,12 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     state.lock()
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
     policy = load_policy(settings)
+    tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
     engine = await asyncio.to_thread(Engine, settings.model.bundle, settings.model.engine(settings.trust.held_tokens))
     database = Database(state.database)
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
-        parts = _parts(settings, link, policy, engine, database, desired, state.data_key())
+        parts = _parts(settings, link, policy, engine, database, desired, state.data_key(), tracing)
         fleet = None
         if link is not None:
             await desired.load()
@@ -130,6 +135,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             await link.close()
         await engine.close()
         database.close()
+        await asyncio.to_thread(tracing.close)
 
 
 def utc_now() -> datetime:
@@ -159,31 +165,37 @@ def _parts(
     database: Database,
     desired: Desired,
     data_key: bytes,
+    tracing: Tracing,
 ) -> Parts:
     keep = settings.keep
     scope = (engine.bundle.digest(), policy.digest)
     escalator: Escalator = NoHub()
     if link is not None:
-        escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds)
+        escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds, tracing)
     return Parts(
         agent_id=link.identity.agent_id if link is not None else settings.agent_id,
         classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
         policy=policy,
         cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, scope),
-        engine=engine,
+        engine=TracedModel(engine, tracing) if tracing.is_on else engine,
         confidence=settings.trust.confidence(),
         escalator=escalator,
         conversations=ConversationStore(database, keep.conversation_seconds),
         receipts=ReceiptStore(database, keep.receipt_seconds),
         metrics=Metrics(CollectorRegistry()),
         narrowing=lambda: desired.narrowing,
+        tracing=tracing,
     )
 
 
 def _agent(settings: AgentSettings, parts: Parts, fleet: Fleet | None, inbox: Inbox) -> Agent:
-    pipeline, model_name = Pipeline(parts, utc_now), parts.engine.bundle.name
+    pipeline: Answerer = Pipeline(parts, utc_now)
+    if parts.tracing.is_on:
+        pipeline = TracedAnswerer(pipeline, parts.tracing)
+    model_name = parts.engine.bundle.name
     agent = Agent(parts, fleet)
-    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom())
+    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
     agent.http.bind()
+    parts.metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)
     return agent

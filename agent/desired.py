@@ -7,7 +7,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from agent.narrowing import Narrowing, OwnLimits, met, narrow
-from agent.store.desired import DesiredStore
+from agent.store.desired import LOST, DesiredStore
 from contract.errors import SeawallError
 from seawall.hub.v1.group_pb2 import Configuration
 from seawall.hub.v1.session_pb2 import ConfigurationOutcome, DesiredState
@@ -33,16 +33,36 @@ class Desired:
         self.narrowing = Narrowing()
 
     async def load(self) -> None:
-        """Applies what was applied when the agent ran last.
+        """Applies what was applied when the agent ran last. Where it is lost, nothing leaves until the hub has said it again.
 
         Raises:
             sqlite3.DatabaseError: it cannot be read; running without it would allow more than is wanted.
         """
         generation, content = await self._store.get()
         try:
-            self._use(generation, met(self._own, Configuration.FromString(content)))
+            wanted = Configuration(escalation_disabled=True) if generation == LOST else Configuration.FromString(content)
+            self._use(generation, met(self._own, wanted))
         except (DecodeError, KeyError) as error:
             raise sqlite3.DatabaseError("the desired state in it cannot be read: restore the file, or remove it") from error
+        if generation == LOST:
+            _log.error("the hub's configuration is lost", advice=self.trouble)
+        elif generation:
+            await self._mark()  # an earlier version did not
+
+    @property
+    def trouble(self) -> str:
+        """Says what is wrong, and what to do; empty: nothing is."""
+        if self.generation != LOST:
+            return ""
+        return (
+            "the store was emptied, and the hub's configuration with it: nothing leaves until a session with the hub has brought it again"
+        )
+
+    async def _mark(self) -> None:
+        try:
+            await self._store.mark()
+        except SeawallError as error:  # what is wanted is known, and the next change of it marks it
+            _log.warning("that there is a configuration cannot be noted", advice=error.message)
 
     async def apply(self, wanted: DesiredState) -> ConfigurationOutcome:
         """Applies a desired state, or refuses it and goes on as before. When this returns, what was applied is on the disk.

@@ -11,15 +11,12 @@ from tempfile import TemporaryDirectory
 from agent.config import AgentSettings
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
+from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
 from agent.intake.settings import HttpSettings
 from agent.local_client import LocalClient
 from contract.errors import SeawallError, Unavailable
 from contract.policy import Policy
-
-_TIMEOUT_SECONDS = 5
-_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-"""RFC 9113, section 3.4, with an empty SETTINGS frame: enough for a server to answer, or to refuse our certificate."""
 
 _ENROL = "enrol again with seawall-agent enroll --again TOKEN"
 _NO_HUB = "not enrolled; seawall-agent enroll TOKEN makes hard prompts go to a hub"
@@ -65,7 +62,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("policy", lambda: Policy(settings.policy_text()).digest),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
-        ("hub", lambda: _hub(identity.read()) if identity.enrolled else _NO_HUB),
+        ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
         ("session", lambda: _session(settings.http) if identity.enrolled else "none, not enrolled"),
     ]
     for name, look in looks:
@@ -103,7 +100,7 @@ def _model(folder: Path) -> str:
 
 def _connects(host: str, port: int, what: str) -> str:
     try:
-        with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS):
+        with socket.create_connection((host, port), timeout=TIMEOUT_SECONDS):
             return f"{host}:{port} answers"
     except (OSError, ValueError) as error:  # a host name that cannot be one is a ValueError
         raise _Wrong(f"nothing answers at {host}:{port} ({error}): start {what}") from error
@@ -116,19 +113,12 @@ def _certificate(identity: Identity, now: datetime) -> str:
     return f"agents/{identity.agent_id}, good for {left.days} days"
 
 
-def _hub(identity: Identity) -> str:
-    """Shakes hands as gRPC would, and reads the server's verdict on our certificate (TLS 1.3 gives it after the handshake)."""
+def _hub(identity: Identity, now: datetime) -> str:
+    """Reads the hub's verdict on our certificate."""
     host, port = split_address(identity.hub_address)
     _connects(host, port, "the hub (seawall-hub serve), or look at the link")
     try:
-        with (
-            socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as connection,
-            _tls_context(identity).wrap_socket(connection, server_hostname=host) as tls,
-        ):
-            if tls.selected_alpn_protocol() != "h2":
-                raise _Wrong(f"{identity.hub_address} speaks TLS, but is no hub: check the port")
-            tls.sendall(_HTTP2_PREFACE)
-            answer = tls.recv(1)
+        protocol, answer = shake_hands(identity)
     except ssl.SSLCertVerificationError as error:
         advice = _VERIFY_ADVICE.get(error.verify_code, _OTHER_CA)
         raise _Wrong(f"{identity.hub_address}: {advice} ({error.verify_message})") from error
@@ -138,36 +128,43 @@ def _hub(identity: Identity) -> str:
         ) from error
     except OSError as error:
         raise _Wrong(f"{identity.hub_address} ended the connection ({error}): the hub may be starting, or refuse this agent") from error
+    if protocol != "h2":
+        raise _Wrong(f"{identity.hub_address} speaks TLS, but is no hub: check the port")
     if not answer:
-        raise _Wrong(f"{identity.hub_address} closed the connection without a word: the hub refuses this agent's certificate: {_ENROL}")
+        raise _Wrong(f"{identity.hub_address} closed the connection without a word: {_likely_refusal(identity, now)}")
     return f"{identity.hub_address} accepts this agent"
+
+
+def _likely_refusal(identity: Identity, now: datetime) -> str:
+    """Guesses: a gRPC server hangs up on a certificate without saying what is wrong with it."""
+    if identity.expire_time <= now:
+        return "this agent's certificate has expired; a running agent asks for a new one"
+    return (
+        "most likely the hub does not know the CA of this agent's certificate, for it is another hub, or has replaced its CA: "
+        f"a running agent asks to be taken back; where that fails, {_ENROL}"
+    )
 
 
 def _session(settings: HttpSettings) -> str:
     """Asks the running agent, which alone knows."""
     try:
-        health = LocalClient(settings, timeout_seconds=_TIMEOUT_SECONDS).health()
+        health = LocalClient(settings, timeout_seconds=TIMEOUT_SECONDS).health()
     except Unavailable:
         return "no agent runs here; it opens one when it does"
-    session, refusal = health.get("session"), health.get("configuration_refusal", "none")
+    session, refusal, trouble = (
+        health.get("session"),
+        health.get("configuration_refusal", "none"),
+        health.get("configuration_trouble", "none"),
+    )
     if session is None:
         raise _Wrong("the running agent was started before it was enrolled: restart it")
+    if trouble != "none":
+        raise _Wrong(f"{session}: {trouble}")
     if session != "open":
         raise _Wrong(f"{session}: the agent tries for ever; the hub's operator sees why with seawall-hub agents get")
     if refusal != "none":
         raise _Wrong(f"open, but this agent refuses the hub's configuration ({refusal}): tell the hub's operator")
     return f"open, generation {health.get('generation')}"
-
-
-def _tls_context(identity: Identity) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=identity.ca_pem.decode())
-    context.set_alpn_protocols(["h2"])
-    with TemporaryDirectory() as folder:  # ssl reads keys from files only
-        pair = Path(folder) / "pair.pem"
-        pair.touch(mode=0o600)
-        pair.write_bytes(identity.key_pem + identity.certificate_pem)
-        context.load_cert_chain(pair)
-    return context
 
 
 def now_utc() -> datetime:

@@ -1,25 +1,35 @@
 """Step 6: asks the hub for a better answer, for prompts that may leave."""
 
 import asyncio
+import math
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 import grpc
 
-from agent.hub_channel import hub_reason
+from agent.hub_channel import asked_wait_seconds, hub_reason
 from agent.hub_link import HubLink
 from agent.prompts import FinishReason, Message, Sampling
+from contract import telemetry
 from contract.classification import Classification
 from contract.errors import Reason, Unavailable
 from contract.policy import Decision
+from contract.tracing import NO_TRACING, TRACEPARENT, Attributes, Kind, Span, Tracing
 from seawall.hub.v1 import escalation_pb2 as pb
 from seawall.hub.v1 import escalation_pb2_grpc
 
 _ROLES = {"system": pb.MESSAGE_ROLE_SYSTEM, "user": pb.MESSAGE_ROLE_USER, "assistant": pb.MESSAGE_ROLE_ASSISTANT}
 _TIERS = {"private": pb.PROVIDER_TIER_PRIVATE, "public": pb.PROVIDER_TIER_PUBLIC}
 _TIER_NAMES = {value: name for name, value in _TIERS.items()}
+_SPAN = "seawall.hub.v1.EscalationService/EscalatePrompt"
+_SPAN_ATTRIBUTES: Attributes = {
+    telemetry.RPC_SYSTEM: "grpc",
+    telemetry.RPC_SERVICE: "seawall.hub.v1.EscalationService",
+    telemetry.RPC_METHOD: "EscalatePrompt",
+}
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
@@ -79,16 +89,34 @@ class HubEscalator:
         link: to the hub, authenticated both ways.
         connect_seconds: how long an answer waits for a connection.
         timeout_seconds: for a whole answer.
+        tracing: told of each call; the hub goes on with the trace.
+        clock: monotonic, in seconds.
     """
 
-    def __init__(self, link: HubLink, connect_seconds: float = 2.0, timeout_seconds: float = 120.0) -> None:
+    def __init__(
+        self,
+        link: HubLink,
+        connect_seconds: float = 2.0,
+        timeout_seconds: float = 120.0,
+        tracing: Tracing = NO_TRACING,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._link = link
+        self._tracing = tracing
         self._connect_seconds = connect_seconds
         self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._asked_until = -math.inf
+        self._asked_why = ""
 
     async def connect(self) -> None:
-        """Waits for the connection, unless the last try has just failed: then gRPC tries again by itself, later."""
-        with self._link.use() as channel:
+        """Waits for the connection, unless the last try has just failed: then gRPC tries again by itself, later.
+
+        A hub that has asked to be left alone, such as for a quota that is spent, is: no prompt leaves the site in vain.
+        """
+        if self._clock() < self._asked_until:
+            raise EscalationFailed(self._asked_why, sent=False)
+        with self._tracing.step("connect"), self._link.use() as channel:
             if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
                 raise EscalationFailed("hub-unavailable", sent=False)
             try:
@@ -108,8 +136,9 @@ class HubEscalator:
             max_output_tokens=sampling.max_tokens or 0,
             temperature=sampling.temperature,
         )
-        with self._link.use() as channel:
-            call = escalation_pb2_grpc.EscalationServiceStub(channel).EscalatePrompt(request, timeout=self._timeout_seconds)
+        with self._tracing.step(_SPAN, _SPAN_ATTRIBUTES, Kind.CLIENT) as span, self._link.use() as channel:
+            stub = escalation_pb2_grpc.EscalationServiceStub(channel)
+            call = stub.EscalatePrompt(request, timeout=self._timeout_seconds, metadata=_metadata(span))
             try:
                 async for response in call:
                     if response.text_delta:
@@ -119,10 +148,14 @@ class HubEscalator:
                         return
             except grpc.aio.AioRpcError as error:
                 reason = hub_reason(error) or Reason.HUB_UNAVAILABLE
-                raise EscalationFailed(reason.lower().replace("_", "-"), sent=True) from error
+                span.fail(reason)
+                why = reason.lower().replace("_", "-")
+                if wait_seconds := asked_wait_seconds(error):
+                    self._asked_until, self._asked_why = self._clock() + wait_seconds, why
+                raise EscalationFailed(why, sent=True) from error
             finally:
                 call.cancel()
-        raise EscalationFailed("hub-unavailable", sent=True)
+            raise EscalationFailed("hub-unavailable", sent=True)
 
 
 class NoHub:
@@ -138,6 +171,10 @@ class NoHub:
         """See Escalator."""
         del messages, sampling, classification, decision
         raise EscalationFailed("not-enrolled", sent=False)
+
+
+def _metadata(span: Span) -> tuple[tuple[str, str], ...] | None:
+    return None if span.place is None else ((TRACEPARENT, str(span.place)),)
 
 
 def _completion(message: pb.EscalatePromptResponse.Completion) -> Completion:

@@ -16,6 +16,7 @@ from agent.connection import SessionParts
 from agent.desired import Desired
 from agent.doctor import examine
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
 from agent.logs import Logs
@@ -71,6 +72,7 @@ class Fleet:
             "session": self.session.state,
             "generation": self.desired.generation,
             "configuration_refusal": self.desired.refusal or "none",
+            "configuration_trouble": self.desired.trouble or "none",
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
             "certificate_trouble": self.rotation.trouble or "none",
         }
@@ -103,8 +105,11 @@ def build_fleet(
         model_digest=bundle.digest(),
         policy_digest=parts.policy.digest,
     )
-    session = Session(link, SessionParts(report, desired, commands, clock, randomness), parts.metrics)
-    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness), commands, desired)
+    told = ToldAuthorities()
+    answered = parts.metrics.heartbeat_answered
+    parts_of_session = SessionParts(report, desired, told, commands, randomness, heartbeat_answered=answered)
+    session = Session(link, parts_of_session, parts.metrics)
+    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired)
     fleet.measure(parts.metrics)
     return fleet
 

@@ -19,6 +19,9 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
 )
 
+LONGEST_WAIT_SECONDS = 3600.0
+"""A hub that asks to be left alone for longer is asked again after so long."""
+
 
 def open_channel(identity: Identity) -> grpc.aio.Channel:
     """Returns a channel on which both sides show certificates. It connects when it is first used."""
@@ -35,6 +38,17 @@ def hub_reason(error: grpc.RpcError) -> Reason | None:
     except (ValueError, DecodeError):  # the status contradicts itself, or is none
         return None
     return Reason(info.reason) if found and info.domain == ERROR_DOMAIN and info.reason in Reason.__members__ else None
+
+
+def asked_wait_seconds(error: grpc.RpcError) -> float:
+    """Returns the seconds in the RetryInfo of a refusal; 0: it has none."""
+    info = error_details_pb2.RetryInfo()
+    try:
+        status = rpc_status.from_call(cast(grpc.Call, error))
+        found = status is not None and any(detail.Unpack(info) for detail in status.details)
+    except (ValueError, DecodeError):  # the status contradicts itself, or is none
+        return 0.0
+    return min(LONGEST_WAIT_SECONDS, max(0.0, info.retry_delay.ToNanoseconds() / 1e9)) if found else 0.0
 
 
 def refusal(error: grpc.RpcError, address: str) -> SeawallError:

@@ -5,17 +5,12 @@ from collections.abc import Awaitable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
-from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
-from agent.hub_channel import hub_reason
+from agent.hub_channel import asked_wait_seconds, hub_reason
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1 import session_pb2_grpc
 
 T = TypeVar("T")
-
-_LONGEST_WAIT_SECONDS = 3600.0
 
 
 class Ended(Exception):
@@ -87,16 +82,4 @@ def _ended(error: grpc.aio.AioRpcError) -> Ended:
     reason = hub_reason(error)
     if reason is None and error.code() is grpc.StatusCode.INTERNAL:
         return Ended("hub-ended")  # what gRPC makes of a message to a stream that has just ended; the next try tells the hub's own reason
-    return Ended((reason or error.code().name).lower().replace("_", "-"), _asked_wait(error))
-
-
-def _asked_wait(error: grpc.aio.AioRpcError) -> float:
-    """Returns the seconds in the RetryInfo of a refusal; 0: it has none."""
-    info = error_details_pb2.RetryInfo()
-    call: Any = error  # gRPC's errors are calls too
-    try:
-        status = rpc_status.from_call(call)
-        found = status is not None and any(detail.Unpack(info) for detail in status.details)
-    except (ValueError, DecodeError):  # the status contradicts itself, or is none
-        return 0.0
-    return min(_LONGEST_WAIT_SECONDS, max(0.0, info.retry_delay.ToNanoseconds() / 1e9)) if found else 0.0
+    return Ended((reason or error.code().name).lower().replace("_", "-"), asked_wait_seconds(error))

@@ -7,6 +7,8 @@ from collections import deque
 
 import structlog
 
+from contract.tracing import add_trace_id
+
 _KEPT_LINES = 2000
 _LONGEST_LINE_CHARACTERS = 2000
 
@@ -52,6 +54,7 @@ def set_up_logs(level: str = "info", json_lines: bool | None = None) -> Logs:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_trace_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _without_words,

@@ -72,7 +72,7 @@ class Narrowing:
         raised, decision = classification, own
         if classification.data_class < self.floor:
             raised = replace(classification, data_class=self.floor, reasons=(*classification.reasons, "hub-floor"))
-            decision = _both(own, decide(raised))
+            decision = both(own, decide(raised))
         allowed = replace(
             decision,
             may_cache=decision.may_cache and not self.cache_disabled,
@@ -87,6 +87,20 @@ class Narrowing:
         if self.most_tokens is None:
             return wanted
         return replace(wanted, max_tokens=min(wanted.max_tokens or self.usual_tokens, self.most_tokens))
+
+    def judged(self, wanted: Sampling, held_tokens: int) -> Sampling:
+        """Returns how tokens are chosen of an answer that is still to be judged, and cut after that.
+
+        Fewer tokens would be judged otherwise, and an answer that was trusted before could leave the site for want of them.
+
+        Args:
+            wanted: by the client.
+            held_tokens: how many are judged.
+        """
+        narrowed = self.sampling(wanted)
+        if self.most_tokens is None or narrowed.max_tokens is None:
+            return narrowed
+        return replace(narrowed, max_tokens=max(narrowed.max_tokens, min(wanted.max_tokens or self.usual_tokens, held_tokens)))
 
 
 def narrow(own: OwnLimits, configuration: Configuration) -> Narrowing:
@@ -136,7 +150,8 @@ def _check_well_formed(configuration: Configuration) -> None:
         raise _invalid(f"log_level is one of {', '.join(_LOG_LEVELS)}")
 
 
-def _both(one: Decision, other: Decision) -> Decision:
+def both(one: Decision, other: Decision) -> Decision:
+    """Returns what both allow."""
     return Decision(
         may_cache=one.may_cache and other.may_cache,
         tiers=tuple(tier for tier in one.tiers if tier in other.tiers),

@@ -11,23 +11,25 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 
 from agent.cache.exact import CachedAnswer, ExactCache, repeatable
 from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed, Escalator
-from agent.narrowing import Narrowing
-from agent.prompts import Answer, Delta, Message, Prompt
+from agent.narrowing import Narrowing, both
+from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.routes import LocalAnswer, LocalModel, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
+from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
+from agent.turns import Turns
 from contract.classification import Classification
-from contract.errors import SeawallError
+from contract.errors import Reason, SeawallError
 from contract.policy import Decision, Policy
 from contract.receipts import Receipt
+from contract.tracing import NO_TRACING, Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Parts:
     """What the steps are done with.
 
     Args:
-        narrowing: returns what is narrowed now; asked once for each prompt.
+        narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
+        tracing: told of each step.
     """
 
     agent_id: str
@@ -49,6 +52,7 @@ class Parts:
     receipts: ReceiptStore
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
+    tracing: Tracing = NO_TRACING
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class Asked:
 
     prompt: Prompt
     messages: tuple[Message, ...]
+    judged: Sampling
+    found: Classification
+    narrowing: Narrowing
     classification: Classification
     decision: Decision
     bar: float
@@ -65,8 +72,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The way that was chosen, and why."""
+    """The way that was chosen, for what was asked as it was decided on last, and why."""
 
+    asked: Asked
     pieces: AsyncGenerator[str | Outcome, None]
     reasons: tuple[str, ...]
 
@@ -82,18 +90,19 @@ class Pipeline:
     def __init__(self, parts: Parts, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._parts = parts
         self._clock = clock
+        self._turns = Turns()
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Answer, None]:
         """Answers a prompt: Deltas, then one Answer. Closing it early cancels the work; see Answerer for what it raises."""
         try:
             async with AsyncExitStack() as stack:
-                asked = await self._hear(prompt)
+                asked = await self._hear(prompt, stack)
                 routed = await self._route(asked, stack)
                 await stack.enter_async_context(aclosing(routed.pieces))
                 texts: list[str] = []
                 async for piece in routed.pieces:
                     if isinstance(piece, Outcome):
-                        yield await self._record(asked, "".join(texts), piece, routed.reasons)
+                        yield await self._record(routed.asked, "".join(texts), piece, routed.reasons)
                     elif piece:
                         if not texts:
                             self._parts.metrics.first_token(monotonic() - asked.started)
@@ -102,41 +111,71 @@ class Pipeline:
         except SeawallError as error:
             self._parts.metrics.refused(error.reason)
             raise
+        except Exception:
+            self._parts.metrics.refused(Reason.INTERNAL)
+            raise
 
-    async def _hear(self, prompt: Prompt) -> Asked:
+    async def _hear(self, prompt: Prompt, stack: AsyncExitStack) -> Asked:
         started = monotonic()
+        await stack.enter_async_context(self._turns.of(prompt))
         messages = await self._with_earlier_turns(prompt)
         narrowing = self._parts.narrowing()
         # 1 classify
-        found = await asyncio.to_thread(self._parts.classifier.classify, messages)
+        with self._parts.tracing.step(CLASSIFY):
+            found = await asyncio.to_thread(self._parts.classifier.classify, messages)
         # 2 decide
-        classification, decision = narrowing.decide(found, partial(self._parts.policy.decide, self._parts.agent_id))
-        narrowed = replace(prompt, sampling=narrowing.sampling(prompt.sampling))
-        return Asked(_seeded(narrowed), messages, classification, decision, min(self._parts.confidence.bar, narrowing.bar), started)
+        with self._parts.tracing.step(DECIDE):
+            classification, decision = narrowing.decide(found, self._decide)
+        wanted, settings = _seeded(prompt), self._parts.confidence
+        narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
+        judged = narrowing.judged(wanted.sampling, settings.held_tokens)
+        bar = min(settings.bar, narrowing.bar)
+        return Asked(narrowed, messages, judged, found, narrowing, classification, decision, bar, started)
+
+    def _decide(self, classification: Classification) -> Decision:
+        return self._parts.policy.decide(self._parts.agent_id, classification)
+
+    def _narrowed_again(self, asked: Asked) -> Asked:
+        """Returns what was asked under what is narrowed now as well: more may have been while the model or the hub was waited for."""
+        narrowing = self._parts.narrowing()
+        if narrowing == asked.narrowing:
+            return asked
+        classification, decision = narrowing.decide(asked.found, self._decide)
+        if classification.data_class < asked.classification.data_class:
+            classification = asked.classification
+        bar = min(asked.bar, narrowing.bar)
+        return replace(asked, narrowing=narrowing, classification=classification, decision=both(asked.decision, decision), bar=bar)
 
     async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
         # 3 recall
-        kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
+        with parts.tracing.step(RECALL):
+            kept = await parts.cache.recall(asked.messages, sampling, self._now()) if decision.may_cache else None
         if kept is not None:
-            return Routed(recalled(kept), (*decision.policy_ids, "cached"))
+            return Routed(asked, recalled(kept), (*decision.policy_ids, "cached"))
         # 4 infer
-        local = LocalAnswer(parts.engine, asked.messages, sampling, asked.prompt.client, parts.confidence.held_tokens)
+        held_tokens = parts.confidence.held_tokens
+        local = LocalAnswer(parts.engine, asked.messages, asked.judged, asked.prompt.client, held_tokens, sampling.max_tokens)
         await stack.enter_async_context(aclosing(local))
         # 5 judge
-        if await local.judge() >= asked.bar:
-            return Routed(local.release(), (*decision.policy_ids, "confident"))
-        reasons = (*decision.policy_ids, "not-confident")
+        with parts.tracing.step(JUDGE):
+            is_confident = await local.judge() >= asked.bar
+        if is_confident:
+            return Routed(asked, local.release(), (*decision.policy_ids, "confident"))
         if not decision.may_escalate:
-            return Routed(local.release(), reasons)
+            return Routed(asked, local.release(), (*decision.policy_ids, "not-confident"))
         # 6 escalate
         try:
             await parts.escalator.connect()
             await local.set_aside()
-            return Routed(await self._escalate(asked, local.confidence, stack), reasons)
+            asked = self._narrowed_again(asked)
+            if not asked.decision.may_escalate or local.confidence >= asked.bar:
+                return Routed(asked, local.release(), (*asked.decision.policy_ids, "not-confident"))
+            return Routed(asked, await self._escalate(asked, local.confidence, stack), (*asked.decision.policy_ids, "not-confident"))
         except EscalationFailed as failure:
             departure = departed(asked.messages) if failure.sent else None
-            return Routed(local.release(departure, provisional=True), (*reasons, failure.why))
+            reasons = (*asked.decision.policy_ids, "not-confident", failure.why)
+            return Routed(asked, local.release(departure, provisional=True), reasons)
 
     async def _escalate(self, asked: Asked, judged: float, stack: AsyncExitStack) -> AsyncGenerator[str | Outcome, None]:
         """Opens the hub's answer: its first piece where the client wants a stream, else all of it, so that a break costs nothing."""
@@ -147,8 +186,11 @@ class Pipeline:
 
     async def _record(self, asked: Asked, text: str, outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
         # 7 record
-        receipt = self._receipt(asked, outcome, reasons)
-        if asked.decision.may_cache and outcome.route != "cache" and not outcome.provisional:
+        with self._parts.tracing.step(RECORD):
+            return await self._recorded(asked, text, outcome, self._receipt(asked, outcome, reasons))
+
+    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
+        if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now())
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from contract.classification import Classification
 from contract.policy import Decision
 from contract.receipts import Receipt
+from contract.tracing import TraceParent
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -44,6 +45,8 @@ class Prompt:
         messages: oldest first, the last one the user's.
         conversation: an id chosen by the client; earlier turns are kept under it, bound to this client.
         stream: whether pieces are wanted as they come.
+        intake: by which way it came.
+        trace_parent: the trace that the client says it belongs to.
     """
 
     prompt_id: str
@@ -53,6 +56,8 @@ class Prompt:
     conversation: str | None = None
     sampling: Sampling = field(default_factory=Sampling)
     stream: bool = False
+    intake: Literal["", "http", "mqtt"] = ""
+    trace_parent: TraceParent | None = None
 
 
 @dataclass(frozen=True, slots=True)

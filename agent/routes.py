@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -63,13 +63,23 @@ class LocalAnswer:
         sampling: how tokens are chosen.
         client: who asks.
         held_tokens: how many tokens are judged.
+        most_tokens: how many are given, though more may be judged; None: all.
     """
 
-    def __init__(self, engine: LocalModel, messages: Sequence[Message], sampling: Sampling, client: str, held_tokens: int) -> None:
+    def __init__(
+        self,
+        engine: LocalModel,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        client: str,
+        held_tokens: int,
+        most_tokens: int | None = None,
+    ) -> None:
         self._engine = engine
         self._open = partial(engine.generate, messages, sampling, client)
         self._pieces = self._open()
         self._held_tokens = held_tokens
+        self._most_tokens = most_tokens
         self._held: list[Piece | Finished] = []
         self.confidence = 0.0
 
@@ -99,24 +109,37 @@ class LocalAnswer:
             departure: what left the site in a vain attempt to get a better answer.
             provisional: whether one was attempted.
         """
-        async with aclosing(self._pieces) as rest:
-            for piece in self._held:
-                yield self._passed(piece, departure, provisional)
-            async for piece in rest:
-                yield self._passed(piece, departure, provisional)
+        given = 0
+        async with aclosing(self._all()) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Finished):
+                    yield self._outcome(self._cut(piece), departure, provisional)
+                elif self._most_tokens is None or given < self._most_tokens:
+                    given += 1
+                    yield piece.text
 
     async def aclose(self) -> None:
         """Ends the work."""
         await self._pieces.aclose()
 
-    def _passed(self, piece: Piece | Finished, departure: Departure | None, provisional: bool) -> str | Outcome:
-        if isinstance(piece, Piece):
-            return piece.text
+    async def _all(self) -> AsyncGenerator[Piece | Finished, None]:
+        async with aclosing(self._pieces) as rest:
+            for piece in self._held:
+                yield piece
+            async for piece in rest:
+                yield piece
+
+    def _cut(self, end: Finished) -> Finished:
+        if self._most_tokens is None or end.output_tokens <= self._most_tokens:
+            return end
+        return replace(end, finish_reason="length", output_tokens=self._most_tokens)
+
+    def _outcome(self, end: Finished, departure: Departure | None, provisional: bool) -> Outcome:
         return Outcome(
             "local",
-            piece.finish_reason,
-            piece.input_tokens,
-            piece.output_tokens,
+            end.finish_reason,
+            end.input_tokens,
+            end.output_tokens,
             f"models/{self._engine.bundle.name}/versions/{self._engine.bundle.version}",
             self._engine.bundle.digest(),
             self.confidence,

@@ -17,6 +17,9 @@ from contract.errors import SeawallError
 _log = structlog.get_logger(__name__)
 
 _CERTIFICATE_CHANGED = "certificate-changed"
+_DOUBTFUL = ("unavailable", "certificate-invalid")
+"""What a hub that does not take the certificate looks like, among other things."""
+
 _REPLACED = "session-replaced"
 """Two devices with one identity would end each other's sessions as fast as they can, were this not counted as a failure."""
 
@@ -45,8 +48,10 @@ class Session:
             self._failures = 0 if lasted and ended.why != _REPLACED else self._failures + 1
             self.state = f"waiting: {ended.why}"
             self._metrics.session_ended(ended.why)
+            if ended.why in _DOUBTFUL:
+                self._parts.authorities.doubt()
             if ended.why != _CERTIFICATE_CHANGED:
-                delay = ended.wait_seconds + self._parts.randomness.uniform(0, self._bound())
+                delay = ended.wait_seconds + self._parts.randomness.uniform(0, self._parts.times.delay_bound(self._failures))
                 _log.info("no session with the hub", reason=ended.why, again_in_seconds=round(delay, 1))
                 await _wait(changed, delay)
 
@@ -70,13 +75,9 @@ class Session:
     async def _converse(self, connection: Connection) -> None:
         interval = await connection.greet()
         self.state = "open"
-        self._metrics.session_open.set(1)
+        self._metrics.session_opened()
         _log.info("session with the hub is open", generation=self._parts.desired.generation)
         await connection.hold(interval)
-
-    def _bound(self) -> float:
-        times = self._parts.times
-        return min(times.longest_delay, times.first_delay * 2.0 ** min(self._failures, 16))
 
 
 async def _replaced(changed: asyncio.Event) -> None:
@@ -87,6 +88,7 @@ async def _replaced(changed: asyncio.Event) -> None:
 async def _wait(changed: asyncio.Event, seconds: float) -> None:
     """Waits, but not for longer than the certificate stays the same."""
     try:
-        await asyncio.wait_for(changed.wait(), seconds)
+        async with asyncio.timeout(seconds):  # `wait_for` loses a cancellation that comes together with the event, before Python 3.12
+            await changed.wait()
     except TimeoutError:
         return

@@ -9,6 +9,30 @@ PROVIDER_NAME = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
 RESPONSE_MODEL = "gen_ai.response.model"
 TOKEN_TYPE = "gen_ai.token.type"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+FINISH_REASON = "gen_ai.response.finish_reasons"
+
+ERROR_TYPE = "error.type"
+RPC_SYSTEM = "rpc.system"
+RPC_SERVICE = "rpc.service"
+RPC_METHOD = "rpc.method"
+MESSAGING_SYSTEM = "messaging.system"
+HTTP_ROUTE = "http.route"
+SERVICE_NAME = "service.name"
+SERVICE_VERSION = "service.version"
+SERVICE_INSTANCE_ID = "service.instance.id"
+
+ROUTE = "seawall.route"
+DATA_CLASS = "seawall.data_class"
+PROVISIONAL = "seawall.provisional"
+CONFIDENCE = "seawall.confidence"
+RECEIPT_ID = "seawall.receipt.id"
+TIER = "seawall.provider.tier"
+PROVIDER = "seawall.provider.name"
+
+CHAT = "chat"
+"""The value of gen_ai.operation.name for everything that we do."""
 
 OPERATION_DURATION_SECONDS = "gen_ai_server_request_duration_seconds"
 TIME_TO_FIRST_TOKEN_SECONDS = "gen_ai_server_time_to_first_token_seconds"
@@ -18,6 +42,9 @@ CLIENT_TOKEN_USAGE = "gen_ai_client_token_usage"
 
 DURATION_BUCKETS_SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """The buckets that the conventions advise."""
+
+HEARTBEAT_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+GAP_BUCKETS_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0, 300.0, 3600.0)
 
 
 def label(attribute: str) -> str:

@@ -4,7 +4,8 @@ Order, first wins: `SEAWALL_HUB_…` environment variables (`__` between nested 
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.errors import InvalidRequest, Reason
+from contract.tracing import check_endpoint
 
 DATA_VARIABLE = "SEAWALL_HUB_DATA"
 DEFAULT_DATA = Path("seawall-hub")
@@ -46,6 +48,14 @@ def split_address(address: str) -> tuple[str, int]:
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
         raise ValueError("write it as host:port, such as 127.0.0.1:7444")
     return host, int(port)
+
+
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not listened on
+
+
+def connectable(host: str) -> str:
+    """Returns where to connect on this machine, to what listens on a host: `0.0.0.0` is no place to go to."""
+    return _ANY_HOST.get(host, host)
 
 
 def _check_address(address: str) -> str:
@@ -107,6 +117,20 @@ class Limits(_Frozen):
     stop_seconds: NonNegativeFloat = 2
 
 
+class TelemetrySettings(_Frozen):
+    """Traces. Metrics have a listener of their own.
+
+    Args:
+        otlp_endpoint: the collector that traces are sent to by OTLP over gRPC; empty: nothing is traced, nothing is sent.
+        otlp_ca_file: that signs the collector's certificate, for https; unset: the usual authorities.
+        sample_ratio: of the traces that begin here, so many are kept; those that an agent began bring their own decision.
+    """
+
+    otlp_endpoint: Annotated[str, AfterValidator(check_endpoint)] = ""
+    otlp_ca_file: Path | None = None
+    sample_ratio: float = Field(default=1.0, ge=0, le=1)
+
+
 class ProviderSettings(_Frozen):
     """One place that answers prompts.
 
@@ -148,7 +172,7 @@ class Settings(BaseSettings):
 
     Args:
         trust_domain: the SPIFFE trust domain; chosen once, since every certificate carries it.
-        database_url: SQLAlchemy URL; empty: SQLite in the data folder.
+        database_url: such as postgresql://user:password@host/name, which several hubs may share; empty: SQLite in the data folder.
         providers: in the order in which they are tried.
     """
 
@@ -158,6 +182,7 @@ class Settings(BaseSettings):
     database_url: str = ""
     listeners: Listeners = Listeners()
     limits: Limits = Limits()
+    telemetry: TelemetrySettings = TelemetrySettings()
     providers: tuple[ProviderSettings, ...] = ()
 
     @model_validator(mode="after")
@@ -191,14 +216,22 @@ def load(path: Path) -> Settings:
         InvalidRequest: CONFIG_INVALID, with every fault that was found.
     """
     try:
-        return Settings(**tomllib.loads(path.read_text("utf-8")))
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(Reason.CONFIG_INVALID, f"{path} cannot be read: {error}. Mend that line.") from error
+    except OSError as error:
+        raise InvalidRequest(
+            Reason.CONFIG_INVALID,
+            f"{path} cannot be read: {error.strerror}. Name the hub's data folder by --data or {DATA_VARIABLE}; "
+            f"a new hub's is made by: seawall-hub init --data {path.parent}",
+        ) from error
+    try:
+        return Settings(**content)
     except ValidationError as error:
         faults = "; ".join(_fault(item) for item in error.errors(include_input=False, include_url=False))
         raise InvalidRequest(Reason.CONFIG_INVALID, f"{path} or a {_PREFIX}* variable is wrong: {faults}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, SettingsError) as error:
-        raise InvalidRequest(Reason.CONFIG_INVALID, f"{path} cannot be read: {error}. Mend that line.") from error
-    except OSError as error:
-        raise InvalidRequest(Reason.CONFIG_INVALID, f"{path} cannot be read: {error.strerror}. Run: seawall-hub init") from error
+    except SettingsError as error:
+        raise InvalidRequest(Reason.CONFIG_INVALID, f"A {_PREFIX}* variable cannot be read: {error}. Write lists as JSON.") from error
 
 
 def read_api_keys(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
@@ -221,5 +254,13 @@ def read_api_keys(settings: Settings, environment: Mapping[str, str]) -> dict[st
 def _fault(item: Mapping[str, Any]) -> str:
     """One fault, without the value: it might be a secret in the wrong place."""
     where = ".".join(str(part) for part in item["loc"])
-    what = "unknown key" if item["type"] == "extra_forbidden" else item["msg"]
+    what = _unknown(item["loc"]) if item["type"] == "extra_forbidden" else str(item["msg"]).removeprefix("Value error, ")
     return f"{where}: {what}" if where else what
+
+
+def _unknown(loc: Sequence[str | int]) -> str:
+    """Says that there is no such key, and which one may be meant."""
+    sections: dict[str, type[BaseModel]] = {"listeners": Listeners, "limits": Limits, "providers": ProviderSettings}
+    section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
+    meant = get_close_matches(str(loc[-1]), section.model_fields, 1) if section else []
+    return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"

@@ -6,7 +6,6 @@ from grpc.aio import ServerInterceptor
 
 from contract.errors import NotPossibleNow, Reason
 from hub.config import MAX_MESSAGE_BYTES, Limits
-from hub.folder import DataFolder
 
 MIN_PING_SECONDS = 5
 """Agents may ping so often. gRPC's default of five minutes would end the connections of those behind an impatient NAT."""
@@ -23,7 +22,16 @@ def create_listener(interceptor: ServerInterceptor, limits: Limits, max_calls: i
         limits: keepalive.
         max_calls: at once; None: any number.
     """
-    options = [
+    return grpc.aio.server(interceptors=[interceptor], options=listener_options(limits), maximum_concurrent_rpcs=max_calls)
+
+
+def listener_options(limits: Limits) -> list[tuple[str, int]]:
+    """Returns gRPC's options of both listeners.
+
+    Args:
+        limits: keepalive.
+    """
+    return [
         ("grpc.so_reuseport", 0),  # or a second hub on the same port would take half of the calls, silently
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -33,29 +41,22 @@ def create_listener(interceptor: ServerInterceptor, limits: Limits, max_calls: i
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
     ]
-    return grpc.aio.server(interceptors=[interceptor], options=options, maximum_concurrent_rpcs=max_calls)
 
 
-def bind(server: grpc.aio.Server, address: str, folder: DataFolder, *, verify_client: bool) -> int:
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> int:
     """Listens. The chain that is shown ends with the CA, so that a first contact can compare it with its join token.
 
     Args:
         server: not started yet.
         address: `host:port`.
-        folder: with the keys.
-        verify_client: ask for a certificate of our CA, and hang up without one.
+        credentials: what is shown, and whether a certificate is asked for.
 
     Returns:
         the port.
 
     Raises:
-        NotPossibleNow: CONFIG_INVALID, the address is taken or not ours; or a key is missing.
+        NotPossibleNow: CONFIG_INVALID, the address is taken or not ours.
     """
-    key, certificate = folder.server.read()
-    ca_certificate = folder.ca.read()[1]
-    credentials = grpc.ssl_server_credentials(
-        [(key, certificate + ca_certificate)], ca_certificate if verify_client else None, verify_client
-    )
     try:
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:

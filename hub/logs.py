@@ -5,6 +5,8 @@ from typing import TextIO
 
 import structlog
 
+from contract.tracing import add_trace_id
+
 
 def configure(stream: TextIO) -> None:
     """Sets up logging for the process.
@@ -16,6 +18,7 @@ def configure(stream: TextIO) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            add_trace_id,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,
         ],

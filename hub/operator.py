@@ -1,6 +1,6 @@
 """The operator's side: asks a running hub, with the operator's certificate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from contract.errors import NotPossibleNow, Reason, SeawallError, Unavailable
-from hub.config import MAX_MESSAGE_BYTES, split_address
+from hub.config import MAX_MESSAGE_BYTES, connectable, split_address
 from hub.folder import DataFolder
 from seawall.hub.v1 import (
     agent_pb2,
@@ -25,8 +25,6 @@ from seawall.hub.v1 import (
 
 CALL_SECONDS = 10
 """One of the operator's calls may take so long."""
-
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # read, not listened on
 
 
 class Operator:
@@ -47,15 +45,16 @@ class Operator:
         self.events: Any = event_pb2_grpc.EventServiceStub(channel)
         self._join_tokens: Any = join_token_pb2_grpc.JoinTokenServiceStub(channel)
 
-    def create_join_token(self, ttl: timedelta) -> join_token_pb2.JoinToken:
-        """Asks for a token that enrols one agent.
+    def create_join_token(self, ttl: timedelta, labels: Mapping[str, str] | None = None) -> join_token_pb2.JoinToken:
+        """Asks for a token that enrols one agent, with these labels.
 
         Raises:
             SeawallError: as the hub says; Unavailable: it cannot be reached.
         """
         duration = Duration()
         duration.FromTimedelta(ttl)
-        token: join_token_pb2.JoinToken = self.call(self._join_tokens.CreateJoinToken, join_token_pb2.CreateJoinTokenRequest(ttl=duration))
+        request = join_token_pb2.CreateJoinTokenRequest(ttl=duration, labels=labels)
+        token: join_token_pb2.JoinToken = self.call(self._join_tokens.CreateJoinToken, request)
         return token
 
     def list_agents(self, chosen: str = "") -> list[agent_pb2.Agent]:
@@ -104,11 +103,18 @@ class Operator:
             yield
         except grpc.RpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise Unavailable(
-                    Reason.HUB_UNAVAILABLE,
-                    f"No hub answers on {self._address}, or it refuses this certificate. Start it: seawall-hub serve",
-                ) from error
+                raise Unavailable(Reason.HUB_UNAVAILABLE, self._why_away(str(error.details()))) from error
             raise SeawallError(Reason.INTERNAL, f"The hub refused: {error.details()}") from error
+
+    def _why_away(self, details: str) -> str:
+        """Says what to do of gRPC's words for a connection that cannot be had."""
+        if "Connection refused" in details:
+            return f"Nothing listens on {self._address}. Start the hub: seawall-hub serve; or correct [listeners] mtls in hub.toml."
+        if "certificate" in details.lower() or "handshake" in details.lower():
+            return (
+                f"What listens on {self._address} is no hub of this data folder: no certificate is accepted. Check --data and [listeners]."
+            )
+        return f"No hub answers on {self._address}, or it has just stopped. Look at its log, and try again."
 
 
 @contextmanager
@@ -123,6 +129,7 @@ def connect(folder: DataFolder, address: str, now: datetime) -> Iterator[Operato
     Raises:
         NotPossibleNow: CONFIG_INVALID, the certificate is missing, damaged, or has expired.
     """
+    folder.settle()
     key, certificate = folder.operator.read()
     if folder.operator.load()[1].not_valid_after_utc <= now:
         raise NotPossibleNow(
@@ -130,9 +137,9 @@ def connect(folder: DataFolder, address: str, now: datetime) -> Iterator[Operato
             f"{folder.operator.certificate_path} has expired. Delete it and run: seawall-hub init --data {folder.path}",
         )
     host, port = split_address(address)
-    host = _ANY_HOST.get(host, host)
+    host = connectable(host)
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    credentials = grpc.ssl_channel_credentials(folder.ca.read()[1], key, certificate)
+    credentials = grpc.ssl_channel_credentials(folder.trusted_pem(), key, certificate)
     options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
     with grpc.secure_channel(target, credentials, options) as channel:
         yield Operator(channel, target)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import grpc.aio
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from hub.api.certificates import CertificateServicer
 from hub.api.enrollment import EnrollmentServicer
@@ -24,14 +24,17 @@ from hub.escalation.circuits import Circuits
 from hub.escalation.metering import Meter
 from hub.escalation.providers import create_provider
 from hub.escalation.router import Router
-from hub.fleet.certificates import CertificateAuthority
 from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
 from hub.listeners import bind, cannot_listen, create_listener
+from hub.measures import Calls
 from hub.services import add_fleet, add_introspection, add_recovery
 from hub.store.database import Database
+from hub.telemetry import HubCollector, Store
+from hub.tracing import open_tracing
+from hub.trust import LiveTrust
 from seawall.hub.v1 import certificate_pb2_grpc, enrollment_pb2_grpc, escalation_pb2_grpc, join_token_pb2_grpc
 
 MAX_ENROLLMENTS = 64
@@ -63,6 +66,7 @@ class Hub:
         self._clock = clock
         self._randomness = randomness
         self._running = AsyncExitStack()
+        self.database: Database
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -74,47 +78,52 @@ class Hub:
             NotPossibleNow: CONFIG_INVALID: no keys, no database, or an address is taken.
         """
         async with AsyncExitStack() as stack:
-            authority = self._folder.load_ca(self._settings.trust_domain, self._clock)
-            renew_server(self._folder, authority)
+            self._folder.settle()
+            renew_server(self._folder, self._folder.load_ca(self._settings.trust_domain, self._clock))
+            trust = LiveTrust(self._folder, self._settings.trust_domain, self._clock)
             database = await asyncio.to_thread(Database.open, self._settings.database_url or self._folder.database_url)
             stack.callback(database.close)
+            self.database = database
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
-            await self._start_listeners(stack, authority, database, registry)
+            await self._start_listeners(stack, trust, database, registry)
             self._start_metrics(stack, registry)
             self._running = stack.pop_all()
 
-    async def _start_listeners(
-        self, stack: AsyncExitStack, authority: CertificateAuthority, database: Database, registry: CollectorRegistry
-    ) -> None:
-        limits = self._settings.limits
-        fleet = Fleet.create(database, limits, self._clock)
+    async def _start_listeners(self, stack: AsyncExitStack, trust: LiveTrust, database: Database, registry: CollectorRegistry) -> None:
+        limits, authorities = self._settings.limits, trust.authorities
+        tracing = open_tracing(self._settings.telemetry, self._settings.trust_domain)
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
+        fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
         await stack.enter_async_context(fleet.running(limits))
-        Gauge("seawall_hub_sessions", "agents' open streams", registry=registry).set_function(lambda: len(fleet.sessions))
-        enrollment = Enrollment(database, fleet.journal, authority, timedelta(days=limits.agent_certificate_days), self._randomness)
-        gate = Gate(self._settings.trust_domain, fleet.directory, self._clock, registry)
+        await stack.enter_async_context(trust.followed(fleet.journal))
+        enrollment = Enrollment(database, fleet.journal, authorities, timedelta(days=limits.agent_certificate_days), self._randomness)
+        calls, circuits = Calls(), Circuits(limits)
+        store = Store(database, self._clock, asyncio.get_running_loop())
+        registry.register(HubCollector(calls, fleet, store.census, circuits.open_ones, self._folder.expiries))
+        gate = Gate(authorities, fleet.directory, self._clock, calls)
         first_contact = create_listener(gate, limits, MAX_ENROLLMENTS)
         stack.push_async_callback(first_contact.stop, limits.stop_seconds)
-        enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(EnrollmentServicer(enrollment, authority), first_contact)
-        renewal = Renewal(fleet.journal, authority, timedelta(days=limits.agent_certificate_days))
-        add_recovery(first_contact, renewal, authority, timedelta(days=limits.recovery_days), self._randomness)
-        self.enrollment_port = bind(first_contact, self._settings.listeners.enrollment, self._folder, verify_client=False)
+        enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server(EnrollmentServicer(enrollment, authorities), first_contact)
+        renewal = Renewal(fleet.journal, authorities, timedelta(days=limits.agent_certificate_days))
+        add_recovery(first_contact, renewal, authorities, timedelta(days=limits.recovery_days), self._randomness)
+        self.enrollment_port = bind(first_contact, self._settings.listeners.enrollment, trust.credentials(verify_client=False))
         await first_contact.start()
         known = create_listener(gate, limits)
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
-        router = self._create_router(stack, registry)
-        escalations = EscalationServicer(Admission(limits), router, limits)
+        router = self._create_router(stack, Meter(registry, time.monotonic, tracing), circuits)
+        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits, tracing)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
-        certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authority), known)
-        add_fleet(known, fleet, self._settings, self._clock)
+        certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)
+        add_fleet(known, fleet, authorities, self._settings, self._clock)
         await add_introspection(known)
-        self.mtls_port = bind(known, self._settings.listeners.mtls, self._folder, verify_client=True)
+        self.mtls_port = bind(known, self._settings.listeners.mtls, trust.credentials(verify_client=True))
         await known.start()
 
-    def _create_router(self, stack: AsyncExitStack, registry: CollectorRegistry) -> Router:
+    def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]
-        router = Router(providers, Circuits(self._settings.limits), Meter(registry, time.monotonic))
+        router = Router(providers, circuits, meter)
         stack.push_async_callback(router.close)
         return router
 

@@ -14,10 +14,11 @@ from hub.api.groups import GroupServicer
 from hub.api.sessions import SessionServicer
 from hub.clock import Clock
 from hub.config import Settings
-from hub.fleet.certificates import CertificateAuthority
+from hub.fleet.authorities import Authorities
 from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
-from hub.fleet.renewal import Nonces, Recovery, Renewal
+from hub.fleet.nonces import Nonces
+from hub.fleet.renewal import Recovery, Renewal
 from seawall.hub.v1 import (
     agent_pb2,
     agent_pb2_grpc,
@@ -47,24 +48,22 @@ _FILES = (
 )
 
 
-def add_fleet(server: grpc.aio.Server, fleet: Fleet, settings: Settings, clock: Clock) -> None:
+def add_fleet(server: grpc.aio.Server, fleet: Fleet, authorities: Authorities, settings: Settings, clock: Clock) -> None:
     """Adds what agents and operators of the fleet call."""
     domain = settings.trust_domain
     interval = timedelta(seconds=settings.limits.heartbeat_seconds)
-    sessions = SessionServicer(fleet, clock, interval)
+    sessions = SessionServicer(fleet, authorities, clock, interval)
     session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
     agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(fleet, domain), server)
-    group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, domain), server)
+    group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, fleet.quotas, domain), server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(CommandServicer(fleet.commands, domain), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(fleet.journal), server)
 
 
-def add_recovery(
-    server: grpc.aio.Server, renewal: Renewal, authority: CertificateAuthority, grace: timedelta, randomness: Randomness
-) -> None:
+def add_recovery(server: grpc.aio.Server, renewal: Renewal, authorities: Authorities, grace: timedelta, randomness: Randomness) -> None:
     """Adds the way back for agents whose certificate has expired."""
-    nonces = Nonces(authority, randomness)
-    recovery = RecoveryServicer(nonces, Recovery(renewal, nonces, authority, grace), authority)
+    nonces = Nonces(lambda: authorities.issuer.key, authorities.clock, randomness)
+    recovery = RecoveryServicer(nonces, Recovery(renewal, nonces, authorities, grace), authorities)
     certificate_pb2_grpc.add_RecoveryServiceServicer_to_server(recovery, server)
 
 

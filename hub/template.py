@@ -7,7 +7,7 @@ HUB_TOML = """\
 # In every certificate, so it can never change.
 trust_domain = "{trust_domain}"
 
-# SQLAlchemy URL. Empty: SQLite in this folder.
+# Empty: SQLite in this folder. For several hubs: "postgresql://user:password@db.example.org/seawall?sslmode=verify-full"
 #database_url = ""
 
 [listeners]
@@ -34,6 +34,11 @@ trust_domain = "{trust_domain}"
 #breaker_seconds = 30.0          # for so long
 #keepalive_seconds = 25.0        # between pings on an idle connection
 #stop_seconds = 2.0              # for answers that stream when the hub is stopped
+
+[telemetry]
+#otlp_endpoint = ""              # a collector for traces by OTLP over gRPC: "http://127.0.0.1:4317", or https://; empty: nothing is traced
+#otlp_ca_file = "collector.pem"  # that signs the collector's certificate, for https; default: the usual authorities
+#sample_ratio = 1.0              # of the traces that begin here; those that an agent began bring their own decision
 
 # Where escalated prompts go: the first one that a prompt's policy allows and that works, in this order.
 #[[providers]]

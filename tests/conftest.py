@@ -1,7 +1,35 @@
-"""Property tests try the same examples on every run, however busy the machine is. Others: `pytest --hypothesis-profile thorough`."""
+"""What all tests share: a PostgreSQL, and the examples of property tests.
 
+These are the same on every run, however busy the machine is. Others: `pytest --hypothesis-profile thorough`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from tests.fakes.postgres import HOW_TO_GET_IT, Postgres, find_programs, running_postgres
 
 settings.register_profile("seawall", deadline=None, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=3000)
 settings.load_profile("seawall")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for all tests of a run; each makes databases of its own."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip(HOW_TO_GET_IT)
+    with running_postgres(programs) as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: the same must hold on both engines."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'hub.db'}"
+    url: str = request.getfixturevalue("postgres").create_database()
+    return url

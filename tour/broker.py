@@ -23,7 +23,7 @@ def install_mosquitto() -> str | None:
     found = find_mosquitto()
     if found is not None and shutil.which("mosquitto_pub"):
         return found
-    apt = _apt()
+    apt = apt_get()
     if apt is None:
         return found
     print("Installing Mosquitto with apt …", flush=True)
@@ -32,7 +32,7 @@ def install_mosquitto() -> str | None:
     return find_mosquitto()
 
 
-def _apt() -> list[str] | None:
+def apt_get() -> list[str] | None:
     """Returns the start of an apt-get command line that asks nothing, or None."""
     if shutil.which("apt-get") is None:
         return None

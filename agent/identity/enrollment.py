@@ -69,6 +69,6 @@ def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id:
         hub_address=hub_address,
         key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         certificate_pem=pem(response.certificate),
-        ca_pem=ca_pem,
+        ca_pem=b"".join(map(pem, response.ca_certificates)) or ca_pem,
         enrollment_address=enrollment_address,
     )

@@ -2,11 +2,13 @@
 
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from contract.errors import NotPossibleNow, Reason, SeawallError
 from contract.identity import agent_name
+
+_log = structlog.get_logger(__name__)
 
 _FILE = "identity.json"
 _NEXT_KEY = "next-key.pem"
@@ -83,6 +87,7 @@ class IdentityFolder:
             NotPossibleNow: CERTIFICATE_INVALID, there is none, or it is damaged.
         """
         try:
+            _make_private(self._folder / _FILE)
             return _parse(json.loads((self._folder / _FILE).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UnsupportedAlgorithm, SeawallError) as error:
             raise NotPossibleNow(
@@ -101,6 +106,7 @@ class IdentityFolder:
             if not file.exists():
                 key = ec.generate_private_key(ec.SECP256R1())
                 write_private(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            _make_private(file)
             kept = load_pem_private_key(file.read_bytes(), None)
         except (OSError, ValueError, UnsupportedAlgorithm) as error:
             raise NotPossibleNow(
@@ -153,6 +159,23 @@ def _parse(content: dict[str, Any]) -> Identity:
     if key.public_key() != certificate.public_key():
         raise ValueError("the certificate is not of this key")
     return identity
+
+
+def _make_private(file: Path) -> None:
+    """Takes a file with a key away from everybody but its owner, and says so: somebody may have read it.
+
+    Raises:
+        OSError: it is not there, or not ours to change.
+    """
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if mode & 0o077:
+        file.chmod(0o600)
+        _log.warning(
+            "a private key could be read by others, and no longer can",
+            file=str(file),
+            mode=f"{mode:04o}",
+            advice="if one of them may have read it: seawall-agent enroll --again TOKEN",
+        )
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from agent.hub_channel import CHANNEL_OPTIONS, refusal
+from agent.identity.authorities import issued
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, pem
 from contract.errors import NotAuthenticated, NotPossibleNow, Reason
@@ -107,7 +107,7 @@ def _renewed(identity: Identity, key: ec.EllipticCurvePrivateKey, certificate_de
         same_name = names.get_values_for_type(x509.UniformResourceIdentifier) == [
             str(SpiffeId(identity.trust_domain, "agent", identity.agent_id))
         ]
-        known = any(_issued(certificate, authority) for authority in authorities)
+        known = any(issued(certificate, authority) for authority in authorities)
     except (ValueError, x509.ExtensionNotFound) as error:
         raise _unusable("it is none") from error
     if not (same_key and same_name and known):
@@ -118,14 +118,6 @@ def _renewed(identity: Identity, key: ec.EllipticCurvePrivateKey, certificate_de
         certificate_pem=pem(certificate_der),
         ca_pem=b"".join(pem(der) for der in ca_ders),
     )
-
-
-def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _unusable(why: str) -> NotAuthenticated:

@@ -1,15 +1,17 @@
-"""Keeps the certificate fresh: renewed at two thirds of its life, recovered where it has expired."""
+"""Keeps the certificate fresh: renewed at two thirds of its life, or when the hub changes its CA; recovered where it is taken no more."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities, goes_with
 from agent.identity.files import Identity, IdentityFolder
+from agent.identity.handshake import is_hung_up_on
 from agent.identity.renewal import recover, renew
 from contract.errors import SeawallError
 
@@ -26,6 +28,7 @@ class RotationTimes:
         longest_look: the clock is looked at so often at least, seconds: it may be set, and a sleeping device wakes late.
         first_delay: the bound of the delay after a failure, seconds; it doubles, and delays are drawn evenly from 0 to it.
         longest_delay: where it stops doubling, seconds.
+        spread: within which all agents renew when the hub changes its CA, seconds.
     """
 
     share: float = 2 / 3
@@ -33,6 +36,7 @@ class RotationTimes:
     longest_look: float = 600.0
     first_delay: float = 10.0
     longest_delay: float = 3600.0
+    spread: float = 300.0
 
 
 class Rotation:
@@ -43,6 +47,7 @@ class Rotation:
         folder: where the identity is written before it is used.
         clock: returns the time, UTC.
         randomness: for jitter.
+        told: what the hub says of its CAs.
         times: when it is done.
     """
 
@@ -52,12 +57,16 @@ class Rotation:
         folder: IdentityFolder,
         clock: Callable[[], datetime],
         randomness: random.Random,
+        told: ToldAuthorities,
         times: RotationTimes | None = None,
     ) -> None:
         self._link = link
         self._folder = folder
         self._clock = clock
         self._randomness = randomness
+        self._told = told
+        self._followed: tuple[str, ...] = ()
+        self._next_look = datetime.min.replace(tzinfo=UTC)
         self._times = times or RotationTimes()
         self.trouble = ""
 
@@ -65,12 +74,28 @@ class Rotation:
         """Goes on until cancelled."""
         due = due_time(self._link.identity, self._times, self._randomness)
         while True:
-            left = (due - self._clock()).total_seconds()
-            if left > 0:
-                await asyncio.sleep(min(left, self._times.longest_look))
+            changed, left = self._told.changed, (due - self._clock()).total_seconds()
+            if self._must_follow() or await self._is_refused():
+                due = min(due, self._clock() + timedelta(seconds=self._randomness.uniform(0, self._times.spread)))
+            elif left > 0:
+                await _wait(changed, min(left, self._times.longest_look))
             else:
                 await self._replace()
                 due = self._next_due()
+
+    def _must_follow(self) -> bool:
+        """Says, once for each change of the hub's CAs, whether it calls for a new certificate."""
+        told, before = self._told.key_hashes, self._followed
+        self._followed = told
+        return told != before and not goes_with(self._link.identity, told)
+
+    async def _is_refused(self) -> bool:
+        """Says, where there is no session, whether that is because of the certificate: looks for itself, but not too often."""
+        now = self._clock()
+        if not self._told.take_doubt() or now < self._next_look:
+            return False
+        self._next_look = now + timedelta(seconds=self._times.longest_look)
+        return await asyncio.to_thread(is_hung_up_on, self._link.identity)
 
     def _next_due(self) -> datetime:
         """Like due_time, but never before half of what is left: certificates are dated back, and a short one would be due at once."""
@@ -99,7 +124,7 @@ class Rotation:
             SeawallError: there is none; the old one stays.
         """
         old, key = self._link.identity, await asyncio.to_thread(self._folder.next_key)
-        if self._clock() >= old.expire_time:
+        if self._clock() >= old.expire_time or await asyncio.to_thread(is_hung_up_on, old):
             new = await recover(old, key)
         else:
             with self._link.use() as channel:
@@ -115,3 +140,12 @@ def due_time(identity: Identity, times: RotationTimes, randomness: random.Random
     certificate = identity.certificate
     life: timedelta = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_before_utc + life * (times.share + randomness.uniform(-times.jitter, times.jitter))
+
+
+async def _wait(changed: asyncio.Event, seconds: float) -> None:
+    """Not by `wait_for`, which before Python 3.12 loses a cancellation that comes together with the event."""
+    try:
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    except TimeoutError:
+        return

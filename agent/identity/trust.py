@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from agent.identity.authorities import issued
 from contract.errors import NotAuthenticated, Reason, Unavailable
 from contract.identity import JoinToken
 
@@ -45,8 +46,8 @@ def fetch_ca(host: str, port: int, token: JoinToken, timeout_seconds: float = 10
             Reason.HUB_UNAVAILABLE, f"No hub answers at {host}:{port} ({error}): check the address, and that seawall-hub serve runs there."
         ) from error
     for der in chain:
-        if token.trusts(_public_key(der)):
-            return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
+        if token.trusts(_public_key(der)) and _is_its_own(certificate := x509.load_der_x509_certificate(der)):
+            return certificate.public_bytes(Encoding.PEM)
     raise NotAuthenticated(
         Reason.CERTIFICATE_INVALID,
         f"The hub at {host}:{port} is not the one that made this join token: check the address, or ask its operator for a new token.",
@@ -60,6 +61,11 @@ def _public_key(certificate_der: bytes) -> bytes:
     except (ValueError, UnsupportedAlgorithm):
         return b""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _is_its_own(authority: x509.Certificate) -> bool:
+    """Says whether a CA signed its own certificate: one that another CA signed is a bridge, and may be shown of a CA of the past."""
+    return issued(authority, authority)
 
 
 def _presented_chain(tls: ssl.SSLSocket) -> list[bytes]:

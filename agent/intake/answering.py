@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -17,6 +18,7 @@ from agent.intake.topics import ClientTopics
 from agent.prompts import Answer, Answerer, Delta, Prompt
 from agent.store.inbox import Inbox, InboxEntry
 from contract.errors import Reason, SeawallError, Unavailable
+from contract.tracing import read_traceparent
 
 _log = structlog.get_logger("intake")
 
@@ -101,7 +103,8 @@ class Answering:
         if entry.attempts > _MAX_ATTEMPTS:
             _log.error("prompt_given_up", client=entry.client, attempts=_MAX_ATTEMPTS)
             raise SeawallError(Reason.INTERNAL, f"The agent ended {_MAX_ATTEMPTS} times while it worked on this prompt: it is given up.")
-        prompt = payloads.read_prompt(entry.payload, entry.client, entry.prompt_id, entry.received_time)
+        read = payloads.read_prompt(entry.payload, entry.client, entry.prompt_id, entry.received_time)
+        prompt = replace(read, intake="mqtt", trace_parent=read_traceparent([entry.trace_parent]))
         running = RunningAnswer(self._answerer, prompt)
         try:
             index = 0

@@ -12,6 +12,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.intake.settings import MqttSettings, TlsSettings
 from contract.errors import NotPossibleNow, Reason
+from contract.tracing import TRACEPARENT, TraceParent, read_traceparent
 
 RECEIVE_MAXIMUM = 20
 """How many unacknowledged messages the broker may send at once (MQTT 5, section 3.1.2.11.3)."""
@@ -29,6 +30,7 @@ class Incoming:
         redelivered: the broker may have sent it before.
         retained: it is an old message that the broker keeps for newcomers.
         connection: the number of the connection on which it came.
+        trace_parent: the user property `traceparent`, if it is one; MQTT 5 only.
     """
 
     topic: str
@@ -40,6 +42,7 @@ class Incoming:
     response_topic: str | None
     correlation_data: bytes | None
     connection: int
+    trace_parent: TraceParent | None = None
 
     @classmethod
     def read(cls, message: MQTTMessage, connection: int, max_payload_bytes: int) -> Self:
@@ -58,12 +61,18 @@ class Incoming:
             response_topic=getattr(message.properties, "ResponseTopic", None),
             correlation_data=getattr(message.properties, "CorrelationData", None),
             connection=connection,
+            trace_parent=_trace_parent(message),
         )
 
     @property
     def size_bytes(self) -> int:
         """How much memory the message takes, about."""
         return 1024 + len(self.payload or b"")
+
+
+def _trace_parent(message: MQTTMessage) -> TraceParent | None:
+    given = getattr(message.properties, "UserProperty", ())
+    return read_traceparent([value for name, value in given if name == TRACEPARENT])
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from agent.intake.running import RunningAnswer
 from agent.intake.settings import HttpSettings
 from agent.prompts import Answer, Answerer, Delta, Prompt
 from contract.errors import PayloadTooLarge, Reason, SeawallError
+from contract.tracing import TRACEPARENT, TraceParent, read_traceparent
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class ChatEndpoint:
         """
         client = authenticated(request.headers, self._settings)
         chat = read_chat(await _read_body(request, self._settings.max_body_bytes), self._model_name)
-        prompt = self._prompt(chat, client, _conversation(request))
+        prompt = self._prompt(chat, client, _conversation(request), read_traceparent(request.headers.getlist(TRACEPARENT)))
         completion = Completion(prompt.prompt_id, int(prompt.received_time.timestamp()), self._model_name)
         running = RunningAnswer(self._answerer, prompt)
         try:
@@ -73,7 +74,7 @@ class ChatEndpoint:
             raise
         return stream
 
-    def _prompt(self, chat: Chat, client: str, conversation: str | None) -> Prompt:
+    def _prompt(self, chat: Chat, client: str, conversation: str | None, trace_parent: TraceParent | None) -> Prompt:
         return Prompt(
             prompt_id=f"chatcmpl-{self._randomness.getrandbits(128):032x}",
             client=client,
@@ -82,6 +83,8 @@ class ChatEndpoint:
             conversation=conversation,
             sampling=chat.sampling,
             stream=chat.stream,
+            intake="http",
+            trace_parent=trace_parent,
         )
 
 

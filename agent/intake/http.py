@@ -25,6 +25,7 @@ from agent.intake.guard import BrowserGuard, authenticated
 from agent.intake.settings import HttpSettings
 from agent.prompts import Answerer
 from contract.errors import NotFound, NotPossibleNow, Reason, SeawallError
+from contract.tracing import TRACEPARENT
 
 _BACKLOG = 128
 
@@ -133,7 +134,7 @@ def _middleware(settings: HttpSettings) -> list[Middleware]:
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", CONVERSATION_HEADER],
+        allow_headers=["authorization", "content-type", CONVERSATION_HEADER, TRACEPARENT],
         allow_private_network=True,
         expose_headers=["x-seawall-route", "x-seawall-receipt"],
     )

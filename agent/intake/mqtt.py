@@ -40,6 +40,7 @@ class MqttIntake:
         answerer: what answers.
         clock: the time, in UTC.
         randomness: for ids and for waits.
+        refused: told of each prompt that is not taken, and why.
 
     Raises:
         NotPossibleNow: CONFIG_INVALID, the files for TLS cannot be used.
@@ -53,12 +54,14 @@ class MqttIntake:
         answerer: Answerer,
         clock: Callable[[], datetime],
         randomness: random.Random,
+        refused: Callable[[Reason], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._agent_id = agent_id
         self._inbox = inbox
         self._clock = clock
         self._randomness = randomness
+        self._refused = refused
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue()
         self._held_bytes = 0
         self._connection = Connection(
@@ -121,6 +124,7 @@ class MqttIntake:
             new = await self._inbox.put(self._read(client, leaf, message), self._settings.max_waiting_prompts)
         except SeawallError as error:
             _log.info("prompt_refused", client=client.client, reason=error.reason)
+            self._refused(error.reason)
             await self._connection.publish(_problem(client, message, error))
         else:
             if new:
@@ -145,6 +149,7 @@ class MqttIntake:
             received_time=now,
             packet_id=message.packet_id if known_by_packet else None,
             redelivered=message.redelivered,
+            trace_parent="" if message.trace_parent is None else str(message.trace_parent),
         )
 
     def _make_id(self, message: Incoming) -> str:

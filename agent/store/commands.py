@@ -95,7 +95,7 @@ class CommandStore:
     async def _run(self, work: Callable[[Tables], T]) -> T:
         try:
             return await self._database.run(work)
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise Unavailable(
                 Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
             ) from error

@@ -26,6 +26,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         with ExitStack() as undo:
             undo.callback(self._executor.shutdown)

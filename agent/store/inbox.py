@@ -28,6 +28,7 @@ class NewPrompt:
         received_time: when it came.
         packet_id: of the MQTT packet, where the prompt brought no id of its own: when the broker sends the packet again, it is known by it.
         redelivered: the broker says that it may have sent this packet before.
+        trace_parent: of the trace that it belongs to, as W3C writes it; empty: of none.
     """
 
     client: str
@@ -38,6 +39,7 @@ class NewPrompt:
     received_time: datetime
     packet_id: int | None = None
     redelivered: bool = False
+    trace_parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class InboxEntry:
     attempts: int
     answer: bytes | None
     content_type: str | None
+    trace_parent: str
 
 
 class Inbox:
@@ -167,6 +170,7 @@ def _insert(tables: Tables, prompt: NewPrompt, digest: str) -> None:
             "received_time": prompt.received_time.timestamp(),
             "packet_id": prompt.packet_id,
             "attempts": 0,
+            "trace_parent": prompt.trace_parent,
         }
     )
 

@@ -95,12 +95,18 @@ def _m0005_fleet(database: Database) -> None:
     database.table("commands").create_index(["name"], unique=True)
 
 
+def _m0006_traces(database: Database) -> None:
+    """The trace that a prompt belongs to."""
+    database.table("inbox").add_column("trace_parent", str, not_null_default="")
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
     _m0003_answers,
     _m0004_receipts,
     _m0005_fleet,
+    _m0006_traces,
 )
 
 

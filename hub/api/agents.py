@@ -81,8 +81,13 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     def _fields(self, record: AgentRecord) -> dict[str, str]:
         labels = {f"labels.{key}": value for key, value in record.labels.items()}
-        connected = "true" if self._fleet.sessions.get(record.agent_id) else "false"
-        return {"name": agent_name(record.agent_id), "state": record.state, "connected": connected} | labels
+        connected = "true" if record.replica_id else "false"
+        return {
+            "name": agent_name(record.agent_id),
+            "state": record.state,
+            "connected": connected,
+            "certificate_issuer": record.certificate_issuer,
+        } | labels
 
     def _message(self, record: AgentRecord) -> agent_pb2.Agent:
         return agent_pb2.Agent(
@@ -98,7 +103,8 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             desired_generation=record.desired_generation,
             applied_generation=record.applied_generation,
             refusal=record.refusal,
-            connected=self._fleet.sessions.get(record.agent_id) is not None,
+            connected=record.replica_id is not None,
+            certificate_issuer=record.certificate_issuer,
         )
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import grpc.aio
 
 from hub.api.identity import CALLER
-from hub.fleet.certificates import CertificateAuthority, certificate_der
+from hub.fleet.authorities import Authorities
 from hub.fleet.messages import timestamp
-from hub.fleet.renewal import Nonces, Recovery, Renewal
+from hub.fleet.nonces import Nonces
+from hub.fleet.renewal import Recovery, Renewal
 from seawall.hub.v1 import certificate_pb2, certificate_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -18,12 +19,12 @@ class CertificateServicer(certificate_pb2_grpc.CertificateServiceServicer):
 
     Args:
         renewal: issues them.
-        authority: that agents are to trust.
+        authorities: that agents are to trust.
     """
 
-    def __init__(self, renewal: Renewal, authority: CertificateAuthority) -> None:
+    def __init__(self, renewal: Renewal, authorities: Authorities) -> None:
         self._renewal = renewal
-        self._authority = authority
+        self._authorities = authorities
 
     async def RenewCertificate(  # noqa: N802  # the proto's name
         self, request: certificate_pb2.RenewCertificateRequest, context: Context
@@ -32,9 +33,7 @@ class CertificateServicer(certificate_pb2_grpc.CertificateServiceServicer):
         del context
         caller = CALLER.get()
         certificate = await self._renewal.renew(caller.name, caller.key_hash, request.certificate_request)
-        return certificate_pb2.RenewCertificateResponse(
-            certificate=certificate, ca_certificates=[certificate_der(self._authority.certificate)]
-        )
+        return certificate_pb2.RenewCertificateResponse(certificate=certificate, ca_certificates=self._authorities.trust.trusted_der)
 
 
 class RecoveryServicer(certificate_pb2_grpc.RecoveryServiceServicer):
@@ -43,13 +42,13 @@ class RecoveryServicer(certificate_pb2_grpc.RecoveryServiceServicer):
     Args:
         nonces: for them to sign.
         recovery: checks and issues.
-        authority: that agents are to trust.
+        authorities: that agents are to trust.
     """
 
-    def __init__(self, nonces: Nonces, recovery: Recovery, authority: CertificateAuthority) -> None:
+    def __init__(self, nonces: Nonces, recovery: Recovery, authorities: Authorities) -> None:
         self._nonces = nonces
         self._recovery = recovery
-        self._authority = authority
+        self._authorities = authorities
 
     async def CreateRecoveryNonce(  # noqa: N802  # the proto's name
         self, request: certificate_pb2.CreateRecoveryNonceRequest, context: Context
@@ -65,6 +64,4 @@ class RecoveryServicer(certificate_pb2_grpc.RecoveryServiceServicer):
         """See the proto."""
         del context
         certificate = await self._recovery.recover(request.certificate, request.nonce, request.signature, request.certificate_request)
-        return certificate_pb2.RecoverCertificateResponse(
-            certificate=certificate, ca_certificates=[certificate_der(self._authority.certificate)]
-        )
+        return certificate_pb2.RecoverCertificateResponse(certificate=certificate, ca_certificates=self._authorities.trust.trusted_der)

@@ -6,7 +6,7 @@ import grpc.aio
 
 from contract.identity import agent_name
 from hub.api.fields import read_request_id
-from hub.fleet.certificates import CertificateAuthority, certificate_der
+from hub.fleet.authorities import Authorities
 from hub.fleet.enrollment import Enrollment, EnrollmentRequest
 from seawall.hub.v1 import enrollment_pb2, enrollment_pb2_grpc
 
@@ -14,9 +14,9 @@ from seawall.hub.v1 import enrollment_pb2, enrollment_pb2_grpc
 class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
     """Lets devices in."""
 
-    def __init__(self, enrollment: Enrollment, authority: CertificateAuthority) -> None:
+    def __init__(self, enrollment: Enrollment, authorities: Authorities) -> None:
         self._enrollment = enrollment
-        self._authority = authority
+        self._authorities = authorities
 
     async def Enroll(  # noqa: N802  # the proto's name
         self, request: enrollment_pb2.EnrollRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -34,6 +34,7 @@ class EnrollmentServicer(enrollment_pb2_grpc.EnrollmentServiceServicer):
         return enrollment_pb2.EnrollResponse(
             agent=agent_name(record.agent_id),
             certificate=record.certificate,
-            ca_certificate=certificate_der(self._authority.certificate),
-            trust_domain=self._authority.trust_domain,
+            ca_certificate=self._authorities.trust.trusted_der[0],
+            ca_certificates=self._authorities.trust.trusted_der,
+            trust_domain=self._authorities.trust_domain,
         )

@@ -8,12 +8,16 @@ import grpc.aio
 
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
+from contract.tracing import NO_TRACING, Tracing
 from hub.api.fields import read_request_id
 from hub.api.identity import CALLER
 from hub.config import Limits
 from hub.escalation.admission import Admission
 from hub.escalation.prompts import Completion, Escalation, TextDelta, Tier, Turn
+from hub.escalation.quotas import within_quotas
 from hub.escalation.router import Router
+from hub.fleet.quotas import Quotas
+from hub.tracing import begin_escalation
 from seawall.hub.v1 import escalation_pb2, escalation_pb2_grpc
 
 _ROLES: dict[int, Any] = {
@@ -29,21 +33,23 @@ _MAX_TEMPERATURE = 2.0
 class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
     """Answers what agents could not answer well."""
 
-    def __init__(self, admission: Admission, router: Router, limits: Limits) -> None:
+    def __init__(self, admission: Admission, quotas: Quotas, router: Router, limits: Limits, tracing: Tracing = NO_TRACING) -> None:
         self._admission = admission
+        self._quotas = quotas
         self._router = router
         self._limits = limits
+        self._tracing = tracing
 
     async def EscalatePrompt(  # noqa: N802  # the proto's name
         self, request: escalation_pb2.EscalatePromptRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[escalation_pb2.EscalatePromptResponse]:
         """See the proto."""
-        del context
-        escalation = read_escalation(request, CALLER.get().name, self._limits)
-        with self._admission.admit(escalation):
-            async with aclosing(self._router.answer(escalation)) as pieces:
-                async for piece in pieces:
-                    yield _response(piece)
+        with begin_escalation(self._tracing, context.invocation_metadata() or ()):
+            escalation = read_escalation(request, CALLER.get().name, self._limits)
+            with self._admission.admit(escalation):
+                async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
+                    async for piece in pieces:
+                        yield _response(piece)
 
 
 def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str, limits: Limits) -> Escalation:

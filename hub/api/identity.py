@@ -9,7 +9,7 @@ from cryptography import x509
 
 from contract.errors import NotAuthenticated, Reason
 from contract.identity import SpiffeId, key_hash
-from hub.fleet.certificates import public_key_der, spiffe_uris
+from hub.fleet.certificates import issuer_key_id, public_key_der, spiffe_uris
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,14 @@ class Caller:
         name: the id within the role.
         key_hash: of the certificate's key.
         valid_until: of the certificate; None: there is none. A stream may outlive it.
+        issuer_key_id: of the CA key that signed the certificate.
     """
 
     role: str
     name: str = ""
     key_hash: str = ""
     valid_until: datetime | None = None
+    issuer_key_id: bytes = b""
 
     def check_validity(self, now: datetime) -> None:
         """Checks that the certificate has not expired meanwhile.
@@ -54,6 +56,7 @@ class _Certificate:
     key_hash: str
     valid_from: datetime
     valid_until: datetime
+    issuer_key_id: bytes
 
 
 def identify(certificate_pem: bytes, trust_domain: str, now: datetime) -> Caller:
@@ -75,7 +78,7 @@ def identify(certificate_pem: bytes, trust_domain: str, now: datetime) -> Caller
     spiffe_id = SpiffeId.parse(certificate.uris[0])
     if spiffe_id.trust_domain != trust_domain:
         raise NotAuthenticated(Reason.CERTIFICATE_INVALID, "The certificate is of another trust domain.")
-    return Caller(spiffe_id.role, spiffe_id.name, certificate.key_hash, certificate.valid_until)
+    return Caller(spiffe_id.role, spiffe_id.name, certificate.key_hash, certificate.valid_until, certificate.issuer_key_id)
 
 
 def _expired() -> NotAuthenticated:
@@ -91,4 +94,5 @@ def _read(certificate_pem: bytes) -> _Certificate:
         key_hash=key_hash(public_key_der(certificate.public_key())),
         valid_from=certificate.not_valid_before_utc,
         valid_until=certificate.not_valid_after_utc,
+        issuer_key_id=issuer_key_id(certificate),
     )

@@ -21,5 +21,8 @@ class JoinTokenServicer(join_token_pb2_grpc.JoinTokenServiceServicer):
     ) -> join_token_pb2.JoinToken:
         """See the proto."""
         del context
-        token, record = await self._enrollment.create_token(read_ttl(request.ttl) if request.HasField("ttl") else DEFAULT_TTL)
-        return join_token_pb2.JoinToken(name=f"joinTokens/{token.token_id}", token=str(token), expire_time=timestamp(record.expire_time))
+        ttl = read_ttl(request.ttl) if request.HasField("ttl") else DEFAULT_TTL
+        token, record = await self._enrollment.create_token(ttl, dict(request.labels))
+        return join_token_pb2.JoinToken(
+            name=f"joinTokens/{token.token_id}", token=str(token), expire_time=timestamp(record.expire_time), labels=record.labels
+        )

@@ -12,6 +12,7 @@ from contract.errors import InvalidRequest, Reason
 from contract.identity import agent_name
 from hub.api.identity import CALLER
 from hub.clock import Clock
+from hub.fleet.authorities import Authorities
 from hub.fleet.fleet import Fleet
 from hub.fleet.messages import timestamp
 from hub.fleet.sessions import Session
@@ -20,18 +21,23 @@ from seawall.hub.v1 import session_pb2, session_pb2_grpc
 HELLO_SECONDS = 30
 """Within which the first message must come: a stream that says nothing is held for nobody."""
 
+LOST = -1
+"""The generation of an agent that has lost what it ran by. None that is wanted is equal to it, and so what is wanted is sent."""
+
 
 class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     """Holds the agents' streams: one task each, that waits for the agent's next message.
 
     Args:
         fleet: the sessions, and what is kept of them.
+        authorities: that agents are told of.
         clock: the time, in UTC.
         heartbeat_interval: that agents are told.
     """
 
-    def __init__(self, fleet: Fleet, clock: Clock, heartbeat_interval: timedelta) -> None:
+    def __init__(self, fleet: Fleet, authorities: Authorities, clock: Clock, heartbeat_interval: timedelta) -> None:
         self._fleet = fleet
+        self._authorities = authorities
         self._clock = clock
         self._heartbeat_interval = Duration()
         self._heartbeat_interval.FromTimedelta(heartbeat_interval)
@@ -45,23 +51,31 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         agent_id = caller.name
         hello = await _read_hello(context)
         with self._fleet.sessions.open(agent_id, context.write, hello.applied_generation) as session:
-            await self._fleet.reports.greeted(agent_id, caller.key_hash, hello)
-            welcome = session_pb2.Welcome(heartbeat_interval=self._heartbeat_interval, hub_time=timestamp(self._clock()))
-            await session.send(session_pb2.ConnectResponse(welcome=welcome))
-            self._fleet.delivery.mark([agent_id])
-            self._fleet.journal.note("AGENT_CONNECTED", agent_name(agent_id))
             try:
-                await self._serve(session, context)
+                await self._fleet.reports.greeted(agent_id, caller.key_hash, hello)
+                self._fleet.presence.connected(agent_id)
+                told = await self._welcome(session)
+                await self._serve(session, told, context)
             finally:
-                self._fleet.journal.note("AGENT_DISCONNECTED", agent_name(agent_id))
+                self._fleet.presence.left(agent_id)
                 self._fleet.directory.note(agent_id)
 
-    async def _serve(self, session: Session, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async def _welcome(self, session: Session) -> tuple[str, ...]:
+        """Returns the CAs that the agent is told of."""
+        told = self._authorities.trust.key_hashes
+        welcome = session_pb2.Welcome(heartbeat_interval=self._heartbeat_interval, hub_time=timestamp(self._clock()), ca_key_hashes=told)
+        await session.send(session_pb2.ConnectResponse(welcome=welcome))
+        session.ready = True
+        self._fleet.delivery.mark([session.agent_id])
+        return told
+
+    async def _serve(self, session: Session, told: tuple[str, ...], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while (request := await context.read()) is not grpc.aio.EOF:
             kind = request.WhichOneof("message")
             if kind == "heartbeat":
-                CALLER.get().check_validity(self._clock())
+                told = await self._tell_authorities(session, told)
                 self._fleet.directory.note(session.agent_id)
+                self._fleet.sessions.counts.heartbeats += 1
                 await session.send(session_pb2.ConnectResponse(heartbeat=session_pb2.HeartbeatReply(number=request.heartbeat.number)))
             elif kind == "configuration":
                 await self._configured(session, request.configuration)
@@ -69,6 +83,19 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
                 await self._commanded(session, request.command)
             else:
                 raise _invalid("After Hello come heartbeats and outcomes.")
+
+    async def _tell_authorities(self, session: Session, told: tuple[str, ...]) -> tuple[str, ...]:
+        """Tells an agent of CAs that have changed. Heartbeats come at different times, so that not all agents renew at once.
+
+        Raises:
+            NotAuthenticated: CERTIFICATE_INVALID, the agent's certificate has expired since, or its CA is trusted no more.
+        """
+        caller, present = CALLER.get(), self._authorities.trust.key_hashes
+        caller.check_validity(self._clock())
+        if present != told:
+            self._authorities.check(caller.issuer_key_id)
+            await session.send(session_pb2.ConnectResponse(authorities=session_pb2.Authorities(ca_key_hashes=present)))
+        return present
 
     async def _configured(self, session: Session, outcome: session_pb2.ConfigurationOutcome) -> None:
         await self._fleet.reports.configured(session.agent_id, outcome)
@@ -90,8 +117,8 @@ async def _read_hello(context: grpc.aio.ServicerContext[Any, Any]) -> session_pb
         raise _invalid(f"No Hello came within {HELLO_SECONDS} seconds.") from error
     if request is grpc.aio.EOF or request.WhichOneof("message") != "hello":
         raise _invalid("A session begins with Hello.")
-    if request.hello.applied_generation < 0:
-        raise _invalid("A generation is not negative.")
+    if request.hello.applied_generation < LOST:
+        raise _invalid(f"A generation is not negative, but for {LOST}.")
     hello: session_pb2.Hello = request.hello
     return hello
 

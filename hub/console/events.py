@@ -7,7 +7,7 @@ import typer
 from google.protobuf.json_format import MessageToDict
 
 from hub.config import DEFAULT_DATA
-from hub.console.options import Config, Data, Output, Shown, minute, print_all, reach
+from hub.console.options import Config, Data, Output, Shown, minute, plain, print_all, reach
 from seawall.hub.v1 import event_pb2
 
 app = typer.Typer(help="What has happened in the fleet.", no_args_is_help=True)
@@ -45,4 +45,5 @@ def watch_events(
 def _line(event: event_pb2.Event, output: Output) -> str:
     if output is Output.JSON:
         return json.dumps(MessageToDict(event))
-    return " ".join(part for part in (str(event.sequence), minute(event.create_time), event.type, event.subject, event.detail) if part)
+    parts = (str(event.sequence), minute(event.create_time), event.type, event.subject, event.detail)
+    return plain(" ".join(part for part in parts if part))

@@ -1,15 +1,17 @@
 """seawall-hub groups, and seawall-hub config."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
 
 from contract.errors import InvalidRequest, Reason
 from hub.config import DEFAULT_DATA
-from hub.console.options import Config, Data, GroupId, Output, Shown, print_all, print_one, reach, read_changes
+from hub.console.options import Config, Data, GroupId, Output, Shown, minute, print_all, print_one, reach, read_changes
 from hub.operator import Operator
 from seawall.hub.v1 import group_pb2
 
@@ -71,6 +73,32 @@ def update_group(
         print_one(operator.call(operator.groups.UpdateGroup, request), output)
 
 
+@app.command("quota", epilog="Example: seawall-hub groups quota oslo escalations_per_day=500 tokens_per_day-")
+def group_quota(
+    group: GroupId,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="escalations_per_day=N, tokens_per_day=N; with - in the place of =N: no limit. [default: change nothing]"),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
+    output: Shown = Output.TABLE,
+) -> None:
+    """Limits what a group's agents may escalate in a day, together, and shows what they have. Days begin at midnight in UTC."""
+    changes = read_changes(words or [])
+    with reach(data, config) as operator:
+        found = _get(operator, group)
+        if words:
+            _change(found.quota, *changes, "groups quota")
+            wanted = group_pb2.Group(name=found.name, quota=found.quota, etag=found.etag)
+            request = group_pb2.UpdateGroupRequest(group=wanted, update_mask=FieldMask(paths=["quota"]))
+            found = operator.call(operator.groups.UpdateGroup, request)
+    if output is Output.JSON:
+        print_one(found, output)
+    else:
+        print_all([found], output, ("Of all agents together", "Today", "At most"), _quota_rows(found), _quota_caption(found))
+
+
 @app.command("delete", epilog="Example: seawall-hub groups delete oslo")
 def delete_group(group: GroupId, data: Data = DEFAULT_DATA, config: Config = None) -> None:
     """Deletes a group; its agents stay."""
@@ -97,9 +125,8 @@ def set_config(
     given, taken = read_changes(changes)
     with reach(data, config) as operator:
         found = _get(operator, group)
-        before = MessageToDict(found.configuration, preserving_proto_field_name=True)
-        after = _configuration({key: value for key, value in (before | given).items() if key not in taken})
-        wanted = group_pb2.Group(name=found.name, etag=found.etag, configuration=after)
+        _change(found.configuration, given, taken, "config set")
+        wanted = group_pb2.Group(name=found.name, etag=found.etag, configuration=found.configuration)
         request = group_pb2.UpdateGroupRequest(group=wanted, update_mask=FieldMask(paths=["configuration"]))
         print_one(operator.call(operator.groups.UpdateGroup, request), output)
 
@@ -116,12 +143,43 @@ def _get(operator: Operator, group: str) -> group_pb2.Group:
     return found
 
 
-def _configuration(fields: dict[str, object]) -> group_pb2.Configuration:
+def _change(message: Message, given: Mapping[str, str], taken: Sequence[str], command: str) -> None:
+    """Sets fields and takes others away.
+
+    Args:
+        message: which changes.
+        given: values of fields, as typed.
+        taken: names of fields.
+        command: whose help says more.
+    """
+    names = message.DESCRIPTOR.fields_by_name
+    if unknown := [name for name in (*given, *taken) if name not in names]:
+        raise InvalidRequest(Reason.FIELD_UNKNOWN, f"There is no '{unknown[0][:40]}': use {', '.join(names)}.")
+    for name in taken:
+        message.ClearField(name)
     words = {"true": True, "false": False}
     try:
-        return ParseDict({key: words.get(str(value), value) for key, value in fields.items()}, group_pb2.Configuration())
+        ParseDict({name: words.get(value, value) for name, value in given.items()}, message)
     except ParseError as error:
-        raise InvalidRequest(Reason.FIELD_INVALID, f"That cannot be wanted: {error}. See: seawall-hub config set --help") from error
+        raise InvalidRequest(Reason.FIELD_INVALID, f"That cannot be wanted: {error}. See: seawall-hub {command} --help") from error
+
+
+def _quota_rows(group: group_pb2.Group) -> list[tuple[str, str, str]]:
+    quota, usage = group.quota, group.quota_usage
+    return [
+        (
+            "escalations",
+            f"{usage.escalations:,}",
+            f"{quota.escalations_per_day:,}" if quota.HasField("escalations_per_day") else "no limit",
+        ),
+        ("tokens", f"{usage.tokens:,}", f"{quota.tokens_per_day:,}" if quota.HasField("tokens_per_day") else "no limit"),
+    ]
+
+
+def _quota_caption(group: group_pb2.Group) -> str:
+    if not group.HasField("quota"):
+        return f"{group.name} has no quota, so nothing is counted"
+    return f"{group.name}; counted anew from {minute(group.quota_usage.reset_time)} UTC"
 
 
 def _settings(group: group_pb2.Group) -> str:

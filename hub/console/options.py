@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from contract.errors import InvalidRequest, Reason
 from hub.clock import utc_now
@@ -51,11 +52,11 @@ def reach(data: Path, config: Path | None) -> Iterator[Operator]:
 def print_all(messages: Sequence[Message], output: Output, heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
     """Prints a list: as a table, or as JSON with all fields."""
     if output is Output.JSON:
-        Console().print_json(data=[MessageToDict(message) for message in messages])
+        _print_json([MessageToDict(message) for message in messages])
         return
     table = Table(*heads, caption=caption or None)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(plain(cell)) for cell in row))
     Console().print(table)
 
 
@@ -63,11 +64,21 @@ def print_one(message: Message, output: Output) -> None:
     """Prints one thing: a line a field, or JSON."""
     fields = MessageToDict(message)
     if output is Output.JSON:
-        Console().print_json(data=fields)
+        _print_json(fields)
         return
     for name, value in fields.items():
         shown = ", ".join(f"{key}={inner}" for key, inner in value.items()) if isinstance(value, dict) else value
-        typer.echo(f"{name}: {shown}")
+        lines = [plain(line) for line in str(shown).split("\n")]
+        typer.echo(f"{name}: " + "\n    ".join(lines))
+
+
+def plain(text: str) -> str:
+    """Returns a text whose control characters are written out: agents say what they like, and the terminal must not do it."""
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in text)
+
+
+def _print_json(data: object) -> None:
+    Console().print_json(data=data, ensure_ascii=True)  # JSON itself lets the control characters above ASCII pass
 
 
 def minute(time: Timestamp) -> str:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from purgatory import AsyncCircuitBreakerFactory
-from purgatory.domain.model import HALF_OPENED, OpenedState
+from purgatory.domain.model import CLOSED, HALF_OPENED, OpenedState
+from purgatory.service._async.circuitbreaker import AsyncCircuitBreaker
 
 from hub.config import Limits
 from hub.escalation.providers.base import ProviderFailed, ProviderRefused
@@ -24,6 +25,11 @@ class Circuits:
             default_ttl=limits.breaker_seconds,
             exclude=[ProviderRefused, CancelledError, GeneratorExit],
         )
+        self._breakers: dict[str, AsyncCircuitBreaker] = {}
+
+    def open_ones(self) -> dict[str, bool]:
+        """Returns, by provider, whether it is cut off, or has not proved itself since. Those that were never asked are not there."""
+        return {name: breaker.context.state != CLOSED for name, breaker in list(self._breakers.items())}
 
     @asynccontextmanager
     async def closed(self, name: str) -> AsyncIterator[None]:
@@ -32,7 +38,7 @@ class Circuits:
         Raises:
             ProviderFailed: `circuit_open`.
         """
-        breaker = await self._factory.get_breaker(name)
+        breaker = self._breakers[name] = await self._factory.get_breaker(name)
         if breaker.context.state == HALF_OPENED:  # the library would let everybody try at once
             raise ProviderFailed("circuit_open")
         try:

@@ -7,11 +7,11 @@ import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
 from contract import telemetry
+from contract.tracing import NO_TRACING, Kind, Span, Tracing
 from hub.config import ProviderSettings
 from hub.escalation.prompts import Escalation, Finish, TextDelta
 from hub.escalation.providers.base import ProviderFailed
 
-ERROR_TYPE = "error.type"
 TOKEN_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 """What the conventions advise for gen_ai.client.token.usage."""
 
@@ -26,14 +26,16 @@ class Meter:
     Args:
         registry: of the metrics.
         clock: monotonic, in seconds.
+        tracing: told of each try.
     """
 
-    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float], tracing: Tracing = NO_TRACING) -> None:
+        self._tracing = tracing
         self.clock = clock
         self.durations = Histogram(
             telemetry.CLIENT_OPERATION_DURATION_SECONDS,
             "From the request to the answer's end, or to the error",
-            [*_LABELS, telemetry.label(ERROR_TYPE)],
+            [*_LABELS, telemetry.label(telemetry.ERROR_TYPE)],
             buckets=telemetry.DURATION_BUCKETS_SECONDS,
             registry=registry,
         )
@@ -55,23 +57,36 @@ class Meter:
     @contextmanager
     def attempt(self, settings: ProviderSettings, escalation: Escalation) -> Iterator["Attempt"]:
         """Measures one provider's try at one prompt; it is noted however it ends."""
-        attempt = Attempt(self, settings)
-        try:
-            yield attempt
-        except ProviderFailed as error:
-            attempt.error_type = error.error_type
-            raise
-        finally:
-            attempt.note(escalation)
+        with self._begin(settings) as span:
+            attempt = Attempt(self, settings, span)
+            try:
+                yield attempt
+            except ProviderFailed as error:
+                attempt.error_type = error.error_type
+                span.fail(error.error_type)
+                raise
+            finally:
+                attempt.note(escalation)
+
+    def _begin(self, settings: ProviderSettings) -> Span:
+        attributes = {
+            telemetry.OPERATION_NAME: telemetry.CHAT,
+            telemetry.PROVIDER_NAME: settings.kind,
+            telemetry.REQUEST_MODEL: settings.model,
+            telemetry.PROVIDER: settings.name,
+            telemetry.TIER: settings.tier,
+        }
+        return self._tracing.step(f"{telemetry.CHAT} {settings.model}", attributes, Kind.CLIENT)
 
 
 class Attempt:
     """One provider's try at one prompt."""
 
-    def __init__(self, meter: Meter, settings: ProviderSettings) -> None:
+    def __init__(self, meter: Meter, settings: ProviderSettings, span: Span) -> None:
         self._meter = meter
+        self._span = span
         self._settings = settings
-        self._labels = ("chat", settings.kind, settings.model)
+        self._labels = (telemetry.CHAT, settings.kind, settings.model)
         self._start = meter.clock()
         self._has_text = False
         self._finish: Finish | None = None
@@ -81,6 +96,9 @@ class Attempt:
         """Takes note of a piece of the answer."""
         if isinstance(piece, Finish):
             self._finish = piece
+            self._span.set(telemetry.INPUT_TOKENS, piece.input_tokens)
+            self._span.set(telemetry.OUTPUT_TOKENS, piece.output_tokens)
+            self._span.set(telemetry.FINISH_REASON, piece.finish_reason)
             self._meter.tokens.labels(*self._labels, "input").observe(piece.input_tokens)
             self._meter.tokens.labels(*self._labels, "output").observe(piece.output_tokens)
         elif not self._has_text:

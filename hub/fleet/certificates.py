@@ -70,6 +70,25 @@ class CertificateAuthority:
         names = [_host_name(host) for host in hosts]
         return self._issue_leaf(public_key, "seawall-hub", names, ExtendedKeyUsageOID.SERVER_AUTH, SERVER_LIFE)
 
+    def cross_sign(self, other: x509.Certificate, life: timedelta) -> x509.Certificate:
+        """Signs another CA's key under its own name, so that who trusts this CA alone can verify what the other one issues.
+
+        Both have the same name (RFC 5280, section 6.1: such a certificate does not count against this CA's path length).
+        """
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(_ec_key(self.certificate.public_key()))
+        end = min(self.clock() + life, self.certificate.not_valid_after_utc)
+        return (
+            _builder(_common_name(other), self.certificate.subject, _ec_key(other.public_key()), self.clock(), end - self.clock())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .add_extension(issuer, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def reissue_client(self, old: x509.Certificate, life: timedelta) -> x509.Certificate:
+        """Issues a fresh certificate for the same key and SPIFFE id."""
+        return self.issue_client(_ec_key(old.public_key()), SpiffeId.parse(spiffe_uris(old)[0]), life)
+
     def reissue_server(self, old: x509.Certificate) -> x509.Certificate:
         """Issues a fresh certificate for the same key and names."""
         names = list(old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
@@ -141,6 +160,20 @@ def public_key_der(key: object) -> bytes:
     return _ec_key(key).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+def key_id(key: object) -> bytes:
+    """Returns what names a key in the certificates that it has signed (RFC 5280, section 4.2.1.2)."""
+    return x509.SubjectKeyIdentifier.from_public_key(_ec_key(key)).digest
+
+
+def issuer_key_id(certificate: x509.Certificate) -> bytes:
+    """Returns the key_id of the CA that signed a certificate; empty: it does not say."""
+    try:
+        issuer = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return b""
+    return issuer.key_identifier or b""
+
+
 def certificate_der(certificate: x509.Certificate) -> bytes:
     """Returns the certificate's bytes."""
     return certificate.public_bytes(serialization.Encoding.DER)
@@ -182,6 +215,10 @@ def _host_name(host: str) -> x509.GeneralName:
         if not _DNS_NAME.fullmatch(host):
             raise InvalidRequest(Reason.CONFIG_INVALID, f"'{host[:80]}' is neither a DNS name nor an IP address.") from None
         return x509.DNSName(host)
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def _ec_key(key: object) -> ec.EllipticCurvePublicKey:

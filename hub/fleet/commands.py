@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason
 from hub.clock import Clock
-from hub.fleet.delivery import Delivery
 from hub.fleet.directory import find
 from hub.fleet.events import Journal
 from hub.fleet.messages import command_name
@@ -17,6 +16,7 @@ from hub.store.agents import RETIRED
 from hub.store.commands import CANCELLED, EXPIRED, PENDING, CommandRecord
 from hub.store.database import Database
 from hub.store.events import NewEvent
+from hub.store.signals import Topic, signal
 
 DEFAULT_TTL = timedelta(days=1)
 MAX_TTL = timedelta(days=30)
@@ -29,14 +29,12 @@ class Commands:
     Args:
         database: where they are kept.
         journal: told of them.
-        delivery: brings them.
         clock: the time, in UTC.
     """
 
-    def __init__(self, database: Database, journal: Journal, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
         self._journal = journal
-        self._delivery = delivery
         self._clock = clock
 
     async def create(
@@ -63,9 +61,7 @@ class Commands:
             raise InvalidRequest(Reason.FIELD_INVALID, f"log_lines must be from 0 to {MAX_LOG_LINES}.")
         now = self._clock()
         new = CommandRecord(request_id, agent_id, action, log_lines, now, now + ttl)
-        record = await self._journal.write(partial(_create, new, actor))
-        self._delivery.mark([agent_id])
-        return self._shown(record)
+        return self._shown(await self._journal.write(partial(_create, new, actor)))
 
     async def get(self, agent_id: str, command_id: str) -> CommandRecord:
         """Returns one command.
@@ -122,6 +118,7 @@ def _create(new: CommandRecord, actor: str, connection: Connection) -> tuple[Com
     before = commands.get(connection, new.agent_id, new.command_id)
     if before is None:
         commands.insert(connection, new)
+        signal(connection, Topic.AGENTS, [new.agent_id])
         return new, [NewEvent(new.create_time, "COMMAND_CREATED", command_name(new.agent_id, new.command_id), actor, f"{new.action}.")]
     if (before.action, before.log_lines) != (new.action, new.log_lines):
         raise InvalidRequest(Reason.FIELD_INVALID, "This request_id made another command: make a new UUID for each.")

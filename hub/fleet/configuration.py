@@ -1,7 +1,9 @@
 """What is wanted of each agent: the configurations of all its groups, put together."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Connection
 
@@ -15,19 +17,41 @@ from seawall.hub.v1 import group_pb2
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def merge(applied: Sequence[GroupRecord], labels: Mapping[str, str]) -> bytes:
-    """Returns the Configuration, serialised, for an agent of these labels.
+class Merging:
+    """Puts together what is wanted of agents.
+
+    Each filter is read once; agents that no filter tells apart are looked at once, and only by the filters that can mean them.
 
     Args:
         applied: all groups, in the order in which they are applied: the later one wins, field by field.
-        labels: of the agent.
+
+    Raises:
+        InvalidRequest: FILTER_INVALID, a group's expression cannot be read.
     """
-    fields = {f"labels.{key}": value for key, value in labels.items()}
-    result = group_pb2.Configuration()
-    for group in applied:
-        if filters.parse(group.expression).matches(fields):
-            result.MergeFromString(group.configuration)
-    return result.SerializeToString(deterministic=True)
+
+    def __init__(self, applied: Sequence[GroupRecord]) -> None:
+        self._groups = [(filters.parse(group.expression), group.configuration) for group in applied]
+        self._fields = sorted(frozenset().union(*(filters.fields_of(filter_) for filter_, _ in self._groups)))
+        self._by_need: defaultdict[tuple[str, str] | None, list[int]] = defaultdict(list)
+        for number, (filter_, _) in enumerate(self._groups):
+            self._by_need[filters.needed_of(filter_)].append(number)
+        self._merged: dict[tuple[str | None, ...], bytes] = {}
+
+    def of(self, labels: Mapping[str, str]) -> bytes:
+        """Returns the Configuration, serialised, for an agent of these labels."""
+        fields = {f"labels.{key}": value for key, value in labels.items()}
+        key = tuple(fields.get(field) for field in self._fields)
+        if key not in self._merged:
+            self._merged[key] = self._merge(fields)
+        return self._merged[key]
+
+    def _merge(self, fields: filters.Fields) -> bytes:
+        result = group_pb2.Configuration()
+        for number in sorted(chain.from_iterable(self._by_need.get(need, ()) for need in (None, *fields.items()))):
+            filter_, configuration = self._groups[number]
+            if filter_.matches(fields):
+                result.MergeFromString(configuration)
+        return result.SerializeToString(deterministic=True)
 
 
 def refresh(connection: Connection, now: datetime, agent_id: str | None = None) -> list[str]:
@@ -38,10 +62,10 @@ def refresh(connection: Connection, now: datetime, agent_id: str | None = None) 
     Returns:
         the ids of the agents of which something else is wanted than before.
     """
-    applied = groups.everything(connection)
+    merging = Merging(groups.everything(connection))
     changes = []
     for agent, labels, before, generation in agents.wanted(connection, agent_id):
-        after = merge(applied, labels)
+        after = merging.of(labels)
         if after != before:
             changes.append((agent, after, next_generation(generation, now)))
     agents.set_configurations(connection, changes)

@@ -1,19 +1,24 @@
-"""Brings agents what is wanted of them, and their commands, over the sessions that are open."""
+"""Brings agents what is wanted of them, and their commands, over the sessions that are open; ends sessions that may stand no more.
+
+Whatever has changed of an agent, by whichever process of the hub: it is marked here, and the store is asked.
+"""
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from time import monotonic
 
 import structlog
 from sqlalchemy import Connection
 
-from contract.errors import Unavailable
+from contract.errors import NotPermitted, Reason, SeawallError, Unavailable
 from hub.clock import Clock
+from hub.fleet.directory import shut_out
 from hub.fleet.messages import command_message
-from hub.fleet.sessions import Session, Sessions
+from hub.fleet.sessions import Session, Sessions, lost, replaced
 from hub.store import agents, commands
+from hub.store.agents import ACTIVE, Due
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
 from seawall.hub.v1 import group_pb2, session_pb2
@@ -26,35 +31,31 @@ RETRY_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What one agent should know."""
-
-    configuration: bytes
-    generation: int
-    commands: list[CommandRecord]
-
-
 class Delivery:
     """One task for all agents.
 
     Args:
         database: knows what is due.
         sessions: where it goes.
+        replica_id: of this process of the hub.
         clock: the time, in UTC.
     """
 
-    def __init__(self, database: Database, sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, database: Database, sessions: Sessions, replica_id: str, clock: Clock) -> None:
         self._database = database
         self._sessions = sessions
+        self._replica_id = replica_id
         self._clock = clock
-        self._due: dict[str, None] = {}
+        self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
 
-    def mark(self, agent_ids: Iterable[str]) -> None:
-        """Says that something may be due for these agents. Those without a session get it when they connect."""
-        self._due.update((agent_id, None) for agent_id in agent_ids if self._sessions.get(agent_id) is not None)
+    def mark(self, agent_ids: Iterable[str] | None = None) -> None:
+        """Says that something may have changed of these agents; None: of any. Those without a session get it when they connect."""
+        now = monotonic()
+        for agent_id in self._sessions.agent_ids() if agent_ids is None else agent_ids:
+            if self._sessions.get(agent_id) is not None:
+                self._due.setdefault(agent_id, now)
         if self._due:
             self._changed.set()
 
@@ -73,31 +74,51 @@ class Delivery:
                 self._changed.clear()
 
     async def _deliver(self, agent_ids: list[str]) -> None:
-        for agent_id in agent_ids:
-            del self._due[agent_id]
+        since = {agent_id: self._due.pop(agent_id) for agent_id in agent_ids}
         now = self._clock()
-        found = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        try:
+            found, told = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
+        except Unavailable:
+            self._due.update(since)  # due for as long as it was
+            raise
         for agent_id in agent_ids:
             session = self._sessions.get(agent_id)
-            if session is not None and agent_id in found:
-                self._start(session, found[agent_id])
+            if session is None or not session.ready:
+                continue  # it is marked again when it is welcomed
+            due = found.get(agent_id)
+            error = _removed() if due is None else self._objection(due)
+            if error is not None:
+                session.end(error)
+            elif due is not None:
+                self._start(session, due, told.get(agent_id, []), since[agent_id])
 
-    def _start(self, session: Session, due: Due) -> None:
+    def _objection(self, due: Due) -> SeawallError | None:
+        """Returns why a session of ours may not stand any more, if so."""
+        if due.state != ACTIVE:
+            return shut_out(due.state)
+        if due.replica_id != self._replica_id:
+            return lost() if due.replica_id is None else replaced()
+        return None
+
+    def _start(self, session: Session, due: Due, told: list[CommandRecord], since: float) -> None:
         """Sends in a task of its own, one a session: a slow agent holds nobody up but itself."""
         if session.sending:
             session.again = True
             return
-        messages = _messages(session, due)
+        messages = _messages(session, due, told)
         if not messages:
             return
         session.sending = True
-        task = asyncio.create_task(self._send(session, messages))
+        task = asyncio.create_task(self._send(session, messages, since))
         self._sending.add(task)
         task.add_done_callback(self._ended)
 
-    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse]) -> None:
+    async def _send(self, session: Session, messages: list[session_pb2.ConnectResponse], since: float) -> None:
+        counts = self._sessions.counts
         for message in messages:
             await session.send(message)
+            counts.delivered["command" if message.HasField("command") else "desired_state"] += 1
+        counts.delivery_seconds.observe(monotonic() - since)
         session.sending = False
         if session.again:
             session.again = False
@@ -110,15 +131,18 @@ class Delivery:
             _log.info("delivery broke off", error=type(error).__name__)
 
 
-def _look_up(connection: Connection, agent_ids: Iterable[str], now: datetime) -> dict[str, Due]:
-    result = {}
-    for agent_id in agent_ids:
-        for _, _, configuration, generation in agents.wanted(connection, agent_id):
-            result[agent_id] = Due(configuration, generation, commands.pending(connection, agent_id, now))
-    return result
+def _look_up(connection: Connection, agent_ids: list[str], now: datetime) -> tuple[dict[str, Due], dict[str, list[CommandRecord]]]:
+    told: dict[str, list[CommandRecord]] = {}
+    for record in commands.pending(connection, agent_ids, now):
+        told.setdefault(record.agent_id, []).append(record)
+    return agents.due(connection, agent_ids), told
 
 
-def _messages(session: Session, due: Due) -> list[session_pb2.ConnectResponse]:
+def _removed() -> NotPermitted:
+    return NotPermitted(Reason.AGENT_NOT_FOUND, "The agent is enrolled no more. Enrol it with a new join token.")
+
+
+def _messages(session: Session, due: Due, told: list[CommandRecord]) -> list[session_pb2.ConnectResponse]:
     """What the agent has not been sent yet in this session."""
     result = []
     if due.generation != session.generation:
@@ -126,7 +150,7 @@ def _messages(session: Session, due: Due) -> list[session_pb2.ConnectResponse]:
         state = session_pb2.DesiredState(generation=due.generation, configuration=configuration)
         result.append(session_pb2.ConnectResponse(desired_state=state))
         session.generation = due.generation
-    for record in due.commands:
+    for record in told:
         if record.number is not None and record.number > session.command:
             result.append(session_pb2.ConnectResponse(command=command_message(record)))
             session.command = record.number

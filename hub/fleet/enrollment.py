@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -14,9 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from contract.errors import Conflict, InvalidRequest, NotAuthenticated, Reason
 from contract.identity import JoinToken, SpiffeId, agent_name, key_hash
+from hub.fleet.authorities import Authorities
 from hub.fleet.certificates import CertificateAuthority, certificate_der, public_key_der, read_certificate_request
 from hub.fleet.configuration import refresh
 from hub.fleet.events import Journal
+from hub.fleet.lifecycle import check_labels
 from hub.store import agents, join_tokens
 from hub.store.agents import RETIRED, AgentRecord
 from hub.store.database import Database
@@ -55,31 +57,38 @@ class Enrollment:
     Args:
         database: where agents and tokens are kept.
         journal: told of those that come.
-        authority: signs.
+        authorities: the one that issues signs.
         agent_life: of an agent's certificate.
         randomness: returns so many random bytes.
     """
 
     def __init__(
-        self, database: Database, journal: Journal, authority: CertificateAuthority, agent_life: timedelta, randomness: Randomness
+        self, database: Database, journal: Journal, authorities: Authorities, agent_life: timedelta, randomness: Randomness
     ) -> None:
         self._database = database
         self._journal = journal
-        self._authority = authority
+        self._authorities = authorities
         self._agent_life = agent_life
         self._randomness = randomness
 
-    async def create_token(self, ttl: timedelta = DEFAULT_TTL) -> tuple[JoinToken, JoinTokenRecord]:
+    async def create_token(
+        self, ttl: timedelta = DEFAULT_TTL, labels: Mapping[str, str] | None = None
+    ) -> tuple[JoinToken, JoinTokenRecord]:
         """Makes a token. It cannot be shown again.
 
+        Args:
+            ttl: within which it may be used.
+            labels: that the agent gets which enrols with it, these and no others.
+
         Raises:
-            InvalidRequest: TTL_INVALID.
+            InvalidRequest: TTL_INVALID, FIELD_INVALID.
         """
+        check_labels(labels or {})
         if not timedelta(0) < ttl <= MAX_TTL:
             raise InvalidRequest(Reason.TTL_INVALID, "The time to live must be above 0 and at most 30 days.")
-        token = JoinToken(self._randomness(8).hex(), self._randomness(SECRET_BYTES).hex(), self._authority.key_hash)
-        now = self._authority.clock()
-        record = JoinTokenRecord(token.token_id, _secret_hash(token.secret), now, now + ttl)
+        token = JoinToken(self._randomness(8).hex(), self._randomness(SECRET_BYTES).hex(), self._authorities.issuer.key_hash)
+        now = self._authorities.clock()
+        record = JoinTokenRecord(token.token_id, _secret_hash(token.secret), now, now + ttl, labels=dict(labels or {}))
         await self._database.write(lambda connection: join_tokens.insert(connection, record))
         return token, record
 
@@ -93,7 +102,7 @@ class Enrollment:
         """
         if request.agent_id:
             agent_name(request.agent_id)
-        token = JoinToken.parse(f"{request.credential}.{self._authority.key_hash}")
+        token = JoinToken.parse(f"{request.credential}.{self._authorities.issuer.key_hash}")
         await self._database.read(partial(_check_token, token))
         key = read_certificate_request(request.certificate_request)
         return await self._journal.write(partial(self._spend, token.token_id, key, request))
@@ -103,14 +112,15 @@ class Enrollment:
     ) -> tuple[AgentRecord, list[NewEvent]]:
         token = join_tokens.get(connection, token_id)
         digest = key_hash(public_key_der(key))
-        now = self._authority.clock()
+        now = self._authorities.clock()
         if token is None or token.spend_time is not None:
             return _earlier_result(connection, token, request.request_id, digest), []
         if token.expire_time <= now:
             raise NotAuthenticated(Reason.JOIN_TOKEN_EXPIRED, "The join token has expired. Ask the operator for a new one.")
         agent_id = request.agent_id or f"agent-{self._randomness(5).hex()}"
-        certificate = self._authority.issue_client(key, SpiffeId(self._authority.trust_domain, "agent", agent_id), self._agent_life)
-        record = _record(agent_id, digest, certificate, self._authority)
+        authority = self._authorities.issuer
+        certificate = authority.issue_client(key, SpiffeId(authority.trust_domain, "agent", agent_id), self._agent_life)
+        record = _record(agent_id, digest, certificate, authority, token.labels)
         _insert(connection, record)
         refresh(connection, now, agent_id)
         if not join_tokens.spend(connection, token_id, time=now, request_id=request.request_id, agent_id=agent_id):
@@ -148,8 +158,18 @@ def _insert(connection: Connection, record: AgentRecord) -> None:
         ) from error
 
 
-def _record(agent_id: str, digest: str, certificate: x509.Certificate, authority: CertificateAuthority) -> AgentRecord:
-    return AgentRecord(agent_id, digest, certificate_der(certificate), authority.clock(), certificate.not_valid_after_utc)
+def _record(
+    agent_id: str, digest: str, certificate: x509.Certificate, authority: CertificateAuthority, labels: Mapping[str, str]
+) -> AgentRecord:
+    return AgentRecord(
+        agent_id,
+        digest,
+        certificate_der(certificate),
+        authority.clock(),
+        certificate.not_valid_after_utc,
+        labels=dict(labels),
+        certificate_issuer=authority.key_hash,
+    )
 
 
 def _secret_hash(secret: str) -> bytes:

@@ -1,6 +1,7 @@
 """What happens in the fleet, kept in order and told to those who watch."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -33,7 +34,8 @@ class Journal:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._noted: list[NewEvent] = []
+        self.kept: Counter[str] = Counter()
+        """Events by type, since this process began."""
         self._changed = asyncio.Event()
 
     async def write(self, work: Callable[[Connection], tuple[T, Sequence[NewEvent]]]) -> T:
@@ -43,25 +45,14 @@ class Journal:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
 
-        def both(connection: Connection) -> tuple[T, bool]:
+        def both(connection: Connection) -> tuple[T, list[str]]:
             result, happened = work(connection)
             events.append(connection, happened)
-            return result, bool(happened)
+            return result, [event.type for event in happened]
 
         result, happened = await self._database.write(both)
-        if happened:
-            self._wake()
+        self.kept.update(happened)
         return result
-
-    def note(self, kind: str, subject: str) -> None:
-        """Keeps an event with the next `flush`: for what happens too often for a transaction each, and may be lost with the power."""
-        self._noted.append(NewEvent(self._clock(), kind, subject))
-
-    async def flush(self) -> None:
-        """Keeps what was noted."""
-        noted, self._noted = self._noted, []
-        if noted:
-            await self.write(lambda _: (None, noted))
 
     async def forget(self, age: timedelta) -> None:
         """Deletes what is older."""
@@ -103,8 +94,8 @@ class Journal:
             )
         return after
 
-    def _wake(self) -> None:
-        """Wakes all who watch: each waits on the event that was there when it last looked."""
+    def wake(self) -> None:
+        """Wakes all who watch, since events were kept by this process or another: each waits on what was there when it last looked."""
         self._changed.set()
         self._changed = asyncio.Event()
 

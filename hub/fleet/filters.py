@@ -19,11 +19,11 @@ MAX_DEPTH = 20
 """Of parentheses and NOTs, so that no filter exhausts the stack."""
 
 LABEL_KEY = r"[a-z][a-z0-9_.-]{0,62}"
-_FIELD = re.compile(rf"name|state|connected|labels\.{LABEL_KEY}")
+_FIELD = re.compile(rf"name|state|connected|certificate_issuer|labels\.{LABEL_KEY}")
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|(!=|[=:()])|([^\s"=:()!]+))')
 
 Fields = Mapping[str, str]
-"""An agent as a filter sees it: `name`, `state`, `connected`, and `labels.KEY` for each label."""
+"""An agent as a filter sees it: `name`, `state`, `connected`, `certificate_issuer`, and `labels.KEY` for each label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,15 @@ def fields_of(filter_: Filter) -> frozenset[str]:
         return frozenset({filter_.field})
     terms = (filter_.term,) if isinstance(filter_, Not) else filter_.terms
     return frozenset().union(*(fields_of(term) for term in terms))
+
+
+def needed_of(filter_: Filter) -> tuple[str, str] | None:
+    """Returns a field and the value without which a filter does not hold; None: none is easily seen."""
+    if isinstance(filter_, Is):
+        return None if filter_.value is None else (filter_.field, filter_.value)
+    if isinstance(filter_, All):
+        return next((needed for term in filter_.terms if (needed := needed_of(term)) is not None), None)
+    return None
 
 
 class _Parser:

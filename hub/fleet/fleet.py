@@ -16,57 +16,70 @@ from hub.fleet.directory import Directory
 from hub.fleet.events import Journal
 from hub.fleet.groups import Groups
 from hub.fleet.lifecycle import Lifecycle
+from hub.fleet.presence import BEAT_SECONDS, Presence
+from hub.fleet.quotas import Quotas
 from hub.fleet.reports import Reports
 from hub.fleet.sessions import Sessions
-from hub.fleet.upkeep import EVENTS_SECONDS, SWEEP_SECONDS, every, forever
+from hub.fleet.upkeep import EVENTS_SECONDS, SWEEP_SECONDS, every, forever, once
 from hub.store.database import Database
+from hub.store.signals import Changes, Topic
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The parts."""
 
+    database: Database
     directory: Directory
     journal: Journal
     sessions: Sessions
+    presence: Presence
     delivery: Delivery
     reports: Reports
     lifecycle: Lifecycle
     groups: Groups
+    quotas: Quotas
     commands: Commands
 
     @classmethod
-    def create(cls, database: Database, limits: Limits, clock: Clock) -> Self:
+    def create(cls, database: Database, limits: Limits, replica_id: str, clock: Clock) -> Self:
         """Builds them.
 
         Args:
             database: where all is kept.
             limits: of sessions.
+            replica_id: of this process of the hub; another at each start.
             clock: the time, in UTC.
         """
         journal = Journal(database, clock)
         sessions = Sessions(limits.sessions)
-        delivery = Delivery(database, sessions, clock)
+        delivery = Delivery(database, sessions, replica_id, clock)
         return cls(
+            database=database,
             directory=Directory(database, clock),
             journal=journal,
             sessions=sessions,
+            presence=Presence(database, journal, sessions, delivery, replica_id, clock),
             delivery=delivery,
-            reports=Reports(database, journal, clock),
-            lifecycle=Lifecycle(journal, sessions, delivery, clock),
-            groups=Groups(database, journal, delivery, clock),
-            commands=Commands(database, journal, delivery, clock),
+            reports=Reports(database, journal, replica_id, clock),
+            lifecycle=Lifecycle(journal, clock),
+            groups=Groups(database, journal, clock),
+            quotas=Quotas(database, clock),
+            commands=Commands(database, journal, clock),
         )
 
     @asynccontextmanager
     async def running(self, limits: Limits) -> AsyncIterator[None]:
         """Does what goes on beside the calls, until the block ends; then writes what was noted."""
         age = timedelta(days=limits.events_days)
+        await self.presence.start()
         tasks = [
             asyncio.create_task(forever(work))
             for work in (
+                partial(self.database.listen, self._react),
                 self.delivery.run,
-                partial(every, EVENTS_SECONDS, self.journal.flush),
+                partial(every, EVENTS_SECONDS, self.presence.flush),
+                partial(every, BEAT_SECONDS, self.presence.beat),
                 partial(every, limits.last_seen_seconds, self.directory.flush),
                 partial(every, SWEEP_SECONDS, self.commands.expire),
                 partial(every, SWEEP_SECONDS, partial(self.journal.forget, age)),
@@ -78,5 +91,12 @@ class Fleet:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.journal.flush()
-            await self.directory.flush()
+            for last in (self.directory.flush, self.presence.stop):
+                await once(last)
+
+    def _react(self, changes: Changes) -> None:
+        """Does, in every process alike, what the writes of any of them ask for."""
+        if Topic.EVENTS in changes:
+            self.journal.wake()
+        if Topic.AGENTS in changes:
+            self.delivery.mark(changes[Topic.AGENTS])

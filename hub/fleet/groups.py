@@ -10,13 +10,14 @@ from contract.errors import Conflict, InvalidRequest, NotFound, Reason
 from hub.clock import Clock
 from hub.fleet import filters
 from hub.fleet.configuration import check, refresh
-from hub.fleet.delivery import Delivery
 from hub.fleet.events import Journal
 from hub.fleet.lifecycle import check_etag
+from hub.fleet.quotas import Quota
 from hub.store import groups
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.groups import GroupRecord
+from hub.store.signals import Topic, signal
 from seawall.hub.v1 import group_pb2
 
 MAX_GROUPS = 1000
@@ -31,11 +32,13 @@ class Wanted:
         expression: a filter over labels; empty: all agents.
         priority: a higher one wins.
         configuration: what is wanted.
+        quota: how much the agents may escalate together.
     """
 
     expression: str
     priority: int
     configuration: group_pb2.Configuration
+    quota: Quota
 
     def check(self) -> None:
         """Checks it.
@@ -47,11 +50,18 @@ class Wanted:
         if others := sorted(field for field in fields if not field.startswith("labels.")):
             raise InvalidRequest(Reason.FILTER_INVALID, f"A group chooses by labels alone, and not by {others[0]}: use labels.KEY.")
         check(self.configuration)
+        self.quota.check()
 
-    @property
-    def serialized(self) -> bytes:
-        """The configuration as it is kept."""
-        return self.configuration.SerializeToString(deterministic=True)
+    def put_into(self, record: GroupRecord) -> GroupRecord:
+        """Returns a group of which this is wanted, else as it was."""
+        return replace(
+            record,
+            expression=self.expression,
+            priority=self.priority,
+            configuration=self.configuration.SerializeToString(deterministic=True),
+            escalations_per_day=self.quota.escalations_per_day,
+            tokens_per_day=self.quota.tokens_per_day,
+        )
 
 
 class Groups:
@@ -60,14 +70,12 @@ class Groups:
     Args:
         database: where they are kept.
         journal: told of changes.
-        delivery: brings what they change.
         clock: the time, in UTC.
     """
 
-    def __init__(self, database: Database, journal: Journal, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
         self._database = database
         self._journal = journal
-        self._delivery = delivery
         self._clock = clock
 
     async def get(self, group_id: str) -> GroupRecord:
@@ -91,7 +99,7 @@ class Groups:
         """
         wanted.check()
         now = self._clock()
-        new = GroupRecord(group_id, wanted.expression, wanted.priority, wanted.serialized, now, now, 1, request_id)
+        new = wanted.put_into(GroupRecord(group_id, "", 0, b"", now, now, 1, request_id))
 
         def work(connection: Connection) -> GroupRecord | None:
             before = groups.get(connection, group_id)
@@ -126,7 +134,7 @@ class Groups:
             check_etag(etag, before.revision)
             wanted = change(_wanted(before))
             wanted.check()
-            after = replace(before, expression=wanted.expression, priority=wanted.priority, configuration=wanted.serialized)
+            after = wanted.put_into(before)
             if after == before:
                 return None
             groups.replace(connection, replace(after, update_time=self._clock(), revision=before.revision + 1))
@@ -154,14 +162,15 @@ class Groups:
     async def _change(self, group_id: str, work: Callable[[Connection], GroupRecord | None], kind: str, actor: str) -> None:
         """Changes groups, and what is wanted of every agent, in one transaction."""
 
-        def both(connection: Connection) -> tuple[list[str], list[NewEvent]]:
+        def both(connection: Connection) -> tuple[None, list[NewEvent]]:
             if work(connection) is None:
-                return [], []
+                return None, []
             now = self._clock()
             changed = refresh(connection, now)
-            return changed, [NewEvent(now, kind, f"groups/{group_id}", actor, f"It changes what is wanted of {len(changed)} agents.")]
+            signal(connection, Topic.AGENTS, changed)
+            return None, [NewEvent(now, kind, f"groups/{group_id}", actor, f"It changes what is wanted of {len(changed)} agents.")]
 
-        self._delivery.mark(await self._journal.write(both))
+        await self._journal.write(both)
 
 
 def _find(group_id: str, connection: Connection) -> GroupRecord:
@@ -172,7 +181,8 @@ def _find(group_id: str, connection: Connection) -> GroupRecord:
 
 
 def _wanted(record: GroupRecord) -> Wanted:
-    return Wanted(record.expression, record.priority, group_pb2.Configuration.FromString(record.configuration))
+    quota = Quota(record.escalations_per_day, record.tokens_per_day)
+    return Wanted(record.expression, record.priority, group_pb2.Configuration.FromString(record.configuration), quota)
 
 
 def _check_room(connection: Connection) -> None:

@@ -10,14 +10,13 @@ from contract.errors import InvalidRequest, NotPossibleNow, Reason, Superseded
 from contract.identity import agent_name
 from hub.clock import Clock
 from hub.fleet.configuration import refresh
-from hub.fleet.delivery import Delivery
-from hub.fleet.directory import find, shut_out
+from hub.fleet.directory import find
 from hub.fleet.events import Journal
 from hub.fleet.filters import LABEL_KEY
-from hub.fleet.sessions import Sessions
 from hub.store import agents
 from hub.store.agents import ACTIVE, RETIRED, SUSPENDED, AgentRecord
 from hub.store.events import NewEvent
+from hub.store.signals import Topic, signal
 
 MAX_LABELS = 64
 MAX_LABEL_CHARACTERS = 63
@@ -27,19 +26,15 @@ _EVENTS = {ACTIVE: "AGENT_RESUMED", SUSPENDED: "AGENT_SUSPENDED", RETIRED: "AGEN
 
 
 class Lifecycle:
-    """Changes agents.
+    """Changes agents. Their sessions, in whichever process of the hub, hear of it by a signal.
 
     Args:
         journal: keeps the changes.
-        sessions: of those that are shut out end.
-        delivery: brings what new labels bring.
         clock: the time, in UTC.
     """
 
-    def __init__(self, journal: Journal, sessions: Sessions, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal = journal
-        self._sessions = sessions
-        self._delivery = delivery
         self._clock = clock
 
     async def label(self, agent_id: str, labels: Mapping[str, str], etag: str, actor: str) -> AgentRecord:
@@ -65,11 +60,10 @@ class Lifecycle:
                 return before, []
             agents.change(connection, agent_id, labels=dict(labels), revision=before.revision + 1)
             refresh(connection, self._clock(), agent_id)
+            signal(connection, Topic.AGENTS, [agent_id])
             return find(agent_id, connection), [self._event("AGENT_UPDATED", agent_id, actor, "Its labels were changed.")]
 
-        record = await self._journal.write(work)
-        self._delivery.mark([agent_id])
-        return record
+        return await self._journal.write(work)
 
     async def suspend(self, agent_id: str, actor: str, reason: str) -> AgentRecord:
         """Shuts an agent out until it is resumed.
@@ -98,10 +92,7 @@ class Lifecycle:
         return await self._move(agent_id, RETIRED, actor, reason)
 
     async def _move(self, agent_id: str, state: str, actor: str, reason: str) -> AgentRecord:
-        record = await self._journal.write(partial(self._change_state, agent_id, state, actor, reason[:MAX_REASON_CHARACTERS]))
-        if state != ACTIVE:
-            self._sessions.end(agent_id, shut_out(state))
-        return record
+        return await self._journal.write(partial(self._change_state, agent_id, state, actor, reason[:MAX_REASON_CHARACTERS]))
 
     def _change_state(
         self, agent_id: str, state: str, actor: str, reason: str, connection: Connection
@@ -112,6 +103,7 @@ class Lifecycle:
         if before.state == RETIRED:
             raise NotPossibleNow(Reason.AGENT_RETIRED, f"Agent {agent_id} is retired for good. Its name may be enrolled anew.")
         agents.change(connection, agent_id, state=state, revision=before.revision + 1)
+        signal(connection, Topic.AGENTS, [agent_id])
         return find(agent_id, connection), [self._event(_EVENTS[state], agent_id, actor, reason)]
 
     def _event(self, kind: str, agent_id: str, actor: str, detail: str) -> NewEvent:

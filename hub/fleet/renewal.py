@@ -5,7 +5,8 @@ can put another key in.
 """
 
 import hashlib
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from cryptography import x509
@@ -14,23 +15,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from contract.errors import Busy, NotAuthenticated, NotPermitted, NotPossibleNow, Reason, SeawallError
+from contract.errors import NotAuthenticated, NotPermitted, NotPossibleNow, Reason, SeawallError
 from contract.identity import SpiffeId, agent_name, key_hash
-from hub.fleet.certificates import CertificateAuthority, certificate_der, public_key_der, read_certificate_request, spiffe_uris
+from hub.fleet.authorities import Authorities
+from hub.fleet.certificates import certificate_der, public_key_der, read_certificate_request, spiffe_uris
 from hub.fleet.directory import check_admitted
-from hub.fleet.enrollment import Randomness
 from hub.fleet.events import Journal
+from hub.fleet.nonces import Nonces
 from hub.store import agents
 from hub.store.events import NewEvent
 
 RECOVERY_CONTEXT = b"seawall-recovery-v1\0"
 """Before what is signed, so that the signature means nothing elsewhere."""
 
-NONCE_BYTES = 32
-NONCE_LIFE = timedelta(minutes=1)
-MAX_NONCES = 10_000
-"""Good at once: as many as a fleet has agents. Anybody may ask for one."""
-
+NONCE_FAULT = "the nonce is spent, or too old"
 MAX_CERTIFICATE_BYTES = 8192
 
 
@@ -39,22 +37,25 @@ class Renewal:
 
     Args:
         journal: keeps them.
-        authority: signs.
+        authorities: the one that issues signs.
         agent_life: of a certificate.
     """
 
-    def __init__(self, journal: Journal, authority: CertificateAuthority, agent_life: timedelta) -> None:
+    def __init__(self, journal: Journal, authorities: Authorities, agent_life: timedelta) -> None:
         self._journal = journal
-        self._authority = authority
+        self._authorities = authorities
         self._agent_life = agent_life
 
-    async def renew(self, agent_id: str, old_key_hash: str, certificate_request: bytes) -> bytes:
+    async def renew(
+        self, agent_id: str, old_key_hash: str, certificate_request: bytes, first: Callable[[Connection], None] = lambda _: None
+    ) -> bytes:
         """Issues a certificate for the key of a request. The old key stays good until the new one is first used.
 
         Args:
             agent_id: whose.
             old_key_hash: of the key that it proved to hold.
             certificate_request: PKCS#10, DER.
+            first: done in the same transaction; if it raises, nothing is issued.
 
         Returns:
             the certificate, DER.
@@ -64,12 +65,20 @@ class Renewal:
             NotPermitted: AGENT_NOT_FOUND, AGENT_SUSPENDED, AGENT_RETIRED.
         """
         key = read_certificate_request(certificate_request)
-        certificate = self._authority.issue_client(key, SpiffeId(self._authority.trust_domain, "agent", agent_id), self._agent_life)
-        return await self._journal.write(partial(self._keep, agent_id, old_key_hash, certificate))
+        authority = self._authorities.issuer
+        certificate = authority.issue_client(key, SpiffeId(authority.trust_domain, "agent", agent_id), self._agent_life)
+        return await self._journal.write(partial(self._keep, agent_id, old_key_hash, certificate, authority.key_hash, first))
 
     def _keep(
-        self, agent_id: str, old_key_hash: str, certificate: x509.Certificate, connection: Connection
+        self,
+        agent_id: str,
+        old_key_hash: str,
+        certificate: x509.Certificate,
+        issuer: str,
+        first: Callable[[Connection], None],
+        connection: Connection,
     ) -> tuple[bytes, list[NewEvent]]:
+        first(connection)
         check_admitted(agents.get(connection, agent_id), old_key_hash)
         new_key_hash = key_hash(public_key_der(certificate.public_key()))
         der = certificate_der(certificate)
@@ -79,43 +88,10 @@ class Renewal:
             key_hash=new_key_hash,
             previous_key_hash="" if new_key_hash == old_key_hash else old_key_hash,
             certificate=der,
+            certificate_issuer=issuer,
             certificate_expire_time=certificate.not_valid_after_utc,
         )
-        return der, [NewEvent(self._authority.clock(), "CERTIFICATE_RENEWED", agent_name(agent_id))]
-
-
-class Nonces:
-    """Nonces that were given out, each good once. Another process of the hub does not know them: the agent asks again.
-
-    Args:
-        authority: its clock.
-        randomness: returns so many random bytes.
-    """
-
-    def __init__(self, authority: CertificateAuthority, randomness: Randomness) -> None:
-        self._clock = authority.clock
-        self._randomness = randomness
-        self._good_until: dict[bytes, datetime] = {}
-
-    def create(self) -> tuple[bytes, datetime]:
-        """Returns a nonce, and until when it is good.
-
-        Raises:
-            Busy: HUB_BUSY.
-        """
-        now = self._clock()
-        while self._good_until and next(iter(self._good_until.values())) <= now:
-            del self._good_until[next(iter(self._good_until))]
-        if len(self._good_until) >= MAX_NONCES:
-            raise Busy(Reason.HUB_BUSY, "Too many agents come back at once. Try again in a minute.")
-        nonce = self._randomness(NONCE_BYTES)
-        self._good_until[nonce] = now + NONCE_LIFE
-        return nonce, now + NONCE_LIFE
-
-    def spend(self, nonce: bytes) -> bool:
-        """Says whether a nonce is good, and makes it so no more."""
-        good_until = self._good_until.pop(nonce, None)
-        return good_until is not None and self._clock() < good_until
+        return der, [NewEvent(self._authorities.clock(), "CERTIFICATE_RENEWED", agent_name(agent_id))]
 
 
 class Recovery:
@@ -124,14 +100,14 @@ class Recovery:
     Args:
         renewal: issues the new one.
         nonces: that were given out.
-        authority: signed the old one.
+        authorities: one of them, or one before them, signed the old one.
         grace: after the old one's end.
     """
 
-    def __init__(self, renewal: Renewal, nonces: Nonces, authority: CertificateAuthority, grace: timedelta) -> None:
+    def __init__(self, renewal: Renewal, nonces: Nonces, authorities: Authorities, grace: timedelta) -> None:
         self._renewal = renewal
         self._nonces = nonces
-        self._authority = authority
+        self._authorities = authorities
         self._grace = grace
 
     async def recover(self, certificate_der: bytes, nonce: bytes, signature: bytes, certificate_request: bytes) -> bytes:
@@ -152,33 +128,42 @@ class Recovery:
             NotPermitted: AGENT_SUSPENDED, AGENT_RETIRED.
             InvalidRequest: CSR_INVALID.
         """
-        if not self._nonces.spend(nonce):
-            raise refused("the nonce is spent, or too old")
+        if not self._nonces.is_good(nonce):
+            raise refused(NONCE_FAULT)
         certificate = self._read(certificate_der)
         _verify(certificate, signature, RECOVERY_CONTEXT + nonce + hashlib.sha256(certificate_request).digest())
-        if certificate.not_valid_after_utc + self._grace < self._authority.clock():
+        if certificate.not_valid_after_utc + self._grace < self._authorities.clock():
             raise NotPossibleNow(Reason.RECOVERY_TOO_LATE, "The certificate expired too long ago. Enrol again with a join token.")
         agent_id = self._agent_id(certificate)
         try:
-            return await self._renewal.renew(agent_id, key_hash(public_key_der(certificate.public_key())), certificate_request)
+            old_key_hash = key_hash(public_key_der(certificate.public_key()))
+            return await self._renewal.renew(agent_id, old_key_hash, certificate_request, partial(self._spend, nonce))
         except NotPermitted as error:
             raise _as_recovery(error) from error
 
+    def _spend(self, nonce: bytes, connection: Connection) -> None:
+        if not self._nonces.spend(nonce, connection):
+            raise refused(NONCE_FAULT)
+
     def _read(self, der: bytes) -> x509.Certificate:
-        """Returns a certificate that our CA has signed."""
+        """Returns a certificate that a CA of ours has signed. A former CA will do: the key must be the one on record."""
         if len(der) > MAX_CERTIFICATE_BYTES:
             raise refused("the certificate is too large")
         try:
             certificate = x509.load_der_x509_certificate(der)
-            certificate.verify_directly_issued_by(self._authority.certificate)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except ValueError as error:
             raise refused("the certificate is none of this hub") from error
+        if not self._authorities.knows(certificate):
+            raise refused("the certificate is none of this hub")
         return certificate
 
     def _agent_id(self, certificate: x509.Certificate) -> str:
         uris = spiffe_uris(certificate)
-        spiffe_id = SpiffeId.parse(uris[0]) if len(uris) == 1 else None
-        if spiffe_id is None or (spiffe_id.trust_domain, spiffe_id.role) != (self._authority.trust_domain, "agent"):
+        try:
+            spiffe_id = SpiffeId.parse(uris[0]) if len(uris) == 1 else None
+        except NotAuthenticated as error:
+            raise refused("the certificate is no agent's") from error
+        if spiffe_id is None or (spiffe_id.trust_domain, spiffe_id.role) != (self._authorities.trust_domain, "agent"):
             raise refused("the certificate is no agent's")
         return spiffe_id.name
 

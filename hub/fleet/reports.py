@@ -17,6 +17,7 @@ from hub.store import agents, commands
 from hub.store.commands import BEGUN, FAILED, SUCCEEDED
 from hub.store.database import Database
 from hub.store.events import NewEvent
+from hub.store.signals import Topic, signal
 from seawall.hub.v1 import command_pb2, session_pb2
 
 MAX_OUTPUT_CHARACTERS = 256 * 1024
@@ -32,16 +33,18 @@ class Reports:
     Args:
         database: where it is kept.
         journal: told of it.
+        replica_id: of this process of the hub.
         clock: the time, in UTC.
     """
 
-    def __init__(self, database: Database, journal: Journal, clock: Clock) -> None:
+    def __init__(self, database: Database, journal: Journal, replica_id: str, clock: Clock) -> None:
         self._database = database
         self._journal = journal
+        self._replica_id = replica_id
         self._clock = clock
 
     async def greeted(self, agent_id: str, key_hash: str, hello: session_pb2.Hello) -> None:
-        """Keeps what an agent says as it connects. Costs no write where it says what it said before.
+        """Keeps what an agent says as it connects, and that this process holds its session now.
 
         Raises:
             InvalidRequest: SESSION_INVALID, it says too much.
@@ -50,18 +53,8 @@ class Reports:
         report = hello.report.SerializeToString(deterministic=True)
         if len(report) > MAX_REPORT_BYTES:
             raise InvalidRequest(Reason.SESSION_INVALID, f"A report has at most {MAX_REPORT_BYTES} bytes.")
-        applied = hello.applied_generation
-        record = await self._database.read(partial(find, agent_id))
-        check_admitted(record, key_hash)
-        changes: dict[str, object] = {}
-        if record.report != report:
-            changes["report"] = report
-        if record.applied_generation != applied:
-            changes["applied_generation"] = applied
-        if applied > record.desired_generation:  # this hub's store is older than what the agent was told
-            changes["desired_generation"] = next_generation(applied, self._clock())
-        if changes:
-            await self._database.write(lambda connection: agents.change(connection, agent_id, **changes))
+        work = partial(_greeted, agent_id, key_hash, report, hello.applied_generation, self._replica_id, self._clock())
+        await self._database.write(work)
 
     async def configured(self, agent_id: str, outcome: session_pb2.ConfigurationOutcome) -> None:
         """Keeps whether an agent applied what is wanted of it."""
@@ -77,6 +70,26 @@ class Reports:
         if state not in (BEGUN, SUCCEEDED, FAILED):
             raise InvalidRequest(Reason.SESSION_INVALID, "The outcome of a command is BEGUN, SUCCEEDED or FAILED.")
         await self._journal.write(partial(_commanded, agent_id, command_id, outcome, state, self._clock()))
+
+
+def _greeted(agent_id: str, key_hash: str, report: bytes, applied: int, replica_id: str, now: datetime, connection: Connection) -> None:
+    record = find(agent_id, connection)
+    check_admitted(record, key_hash)
+    changes: dict[str, object] = {}
+    if record.report != report:
+        changes["report"] = report
+    if record.applied_generation != applied:
+        changes["applied_generation"] = applied
+    if record.refusal and applied == record.desired_generation:  # its word of it was lost
+        changes["refusal"] = ""
+    if applied > record.desired_generation:  # this hub's store is older than what the agent was told
+        changes["desired_generation"] = next_generation(applied, now)
+    if record.replica_id != replica_id:
+        changes["replica_id"] = replica_id
+        if record.replica_id is not None:
+            signal(connection, Topic.AGENTS, [agent_id])  # its session elsewhere ends
+    if changes:
+        agents.change(connection, agent_id, **changes)
 
 
 def _configured(

@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 
 from contract.errors import Busy, Reason, SeawallError, Superseded, Unavailable
+from hub.measures import SessionCounts
 from seawall.hub.v1 import session_pb2
 
 Write = Callable[[session_pb2.ConnectResponse], Awaitable[None]]
@@ -26,6 +28,7 @@ class Session:
         command: the number of the last command that was sent.
         sending: whether a delivery is under way.
         again: whether more has become due since it began.
+        ready: whether it is welcomed, so that it may be sent to and judged.
     """
 
     agent_id: str
@@ -35,7 +38,9 @@ class Session:
     command: int = 0
     sending: bool = False
     again: bool = False
+    ready: bool = False
     ended_by: SeawallError | None = None
+    ended_at: float = 0.0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def send(self, message: session_pb2.ConnectResponse) -> None:
@@ -46,7 +51,7 @@ class Session:
     def end(self, error: SeawallError) -> None:
         """Ends the stream with an error."""
         if self.ended_by is None:
-            self.ended_by = error
+            self.ended_by, self.ended_at = error, monotonic()
             self.task.cancel()
 
 
@@ -59,6 +64,7 @@ class Sessions:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self.counts = SessionCounts()
         self._open: dict[str, Session] = {}
 
     def __len__(self) -> int:
@@ -77,19 +83,32 @@ class Sessions:
             raise RuntimeError("a session is held by a task")
         if agent_id not in self._open and len(self._open) >= self._limit:
             raise Busy(Reason.HUB_BUSY, f"The hub holds {self._limit} sessions, as many as it may. Try again in a while.")
-        self.end(agent_id, Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?"))
+        self.end(agent_id, replaced())
         session = Session(agent_id, write, task, generation)
         self._open[agent_id] = session
+        self.counts.opened += 1
+        reason = "LOST"
         try:
             yield session
+            reason = "CLOSED"
+        except SeawallError as error:
+            reason = error.reason
+            raise
         except asyncio.CancelledError:
             if session.ended_by is None:
                 raise
+            reason = session.ended_by.reason
+            self.counts.end_seconds.observe(monotonic() - session.ended_at)
             task.uncancel()
             raise session.ended_by from None
         finally:
+            self.counts.end(reason)
             if self._open.get(agent_id) is session:
                 del self._open[agent_id]
+
+    def agent_ids(self) -> list[str]:
+        """Returns whose sessions are open."""
+        return list(self._open)
 
     def get(self, agent_id: str) -> Session | None:
         """Returns an agent's session, if one is open."""
@@ -102,6 +121,16 @@ class Sessions:
             session.end(error)
 
     def close(self) -> None:
-        """Ends all sessions, since the hub stops."""
+        """Ends all sessions, since the hub stops, or has lost its store."""
         for session in list(self._open.values()):
-            session.end(Unavailable(Reason.HUB_UNAVAILABLE, "The hub stops. Connect again in a while."))
+            session.end(lost())
+
+
+def replaced() -> Superseded:
+    """Returns the error for a session after which another was opened."""
+    return Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?")
+
+
+def lost() -> Unavailable:
+    """Returns the error for a session that this process of the hub holds no more."""
+    return Unavailable(Reason.HUB_UNAVAILABLE, "This hub holds the session no more. Connect again in a while.")

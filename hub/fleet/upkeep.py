@@ -23,10 +23,15 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
     """Does work again and again, until it is cancelled. A store that is away is tried again the next time."""
     while True:
         await asyncio.sleep(seconds)
-        try:
-            await work()
-        except Unavailable as error:
-            _log.warning("upkeep put off", reason=error.reason)
+        await once(work)
+
+
+async def once(work: Callable[[], Awaitable[object]]) -> None:
+    """Does work, unless the store is away."""
+    try:
+        await work()
+    except Unavailable as error:
+        _log.warning("upkeep put off", reason=error.reason)
 
 
 async def forever(work: Callable[[], Awaitable[object]]) -> None:

@@ -1,17 +1,22 @@
 """The enrolled agents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, or_, select, update
 
 from hub.store.tables import agents
 
 ACTIVE = "ACTIVE"
 SUSPENDED = "SUSPENDED"
 RETIRED = "RETIRED"
+
+
+_THIS = agents.c.agent_id == bindparam("agent")
+_GET = select(agents).where(_THIS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class AgentRecord:
         configuration: what is wanted of it, all its groups put together, serialised.
         desired_generation: of `configuration`.
         refusal: why it refused that generation; empty: it did not.
+        certificate_issuer: the hash of the key of the CA that issued the certificate; empty: from before this was kept.
+        replica_id: the process of the hub that holds its session; None: it has none.
     """
 
     agent_id: str
@@ -46,6 +53,18 @@ class AgentRecord:
     desired_generation: int = 0
     applied_generation: int = 0
     refusal: str = ""
+    certificate_issuer: str = ""
+    replica_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a session needs to know of its agent."""
+
+    state: str
+    replica_id: str | None
+    configuration: bytes
+    generation: int
 
 
 def insert(connection: Connection, record: AgentRecord) -> None:
@@ -60,7 +79,7 @@ def remove(connection: Connection, agent_id: str) -> None:
 
 def get(connection: Connection, agent_id: str) -> AgentRecord | None:
     """Returns one, if it is enrolled."""
-    row = connection.execute(select(agents).where(agents.c.agent_id == agent_id)).mappings().one_or_none()
+    row = connection.execute(_GET, {"agent": agent_id}).mappings().one_or_none()
     return None if row is None else AgentRecord(**row)
 
 
@@ -78,15 +97,22 @@ def page(connection: Connection, after: str, size: int) -> list[AgentRecord]:
 
 def change(connection: Connection, agent_id: str, **values: Any) -> None:
     """Sets columns of one agent."""
-    connection.execute(update(agents).where(agents.c.agent_id == agent_id).values(**values))
+    connection.execute(_update(tuple(values)), {"agent": agent_id} | values)
+
+
+@cache
+def _update(names: tuple[str, ...]) -> Update:
+    """Built once for each set of columns, since building a statement takes longer than SQLite takes to run it."""
+    return update(agents).where(_THIS).values({name: bindparam(name) for name in names})
 
 
 def set_last_seen_times(connection: Connection, times: Iterable[tuple[str, datetime]]) -> None:
-    """Notes when agents were last heard of."""
+    """Notes when agents were last heard of, but where another process has heard of them since."""
     rows = [{"agent": agent_id, "time": time} for agent_id, time in times]
     if rows:
-        statement = update(agents).where(agents.c.agent_id == bindparam("agent")).values(last_seen_time=bindparam("time"))
-        connection.execute(statement, rows)
+        is_newer = or_(agents.c.last_seen_time.is_(None), agents.c.last_seen_time < bindparam("time"))
+        chosen = update(agents).where(agents.c.agent_id == bindparam("agent"), is_newer)
+        connection.execute(chosen.values(last_seen_time=bindparam("time")), rows)
 
 
 def wanted(connection: Connection, agent_id: str | None) -> list[tuple[str, Mapping[str, str], bytes, int]]:
@@ -94,6 +120,13 @@ def wanted(connection: Connection, agent_id: str | None) -> list[tuple[str, Mapp
     columns = select(agents.c.agent_id, agents.c.labels, agents.c.configuration, agents.c.desired_generation)
     chosen = agents.c.state != RETIRED if agent_id is None else agents.c.agent_id == agent_id
     return [(row[0], row[1], row[2], row[3]) for row in connection.execute(columns.where(chosen))]
+
+
+def due(connection: Connection, agent_ids: Sequence[str]) -> dict[str, Due]:
+    """Returns what sessions need to know of some agents, by id."""
+    columns = select(agents.c.agent_id, agents.c.state, agents.c.replica_id, agents.c.configuration, agents.c.desired_generation)
+    rows = connection.execute(columns.where(agents.c.agent_id.in_(agent_ids)))
+    return {row[0]: Due(row[1], row[2], row[3], row[4]) for row in rows}
 
 
 def set_configurations(connection: Connection, changes: Iterable[tuple[str, bytes, int]]) -> None:

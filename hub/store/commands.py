@@ -1,10 +1,12 @@
 """Commands to agents."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Update, bindparam, select, update
 
 from hub.store.tables import commands
 
@@ -14,6 +16,11 @@ SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 EXPIRED = "EXPIRED"
 CANCELLED = "CANCELLED"
+
+
+_THIS = (commands.c.agent_id == bindparam("agent"), commands.c.command_id == bindparam("command"))
+_GET = select(commands).where(*_THIS)
+_INSERT = commands.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +49,15 @@ class CommandRecord:
 
 
 def insert(connection: Connection, record: CommandRecord) -> None:
-    """Adds a command."""
-    connection.execute(commands.insert().values(asdict(record)))
+    """Adds a command. The database gives it its number."""
+    values = asdict(record)
+    del values["number"]
+    connection.execute(_INSERT, values)
 
 
 def get(connection: Connection, agent_id: str, command_id: str) -> CommandRecord | None:
     """Returns one, if there is one."""
-    chosen = select(commands).where(commands.c.agent_id == agent_id, commands.c.command_id == command_id)
-    row = connection.execute(chosen).mappings().one_or_none()
+    row = connection.execute(_GET, {"agent": agent_id, "command": command_id}).mappings().one_or_none()
     return None if row is None else CommandRecord(**row)
 
 
@@ -70,9 +78,9 @@ def page(connection: Connection, agent_id: str | None, before: int | None, size:
     return [CommandRecord(**row) for row in connection.execute(chosen).mappings()]
 
 
-def pending(connection: Connection, agent_id: str, now: datetime) -> list[CommandRecord]:
-    """Returns what an agent is still to be told, the oldest first."""
-    chosen = select(commands).where(commands.c.agent_id == agent_id, commands.c.state == PENDING, commands.c.expire_time > now)
+def pending(connection: Connection, agent_ids: Sequence[str], now: datetime) -> list[CommandRecord]:
+    """Returns what agents are still to be told, the oldest first."""
+    chosen = select(commands).where(commands.c.agent_id.in_(agent_ids), commands.c.state == PENDING, commands.c.expire_time > now)
     return [CommandRecord(**row) for row in connection.execute(chosen.order_by(commands.c.number)).mappings()]
 
 
@@ -84,4 +92,10 @@ def overdue(connection: Connection, now: datetime) -> list[CommandRecord]:
 
 def change(connection: Connection, agent_id: str, command_id: str, **values: Any) -> None:
     """Sets columns of one command."""
-    connection.execute(update(commands).where(commands.c.agent_id == agent_id, commands.c.command_id == command_id).values(**values))
+    connection.execute(_update(tuple(values)), {"agent": agent_id, "command": command_id} | values)
+
+
+@cache
+def _update(names: tuple[str, ...]) -> Update:
+    """Built once for each set of columns, since building a statement takes longer than SQLite takes to run it."""
+    return update(commands).where(*_THIS).values({name: bindparam(name) for name in names})

@@ -5,30 +5,32 @@ None returns before its transaction is on the disk.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Never, Self, TypeVar
 
-import sqlalchemy
-from alembic import command
-from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError
 
 from contract.errors import NotPossibleNow, Reason, Unavailable
+from hub.store import signals
+from hub.store.engines import connection_arguments, create_engine, for_reading, for_writing, is_away, is_shared
+from hub.store.schema import migrate
+from hub.store.signals import Changes, React
 
 T = TypeVar("T")
 
 THREADS = 4
-"""Work runs in as many threads. SQLite takes one writer at a time, readers beside it."""
+"""Work runs in as many threads. There is one writer at a time, readers beside it."""
 
 MAX_BATCH = 500
 """Writes in one transaction."""
 
-_BUSY_SECONDS = 5
+_WORK = "work"
+"""The savepoint of each piece of work."""
 
 
 class Database:
@@ -42,6 +44,7 @@ class Database:
         self._engine = engine
         self._asked: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._react: React = _ignore
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
     @classmethod
@@ -55,9 +58,7 @@ class Database:
             NotPossibleNow: CONFIG_INVALID, there is no such database, or a newer version made it.
         """
         try:
-            engine = _create_engine(url)
-            with engine.connect() as connection:
-                _migrate(connection)
+            engine = _open(url)
         except (ArgumentError, NoSuchModuleError, DatabaseError, CommandError, ImportError) as error:
             shown = str(url).rpartition("@")[2]  # no password
             raise NotPossibleNow(
@@ -66,13 +67,30 @@ class Database:
             ) from error
         return cls(engine)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes of the hub may serve from this database at once."""
+        return is_shared(self._engine)
+
+    async def listen(self, react: React) -> Never:
+        """Calls `react` with what writes have signalled, until cancelled: writes of every process where the database is shared."""
+        if self.is_shared:
+            await signals.listen(connection_arguments(self._engine), react, random.Random())  # noqa: S311  # delays are no secret
+        self._react = react
+        try:
+            react(signals.EVERYTHING)
+            await asyncio.Event().wait()
+        finally:
+            self._react = _ignore
+        raise AssertionError("waits for ever")
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Runs work that changes nothing.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
-        return await self._run(self._engine, work)
+        return await self._run(for_reading(self._engine), work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Runs work in a transaction that is on the disk when this returns; if the work raises, nothing of it is kept.
@@ -89,9 +107,9 @@ class Database:
     async def _write_asked(self) -> None:
         while self._asked:
             batch, self._asked = self._asked[:MAX_BATCH], self._asked[MAX_BATCH:]
-            engine = self._engine.execution_options(writes=True)
+            changes: Changes = {}
             try:
-                outcomes = await self._run(engine, partial(_attempt_all, [work for work, _ in batch]))
+                outcomes, changes = await self._run(for_writing(self._engine), partial(_attempt_all, [work for work, _ in batch]))
             except Exception as error:  # noqa: BLE001  # raised where the work was asked for, or they would wait for ever
                 outcomes = [(None, error)] * len(batch)
             for (_, asked), (result, failure) in zip(batch, outcomes, strict=True):
@@ -101,6 +119,8 @@ class Database:
                     asked.set_result(result)
                 else:
                     asked.set_exception(failure)
+            if changes and not self.is_shared:
+                self._react(changes)
 
     async def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, _transaction, engine, work)
@@ -111,52 +131,52 @@ class Database:
         self._engine.dispose()
 
 
-def _attempt_all(works: list[Callable[[Connection], Any]], connection: Connection) -> list[tuple[Any, BaseException | None]]:
-    return [_attempt(work, connection) for work in works]
+def _open(url: str | URL) -> Engine:
+    engine = create_engine(url)
+    try:
+        migrate(engine)
+    except Exception:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _attempt_all(
+    works: list[Callable[[Connection], Any]], connection: Connection
+) -> tuple[list[tuple[Any, BaseException | None]], Changes]:
+    signals.forget(connection, 0)
+    outcomes = [_attempt(work, connection) for work in works]
+    changes = signals.take(connection)
+    if is_shared(connection.engine):
+        signals.notify(connection, changes)
+    return outcomes, changes
 
 
 def _attempt(work: Callable[[Connection], Any], connection: Connection) -> tuple[Any, BaseException | None]:
     """Runs one piece of work so that it fails alone, but for a database that is away, which fails all."""
+    said = signals.mark(connection)
+    connection.exec_driver_sql(f"SAVEPOINT {_WORK}")  # by hand: SQLAlchemy's own nested transactions take longer than the work
     try:
-        with connection.begin_nested():
-            return work(connection), None
-    except OperationalError:
-        raise
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is raised where the work was asked for
-        return None, error
+        outcome: tuple[Any, BaseException | None] = work(connection), None
+    except Exception as error:  # whatever it is, it is raised where the work was asked for
+        if isinstance(error, DBAPIError) and is_away(error):
+            raise
+        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_WORK}")
+        signals.forget(connection, said)
+        outcome = None, error
+    connection.exec_driver_sql(f"RELEASE SAVEPOINT {_WORK}")
+    return outcome
 
 
 def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     try:
         with engine.begin() as connection:
             return work(connection)
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not is_away(error):
+            raise
         raise Unavailable(Reason.HUB_UNAVAILABLE, "The hub's store cannot be reached now. Try again in a while.") from error
 
 
-def _create_engine(url: str | URL) -> Engine:
-    engine = sqlalchemy.create_engine(url, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    """Our own BEGIN, since sqlite3's comes too late to lock for a read that precedes a write."""
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
-
-
-def _migrate(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+def _ignore(_changes: Changes) -> None:
+    """Before anybody listens."""

@@ -6,7 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select
 
+from hub.store.signals import Topic, signal
 from hub.store.tables import events
+
+_INSERT = events.insert()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,13 @@ class EventRecord:
 
 
 def append(connection: Connection, new: Sequence[NewEvent]) -> None:
-    """Adds events, in this order."""
+    """Adds events, in this order, and wakes those who watch."""
     rows = [
         {"create_time": one.create_time, "type": one.type, "subject": one.subject, "actor": one.actor, "detail": one.detail} for one in new
     ]
     if rows:
-        connection.execute(events.insert(), rows)
+        connection.execute(_INSERT, rows)
+        signal(connection, Topic.EVENTS)
 
 
 def after(connection: Connection, sequence: int, size: int) -> list[EventRecord]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from hub.store.tables import groups
 
@@ -18,6 +18,8 @@ class GroupRecord:
         configuration: what is wanted, serialised.
         revision: counts changes.
         request_id: of the request that made it.
+        escalations_per_day: of its agents together; None: no limit.
+        tokens_per_day: of these, in and out; None: no limit.
     """
 
     group_id: str
@@ -28,6 +30,13 @@ class GroupRecord:
     update_time: datetime
     revision: int = 1
     request_id: str = ""
+    escalations_per_day: int | None = None
+    tokens_per_day: int | None = None
+
+    @property
+    def has_quota(self) -> bool:
+        """Says whether anything is limited."""
+        return self.escalations_per_day is not None or self.tokens_per_day is not None
 
 
 def insert(connection: Connection, record: GroupRecord) -> None:
@@ -45,6 +54,18 @@ def everything(connection: Connection) -> list[GroupRecord]:
     """Returns all groups in the order in which they are applied. There are few."""
     rows = connection.execute(select(groups).order_by(groups.c.priority, groups.c.group_id)).mappings()
     return [GroupRecord(**row) for row in rows]
+
+
+def with_quota(connection: Connection, *, lock: bool = False) -> list[GroupRecord]:
+    """Returns the groups that have a quota.
+
+    Args:
+        connection: of the transaction.
+        lock: until its end, all in the same order, so that no two wait for each other.
+    """
+    limited = or_(groups.c.escalations_per_day.is_not(None), groups.c.tokens_per_day.is_not(None))
+    chosen = select(groups).where(limited).order_by(groups.c.group_id)
+    return [GroupRecord(**row) for row in connection.execute(chosen.with_for_update() if lock else chosen).mappings()]
 
 
 def replace(connection: Connection, record: GroupRecord) -> None:

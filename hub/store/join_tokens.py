@@ -1,6 +1,7 @@
 """Join tokens. Only a hash of the secret is kept, so that nobody who reads the database can enrol."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
@@ -10,7 +11,7 @@ from hub.store.tables import join_tokens
 
 @dataclass(frozen=True, slots=True)
 class JoinTokenRecord:
-    """One row. The last three are set when the token is spent: when, by which request, for which agent."""
+    """One row. When it is spent, by which request and for which agent is set then. The labels are given to that agent."""
 
     token_id: str
     secret_sha256: bytes
@@ -19,6 +20,7 @@ class JoinTokenRecord:
     spend_time: datetime | None = None
     request_id: str | None = None
     agent_id: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def insert(connection: Connection, record: JoinTokenRecord) -> None:

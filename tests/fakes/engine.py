@@ -25,16 +25,16 @@ class FakeEngine:
 
     Args:
         words: of the answer.
-        probability: of each word.
+        probability: of each word; one for all, or one a word.
         error: raised in place of an answer.
     """
 
     bundle = BUNDLE
     context_tokens = 64
 
-    def __init__(self, words: Sequence[str], probability: float, error: Exception | None = None) -> None:
+    def __init__(self, words: Sequence[str], probability: float | Sequence[float], error: Exception | None = None) -> None:
         self.words = words
-        self.probability = probability
+        self.probabilities = [probability] * len(words) if isinstance(probability, float) else list(probability)
         self.error = error
         self.asked: list[tuple[Message, ...]] = []
         self.seeds: list[int | None] = []
@@ -59,10 +59,13 @@ class FakeEngine:
         if self.error is not None:
             raise self.error
         try:
-            for number, word in enumerate(self.words):
+            for number, word in enumerate(self.words[: sampling.max_tokens]):
                 self.given_words += 1
-                yield Piece(word, math.log(self.probability), number)
-            yield Finished("stop", self.count_tokens(messages), len(self.words) + 1)
+                yield Piece(word, math.log(self.probabilities[number]), number)
+            if sampling.max_tokens is not None and sampling.max_tokens <= len(self.words):
+                yield Finished("length", self.count_tokens(messages), sampling.max_tokens)
+            else:
+                yield Finished("stop", self.count_tokens(messages), len(self.words) + 1)
         except GeneratorExit:
             self.is_cancelled = True
             raise

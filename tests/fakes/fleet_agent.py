@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -14,6 +13,7 @@ from agent.commands import Commands
 from agent.connection import SessionParts, SessionTimes
 from agent.desired import Desired
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import Identity
 from agent.narrowing import OwnLimits
 from agent.session import Session
@@ -59,6 +59,7 @@ class FleetAgent:
 
     link: HubLink
     session: Session
+    told: ToldAuthorities
     desired: Desired
     commands: Commands
     metrics: Metrics
@@ -66,7 +67,7 @@ class FleetAgent:
 
 
 @asynccontextmanager
-async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) -> AsyncIterator[FleetAgent]:
+async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, times: SessionTimes = QUICK) -> AsyncIterator[FleetAgent]:
     """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
     database, link, done = Database(folder / "agent.db"), HubLink(identity), Done()
     metrics = Metrics(CollectorRegistry())
@@ -75,11 +76,12 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN) ->
     actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor}
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
-    parts = SessionParts(REPORT, desired, commands, lambda: datetime.now(UTC), random.Random(1), QUICK)
+    randomness, told = random.Random(identity.agent_id), ToldAuthorities()
+    parts = SessionParts(REPORT, desired, told, commands, randomness, times, heartbeat_answered=metrics.heartbeat_answered)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:
-        yield FleetAgent(link, session, desired, commands, metrics, done)
+        yield FleetAgent(link, session, told, desired, commands, metrics, done)
         for task in tasks:
             assert not task.done(), task
     finally:

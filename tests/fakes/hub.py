@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from contract.identity import JoinToken, SpiffeId
 from hub.clock import Clock, utc_now
-from hub.config import Limits, Listeners, ProviderSettings, Settings
+from hub.config import Limits, Listeners, ProviderSettings, Settings, TelemetrySettings
 from hub.fleet.certificates import CertificateAuthority
 from hub.folder import DataFolder, create
 from hub.server import Hub
@@ -107,12 +107,19 @@ async def running_hub(
     api_keys: Mapping[str, str] | None = None,
     listeners: Listeners = LOOPBACK,
     clock: Clock = utc_now,
+    database_url: str = "",
+    telemetry: TelemetrySettings | None = None,
 ) -> AsyncIterator[RunningHub]:
     """Makes a data folder in `path` (or uses the one that is there) and runs a hub on free ports until the block ends."""
     folder = DataFolder(path)
     create(folder, "seawall.test", [], clock)
     settings = Settings(
-        trust_domain="seawall.test", listeners=listeners, limits=limits or Limits(stop_seconds=0), providers=tuple(providers)
+        trust_domain="seawall.test",
+        database_url=database_url,
+        listeners=listeners,
+        limits=limits or Limits(stop_seconds=0),
+        providers=tuple(providers),
+        telemetry=telemetry or TelemetrySettings(),
     )
     async with Hub(folder, settings, api_keys or {}, clock) as hub:
         yield RunningHub(hub, folder, settings)

@@ -31,8 +31,8 @@ class FakeSession:
         assert isinstance(response, session_pb2.ConnectResponse)
         return response
 
-    async def hello(self, applied: int = 0, version: str = "1.0") -> session_pb2.Welcome:
-        report = agent_pb2.AgentReport(version=version)
+    async def hello(self, applied: int = 0, version: str = "1.0", model: str = "") -> session_pb2.Welcome:
+        report = agent_pb2.AgentReport(version=version, model=model)
         await self.send(hello=session_pb2.Hello(report=report, applied_generation=applied))
         return (await self.receive()).welcome
 

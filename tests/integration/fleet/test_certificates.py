@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.escalation import Completion, HubEscalator
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.renewal import recover, recovery_address
 from agent.identity.rotation import Rotation, RotationTimes, due_time
@@ -24,7 +25,7 @@ from tests.fakes.fleet_hub import RunningFakeHub, fake_fleet_hub
 from tests.fakes.hub import RunningHub
 from tests.integration.fleet.conftest import enrolled
 
-QUICK = RotationTimes(first_delay=0.01, longest_delay=0.02)
+QUICK = RotationTimes(first_delay=0.01, longest_delay=0.02, spread=0.01)
 DAY = timedelta(days=1)
 
 
@@ -37,9 +38,9 @@ def folder(tmp_path: Path) -> IdentityFolder:
     return IdentityFolder(tmp_path / "identity")
 
 
-def rotation(link: HubLink, folder: IdentityFolder, clock: Callable[[], datetime] = now) -> Rotation:
+def rotation(link: HubLink, folder: IdentityFolder, clock: Callable[[], datetime] = now, told: ToldAuthorities | None = None) -> Rotation:
     folder.write(link.identity)
-    return Rotation(link, folder, clock, random.Random(1), QUICK)
+    return Rotation(link, folder, clock, random.Random(1), told or ToldAuthorities(), QUICK)
 
 
 def later(days: float) -> Callable[[], datetime]:

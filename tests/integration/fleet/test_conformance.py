@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from contract.classification import DataClass
 from seawall.hub.v1.command_pb2 import Command
 from seawall.hub.v1.group_pb2 import Configuration
+from seawall.hub.v1.session_pb2 import DesiredState
 from tests.fakes.fleet_agent import eventually, fleet_agent
 from tests.integration.fleet.hubs import HubUnderTest
 
@@ -13,10 +16,18 @@ async def is_in(hub: HubUnderTest, name: str, state: Command.State.ValueType) ->
     return (await hub.command(name)).state == state
 
 
+def empty_store(folder: Path) -> None:
+    for file in folder.glob("agent.db-*"):
+        file.unlink()
+    (folder / "agent.db").write_bytes(b"")
+
+
 async def test_a_session_opens_and_heartbeats_hold_it(hub: HubUnderTest, tmp_path: Path) -> None:
     async with fleet_agent(hub.identity, tmp_path) as agent:
         await eventually(lambda: agent.session.state == "open")
-        assert agent.metrics.registry.get_sample_value("seawall_agent_session_open") == 1
+        sample = agent.metrics.registry.get_sample_value
+        assert sample("seawall_agent_session_open") == 1
+        await eventually(lambda: (sample("seawall_agent_heartbeat_seconds_count") or 0) >= 2)
 
 
 async def test_what_is_wanted_is_applied_and_kept_over_a_restart(hub: HubUnderTest, tmp_path: Path) -> None:
@@ -33,6 +44,26 @@ async def test_what_is_wanted_is_applied_and_kept_over_a_restart(hub: HubUnderTe
     async with fleet_agent(hub.identity, tmp_path) as agent:
         assert (agent.desired.generation, agent.desired.narrowing) == (wanted, narrowing)
     await hub.resume()
+
+
+@pytest.mark.parametrize("wants", [Configuration(escalation_disabled=True, floor="confidential"), None])
+async def test_an_emptied_store_lets_nothing_leave_until_the_hub_has_said_what_it_wants(
+    hub: HubUnderTest, tmp_path: Path, wants: Configuration | None
+) -> None:
+    """None: the hub wants nothing, as a new one would of an agent that another one had narrowed."""
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        await agent.desired.apply(DesiredState(generation=1, configuration=Configuration(escalation_disabled=True)))
+        if wants is not None:
+            generation = await hub.want(wants)
+            await eventually(lambda: agent.desired.generation == generation)
+    empty_store(tmp_path)
+    await hub.suspend()
+    async with fleet_agent(hub.identity, tmp_path) as agent:
+        assert agent.desired.narrowing.escalation_disabled
+        assert "emptied" in agent.desired.trouble
+        await hub.resume()
+        await eventually(lambda: agent.desired.trouble == "")
+        assert agent.desired.narrowing.escalation_disabled == (wants is not None)
 
 
 async def test_what_would_widen_is_refused_and_what_was_applied_stays(hub: HubUnderTest, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from seawall.hub.v1 import (
     agent_pb2,
     certificate_pb2,
     command_pb2,
+    enrollment_pb2,
     escalation_pb2,
     event_pb2,
     group_pb2,
@@ -72,6 +73,47 @@ REQUESTS: dict[str, Any] = {
 }
 """On the mTLS listener, in an order in which each can succeed."""
 
+FIRST_CONTACT: dict[str, Any] = {
+    "/seawall.hub.v1.EnrollmentService/Enroll": enrollment_pb2.EnrollRequest(request_id=REQUEST_ID),
+    "/seawall.hub.v1.RecoveryService/CreateRecoveryNonce": certificate_pb2.CreateRecoveryNonceRequest(),
+    "/seawall.hub.v1.RecoveryService/RecoverCertificate": certificate_pb2.RecoverCertificateRequest(),
+}
+"""On the listener that asks for no certificate."""
+
+MODULES = (agent_pb2, certificate_pb2, command_pb2, escalation_pb2, event_pb2, group_pb2, join_token_pb2, session_pb2)
+
+ROLE_TABLE = """
+                                                              agent      operator   auditor    publisher  anyone
+seawall.hub.v1.EnrollmentService/Enroll                       -          -          -          -          yes
+seawall.hub.v1.RecoveryService/CreateRecoveryNonce            -          -          -          -          yes
+seawall.hub.v1.RecoveryService/RecoverCertificate             -          -          -          -          yes
+seawall.hub.v1.CertificateService/RenewCertificate            yes        -          -          -          -
+seawall.hub.v1.SessionService/Connect                         yes        -          -          -          -
+seawall.hub.v1.EscalationService/EscalatePrompt               yes        -          -          -          -
+seawall.hub.v1.JoinTokenService/CreateJoinToken               -          yes        -          -          -
+seawall.hub.v1.AgentService/GetAgent                          -          yes        yes        -          -
+seawall.hub.v1.AgentService/ListAgents                        -          yes        yes        -          -
+seawall.hub.v1.AgentService/UpdateAgent                       -          yes        -          -          -
+seawall.hub.v1.AgentService/SuspendAgent                      -          yes        -          -          -
+seawall.hub.v1.AgentService/ResumeAgent                       -          yes        -          -          -
+seawall.hub.v1.AgentService/RetireAgent                       -          yes        -          -          -
+seawall.hub.v1.GroupService/GetGroup                          -          yes        yes        -          -
+seawall.hub.v1.GroupService/ListGroups                        -          yes        yes        -          -
+seawall.hub.v1.GroupService/CreateGroup                       -          yes        -          -          -
+seawall.hub.v1.GroupService/UpdateGroup                       -          yes        -          -          -
+seawall.hub.v1.GroupService/DeleteGroup                       -          yes        -          -          -
+seawall.hub.v1.CommandService/CreateCommand                   -          yes        -          -          -
+seawall.hub.v1.CommandService/GetCommand                      -          yes        yes        -          -
+seawall.hub.v1.CommandService/ListCommands                    -          yes        yes        -          -
+seawall.hub.v1.CommandService/CancelCommand                   -          yes        -          -          -
+seawall.hub.v1.EventService/WatchEvents                       -          yes        yes        -          -
+seawall.hub.v1.EventService/ListEvents                        -          yes        yes        -          -
+grpc.health.v1.Health/Check                                   yes        yes        yes        yes        -
+grpc.health.v1.Health/Watch                                   yes        yes        yes        yes        -
+grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo yes        yes        yes        yes        -
+"""
+"""Who may call what."""
+
 STREAMS = {"EscalatePrompt", "Watch", "WatchEvents"}
 ROLES = ("agent", "operator", "auditor", "publisher")
 
@@ -102,32 +144,61 @@ async def call(channel: grpc.aio.Channel, method: str, request: Any) -> tuple[gr
     return grpc.StatusCode.OK, ""
 
 
-def test_this_table_has_every_method() -> None:
-    assert set(REQUESTS) == {method for method, roles in ALLOWED_ROLES.items() if ANYONE not in roles}
+def table() -> dict[str, frozenset[str]]:
+    """Who may call each method, by ROLE_TABLE."""
+    heads, *rows = [line.split() for line in ROLE_TABLE.strip().splitlines()]
+    return {f"/{row[0]}": frozenset(role for role, may in zip(heads, row[1:], strict=True) if may == "yes") for row in rows}
+
+
+def served() -> set[str]:
+    """Every method of every service that either listener has."""
+    ours = [file.DESCRIPTOR for file in (*MODULES, enrollment_pb2)]
+    files = [*ours, health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
+    services = [service for file in files for service in file.services_by_name.values()]
+    return {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
+
+
+def test_every_method_of_every_service_is_in_the_table() -> None:
+    assert set(table()) == served()
+    assert set(REQUESTS) | set(FIRST_CONTACT) == served()
+    protos = {path.stem for path in Path("protos/seawall/hub/v1").glob("*.proto")}
+    assert protos == {file.DESCRIPTOR.name.split("/")[-1].removesuffix(".proto") for file in (*MODULES, enrollment_pb2)}
+
+
+def test_the_hubs_own_table_says_the_same() -> None:
+    assert {method: roles for method, roles in table().items() if roles} == ALLOWED_ROLES
 
 
 @pytest.mark.parametrize("role", ROLES)
-async def test_each_role_may_call_what_the_protos_say_and_nothing_else(hub: RunningHub, role: str) -> None:
-    identity = await hub.enroll("plant-7") if role == "agent" else hub.issue(role)
-    if role != "agent":
-        await hub.enroll("plant-7")
-    async with hub.channel(identity) as channel:
-        for method, request in REQUESTS.items():
+async def test_each_role_may_call_what_the_table_says_and_nothing_else(hub: RunningHub, role: str) -> None:
+    enrolled = await hub.enroll("plant-7")
+    async with hub.channel(enrolled if role == "agent" else hub.issue(role)) as channel:
+        for method, request in (REQUESTS | FIRST_CONTACT).items():
             code, reason = await call(channel, method, request)
-            if role in ALLOWED_ROLES[method]:
+            if role in table()[method]:
                 assert reason in ANSWERED, (method, code, reason)
                 assert reason or code is grpc.StatusCode.OK, (method, code)
+            elif method in FIRST_CONTACT:
+                assert code is grpc.StatusCode.UNIMPLEMENTED, method
             else:
                 assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_NOT_ALLOWED"), method
 
 
+async def test_who_has_no_certificate_may_call_what_the_table_says_and_nothing_else(hub: RunningHub) -> None:
+    without = grpc.ssl_channel_credentials(hub.ca_certificate)
+    async with hub.first_contact_channel() as first_contact, grpc.aio.secure_channel(hub.mtls_target, without) as mtls:
+        for method, request in (REQUESTS | FIRST_CONTACT).items():
+            code, reason = await call(first_contact, method, request)
+            if ANYONE in table()[method]:
+                assert reason in {"JOIN_TOKEN_INVALID", "RECOVERY_REFUSED", ""}, (method, code)
+                assert reason or code is grpc.StatusCode.OK, (method, code)
+            else:
+                assert code is grpc.StatusCode.UNIMPLEMENTED, method
+            assert await call(mtls, method, request) == (grpc.StatusCode.UNAVAILABLE, "")
+
+
 async def refused(channel: grpc.aio.Channel) -> set[tuple[grpc.StatusCode, str]]:
     return {await call(channel, method, request) for method, request in REQUESTS.items()}
-
-
-async def test_without_a_certificate_tls_hangs_up(hub: RunningHub) -> None:
-    async with grpc.aio.secure_channel(hub.mtls_target, grpc.ssl_channel_credentials(hub.ca_certificate)) as channel:
-        assert await refused(channel) == {(grpc.StatusCode.UNAVAILABLE, "")}
 
 
 async def test_without_tls_nobody_gets_in(hub: RunningHub) -> None:
@@ -191,11 +262,6 @@ async def test_another_key_with_an_enrolled_agents_name_is_refused(hub: RunningH
             grpc.StatusCode.PERMISSION_DENIED,
             "AGENT_NOT_FOUND",
         )
-
-
-async def test_the_enrolment_listener_serves_enrolment_alone(hub: RunningHub) -> None:
-    async with hub.first_contact_channel() as channel:
-        assert {code for code, _ in await refused(channel)} == {grpc.StatusCode.UNIMPLEMENTED}
 
 
 async def test_the_mtls_listener_serves_no_enrolment_and_nothing_unknown(hub: RunningHub) -> None:

@@ -101,6 +101,19 @@ def test_a_groups_wishes_are_set_and_taken_back(hub: HubProcess) -> None:
     assert read(hub, "groups", "list") == []
 
 
+def test_a_groups_quota_is_set_shown_and_taken_back(hub: HubProcess) -> None:
+    run(hub, "groups", "create", "limited")
+    assert "has no quota" in run(hub, "groups", "quota", "limited")
+    run(hub, "groups", "quota", "limited", "escalations_per_day=500", "tokens_per_day=20000")
+    shown = run(hub, "groups", "quota", "limited")
+    assert all(part in shown for part in ("escalations", "500", "20,000", "00:00 UTC"))
+    after = read(hub, "groups", "quota", "limited", "tokens_per_day-")
+    assert after["quota"] == {"escalationsPerDay": "500"}
+    run(hub, "groups", "quota", "limited", "escalations_per_day-")
+    assert "quota" not in read(hub, "groups", "get", "limited")
+    run(hub, "groups", "delete", "limited")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -109,6 +122,7 @@ def test_a_groups_wishes_are_set_and_taken_back(hub: HubProcess) -> None:
         (("agents", "label", "plant-7", "site"), "neither KEY=VALUE nor KEY-"),
         (("config", "set", "nowhere", "floor=internal"), "no group nowhere"),
         (("groups", "update", "nowhere"), "--expression or --priority"),
+        (("groups", "quota", "nowhere", "tokens_per_day=5"), "no group nowhere"),
         (("commands", "send", "plant-9", "restart"), "No agent plant-9"),
         (("commands", "get", "agents/plant-7"), "no command's name"),
         (("events", "watch", "--after", "123456"), "watch from now"),

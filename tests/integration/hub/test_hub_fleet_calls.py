@@ -37,8 +37,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def hub(tmp_path: Path, clock: Clock) -> AsyncIterator[RunningHub]:
-    async with running_hub(tmp_path / "hub", clock=clock) as running:
+async def hub(tmp_path: Path, clock: Clock, database_url: str) -> AsyncIterator[RunningHub]:
+    async with running_hub(tmp_path / "hub", clock=clock, database_url=database_url) as running:
         yield running
 
 
@@ -150,7 +150,9 @@ async def test_a_part_of_a_group_is_changed(operator: Operator) -> None:
         ({"configuration": group_pb2.Configuration(trust_bar=float("nan"))}, Reason.FIELD_INVALID),
         ({"configuration": group_pb2.Configuration(max_output_tokens=0)}, Reason.FIELD_INVALID),
         ({"configuration": group_pb2.Configuration(log_level="loud")}, Reason.FIELD_INVALID),
-        ({"quota": group_pb2.Quota(escalations_per_day=1)}, Reason.FIELD_INVALID),
+        ({"quota": group_pb2.Quota(escalations_per_day=0)}, Reason.FIELD_INVALID),
+        ({"quota": group_pb2.Quota(tokens_per_day=-1)}, Reason.FIELD_INVALID),
+        ({"quota": group_pb2.Quota(tokens_per_day=10**15 + 1)}, Reason.FIELD_INVALID),
         ({"group_id": "Not-A-Name"}, Reason.NAME_INVALID),
     ],
 )

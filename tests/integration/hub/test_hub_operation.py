@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+import resource
 import signal
 import socket
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -80,6 +82,19 @@ def provider_variable(url: str) -> dict[str, str]:
     return {"SEAWALL_HUB_PROVIDERS": json.dumps([settings])}
 
 
+def test_serve_opens_as_many_files_as_it_may_since_each_session_takes_one(made: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
+    try:
+        with serving(made) as hub, urllib.request.urlopen(f"http://{hub.metrics}/metrics") as response:
+            metrics = response.read().decode()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    found = re.search(r"^process_max_fds (\S+)$", metrics, re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) == hard > 1000
+
+
 def test_serve_says_where_it_listens_and_what_is_missing(served: HubProcess) -> None:
     text = "\n".join(served.greeting)
     assert re.search(r"enrolment +127\.0\.0\.1:\d+ +\(TLS\)", text)
@@ -130,8 +145,9 @@ def test_systemd_is_told_when_the_hub_serves_and_ctrl_c_ends_it(made: Path, tmp_
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
-        with serving(made, NOTIFY_SOCKET=str(tmp_path / "notify")) as hub:
+        with serving(made, NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="600000000") as hub:
             assert systemd.recv(100) == b"READY=1"
+            assert systemd.recv(100) == b"WATCHDOG=1"
             assert hub.end(signal.SIGINT) == 0
             assert systemd.recv(100) == b"STOPPING=1"
     assert "Traceback" not in hub.log.read_text()

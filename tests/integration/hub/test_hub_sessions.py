@@ -19,8 +19,8 @@ from tests.fakes.hub_session import session
 
 
 @pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[RunningHub]:
-    async with running_hub(tmp_path / "hub") as running:
+async def hub(tmp_path: Path, database_url: str) -> AsyncIterator[RunningHub]:
+    async with running_hub(tmp_path / "hub", database_url=database_url) as running:
         yield running
 
 
@@ -69,6 +69,27 @@ async def test_a_refusal_is_shown(hub: RunningHub, identity: Identity, operator:
         await agent.receive()
         found = await operator.agent()
         assert (found.refusal, found.applied_generation) == ("CONFIGURATION_WIDENS: so", 0)
+
+
+async def test_a_refusal_ends_when_the_agent_runs_by_what_it_refused_though_its_word_of_it_was_lost(
+    hub: RunningHub, identity: Identity, operator: Operator
+) -> None:
+    await operator.want("careful", floor="internal")
+    async with session(hub, identity) as agent:
+        await agent.hello()
+        generation = (await agent.receive()).desired_state.generation
+        await agent.send(configuration=session_pb2.ConfigurationOutcome(generation=generation, refusal="CONFIGURATION_WIDENS: so"))
+        await agent.receive()
+    async with session(hub, identity) as agent:
+        await agent.hello(applied=generation)
+        found = await operator.agent()
+        assert (found.refusal, found.applied_generation) == ("", generation)
+
+
+async def test_an_agent_that_has_lost_what_it_ran_by_is_told_that_nothing_is_wanted(hub: RunningHub, identity: Identity) -> None:
+    async with session(hub, identity) as agent:
+        await agent.hello(applied=-1)
+        assert (await agent.receive()).desired_state == session_pb2.DesiredState(configuration=group_pb2.Configuration())
 
 
 async def test_what_an_agent_has_is_not_sent_again_and_what_it_lacks_is(hub: RunningHub, identity: Identity, operator: Operator) -> None:
@@ -145,7 +166,7 @@ async def test_a_second_session_ends_the_first(hub: RunningHub, identity: Identi
     [
         [{"heartbeat": session_pb2.Heartbeat(number=1)}],
         [{}],
-        [{"hello": session_pb2.Hello(applied_generation=-1)}],
+        [{"hello": session_pb2.Hello(applied_generation=-2)}],
         [{"hello": session_pb2.Hello()}, {"hello": session_pb2.Hello()}],
         [{"hello": session_pb2.Hello(report=agent_pb2.AgentReport(version="v" * 5000))}],
         [

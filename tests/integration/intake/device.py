@@ -95,16 +95,19 @@ class Device:
         response_topic: str | None = None,
         correlation_data: bytes | None = None,
         retain: bool = False,
+        traceparent: str | None = None,
     ) -> None:
         """Publishes under the device's prefix, and waits until the broker has it."""
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         properties = None
-        if response_topic is not None or correlation_data is not None:
+        if response_topic is not None or correlation_data is not None or traceparent is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has not annotated it
             if response_topic is not None:
                 properties.ResponseTopic = response_topic
             if correlation_data is not None:
                 properties.CorrelationData = correlation_data
+            if traceparent is not None:
+                properties.UserProperty = ("traceparent", traceparent)
         self._client.publish(PREFIX + topic, body, qos, retain, properties)
         async with asyncio.timeout(SECONDS):
             await self._sent.get()

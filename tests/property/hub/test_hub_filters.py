@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import InvalidRequest
-from hub.fleet.filters import EVERY, All, Any, Filter, Is, Not, fields_of, parse
+from hub.fleet.filters import EVERY, All, Any, Filter, Is, Not, fields_of, needed_of, parse
 
 FIELDS = st.sampled_from(["name", "state", "connected", "labels.site", "labels.a_b-c.d"])
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -30,6 +30,13 @@ def written(term: Filter) -> str:
     if isinstance(term, Not):
         return f"NOT ({written(term.term)})"
     return (" AND " if isinstance(term, All) else " OR ").join(f"({written(inner)})" for inner in term.terms)
+
+
+@given(TERMS, st.dictionaries(FIELDS, VALUES))
+@settings(max_examples=300)
+def test_what_does_not_have_what_is_needed_does_not_match(term: Filter, fields: dict[str, str]) -> None:
+    needed = needed_of(term)
+    assert needed is None or needed in fields.items() or not term.matches(fields)
 
 
 @given(TERMS)

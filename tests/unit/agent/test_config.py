@@ -92,6 +92,8 @@ def test_a_typing_error_names_the_setting_that_was_meant(load: Load, text: str, 
         ("[keep]\nanswer_seconds = -1", "keep.answer_seconds"),
         ("agent_id = 'Plant 7'", "agent_id"),
         ("[mqtt]\nport = 70000", "mqtt.port"),
+        ("[telemetry]\notlp_endpoint = 'collector'", "telemetry.otlp_endpoint"),
+        ("[telemetry]\nsample_ratio = 2", "telemetry.sample_ratio"),
     ],
 )
 def test_a_wrong_value_names_its_setting_and_the_file(load: Load, tmp_path: Path, text: str, place: str) -> None:

@@ -132,6 +132,7 @@ def agent_saying(health: dict[str, object]) -> Iterator[HttpSettings]:
     ("health", "ok", "words"),
     [
         ({"session": "open", "generation": 7, "configuration_refusal": "none"}, True, "generation 7"),
+        ({"session": "waiting: unavailable", "configuration_trouble": "the store was emptied"}, False, "the store was emptied"),
         ({"session": "waiting: agent-suspended"}, False, "agent-suspended"),
         ({"session": "open", "configuration_refusal": "CONFIGURATION_WIDENS: …"}, False, "CONFIGURATION_WIDENS"),
         ({"hub": "not enrolled"}, False, "restart it"),

@@ -88,6 +88,36 @@ async def test_a_restart_fails_where_nobody_would_start_the_agent_again(commands
     assert "systemd" in entry.error
 
 
+async def test_a_command_that_fails_by_a_mistake_ends_nothing_but_itself(commands: Commands, database: Database) -> None:
+    await database.run(lambda tables: tables.execute("DROP TABLE answers"))
+    entry = await done(commands, database, Command.FORGET_ANSWERS)
+    assert entry.state is State.FAILED
+    assert "OperationalError" in entry.error
+
+
+async def set_disk(database: Database, *, takes_writes: bool) -> None:
+    await database.run(lambda tables: tables.execute(f"PRAGMA query_only = {'OFF' if takes_writes else 'ON'}"))
+
+
+async def test_a_disk_that_takes_nothing_lets_the_agent_start_and_what_was_begun_is_ended_when_it_takes_it_again(
+    database: Database,
+) -> None:
+    entry = CommandEntry("agents/a1/commands/c1", int(Command.FORGET_ANSWERS), 0, NOW.timestamp() + 3600)
+    store = CommandStore(database)
+    await store.begin(entry)
+    commands = Commands(store, "agents/a1", {}, restart=None, recovery_seconds=0.01)
+    await set_disk(database, takes_writes=False)
+    await commands.recover()
+    running = asyncio.create_task(commands.run())
+    assert [left.state for left in await commands.outcomes()] == [State.BEGUN]
+    changed = commands.changed
+    await set_disk(database, takes_writes=True)
+    await asyncio.wait_for(changed.wait(), 10)
+    assert [left.state for left in await commands.outcomes()] == [State.FAILED]
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_name_is_forgotten_only_when_the_hub_sends_it_no_more(commands: Commands, database: Database) -> None:
     entry = await done(commands, database, Command.FORGET_ANSWERS)
     await commands.received(entry.name, entry.state, NOW)

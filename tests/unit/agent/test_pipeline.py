@@ -1,6 +1,7 @@
 """The path of a prompt, every step real but the model and the hub."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from agent.cache.exact import ExactCache
 from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed
+from agent.inference.engine import Finished, Piece
 from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
@@ -173,6 +175,56 @@ async def test_narrowing_holds_from_the_next_prompt_on_and_is_taken_back_as_well
         assert (await ask(pipeline, prompt(f"hello {len(escalator.sent)} {route}"))).receipt.route == route
 
 
+@pytest.mark.parametrize("most_tokens", [1, 2, 3])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+async def test_fewer_tokens_do_not_make_an_answer_less_trusted(build: Build, most_tokens: int, temperature: float) -> None:
+    """Its first token alone is below the bar, the two that are judged are not."""
+    escalator = FakeEscalator(["cloud"])
+    sampling = Sampling(temperature=temperature)
+    free = await ask(build(FakeEngine(["a", " b", " c"], [0.3, 1.0, 1.0]), escalator), prompt("hello", sampling=sampling))
+    narrowing = Narrowing(most_tokens=most_tokens, usual_tokens=50)
+    capped = build(FakeEngine(["a", " b", " c"], [0.3, 1.0, 1.0]), escalator, narrowing=lambda: narrowing)
+    answer = await ask(capped, prompt("hello", sampling=sampling))
+    assert (answer.text, answer.finish_reason, answer.output_tokens) == ("a b c"[: most_tokens * 2 - 1], "length", most_tokens)
+    assert (answer.receipt.route, answer.receipt.confidence) == (free.receipt.route, free.receipt.confidence) == ("local", 0.5477)
+    assert escalator.sent == []
+
+
+async def test_tokens_that_are_judged_and_not_given_are_not_given_after_a_vain_escalation_either(build: Build) -> None:
+    narrowing = Narrowing(most_tokens=1, usual_tokens=50)
+    pipeline = build(FakeEngine(["a", " b"], UNSURE), FakeEscalator(["x"], breaks_after=0), narrowing=lambda: narrowing)
+    answer = await ask(pipeline, prompt("hello"))
+    assert (answer.text, answer.output_tokens, answer.receipt.provisional) == ("a", 1, True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("narrowed", [Narrowing(escalation_disabled=True), Narrowing(floor=DataClass.RESTRICTED), Narrowing(bar=0.05)])
+async def test_what_is_narrowed_while_a_prompt_waits_keeps_it_on_the_device(build: Build, narrowed: Narrowing, stream: bool) -> None:
+    now = [Narrowing()]
+
+    class Connecting(FakeEscalator):
+        async def connect(self) -> None:
+            now[0] = narrowed
+
+    escalator = Connecting(["cloud"])
+    answer = await ask(build(FakeEngine(["a", " b", " c"], UNSURE), escalator, narrowing=lambda: now[0]), prompt("hello", stream=stream))
+    assert (answer.text, answer.receipt.route, answer.receipt.departure, escalator.sent) == ("a b c", "local", None, [])
+    assert answer.receipt.data_class == str(max(narrowed.floor, DataClass.PUBLIC))
+
+
+async def test_an_answer_is_not_kept_once_the_cache_is_disabled(build: Build) -> None:
+    class Disabling(FakeEngine):
+        def generate(self, *arguments: Any, **fields: Any) -> AsyncGenerator[Piece | Finished, None]:
+            now[0] = Narrowing(cache_disabled=True)
+            return super().generate(*arguments, **fields)
+
+    now = [Narrowing()]
+    pipeline = build(Disabling(["a"], SURE), narrowing=lambda: now[0])
+    for _ in range(2):
+        now[0] = Narrowing()
+        assert (await ask(pipeline, prompt("hello"))).receipt.route == "local"
+
+
 async def test_a_broken_detector_means_restricted_and_uncached(build: Build) -> None:
     def broken(text: str) -> Iterator[str]:
         raise RuntimeError(text)
@@ -259,6 +311,18 @@ async def test_a_conversation_is_continued_for_its_own_client_alone(build: Build
     assert [message.content for message in engine.asked[2]] == ["three"]
 
 
+async def test_of_two_turns_that_come_together_the_second_sees_the_answer_to_the_first(build: Build) -> None:
+    engine = FakeEngine(["fine"], SURE)
+    pipeline = build(engine)
+    await asyncio.gather(
+        ask(pipeline, prompt("one", conversation="talk")),
+        ask(pipeline, prompt("two", prompt_id="p2", conversation="talk")),
+        ask(pipeline, prompt("three", client="c2", conversation="talk")),
+    )
+    asked = {messages[-1].content: [message.content for message in messages] for messages in engine.asked}
+    assert asked == {"one": ["one"], "two": ["one", "fine", "two"], "three": ["three"]}
+
+
 async def test_a_prompt_that_is_answered_again_after_a_crash_stands_once_in_its_conversation(build: Build) -> None:
     engine = FakeEngine(["fine"], SURE)
     pipeline = build(engine)
@@ -284,6 +348,14 @@ async def test_a_refusal_of_the_model_reaches_the_client_and_is_counted(build: B
     with pytest.raises(PromptTooLong):
         await ask(pipeline, prompt("hello"))
     assert registry.get_sample_value("seawall_agent_refusals_total", {"reason": "PROMPT_TOO_LONG"}) == 1
+
+
+async def test_a_mistake_of_our_own_is_counted_too(build: Build) -> None:
+    registry = CollectorRegistry()
+    pipeline = build(FakeEngine([], SURE, error=RuntimeError("bug")), metrics=Metrics(registry))
+    with pytest.raises(RuntimeError):
+        await ask(pipeline, prompt("hello"))
+    assert registry.get_sample_value("seawall_agent_refusals_total", {"reason": "INTERNAL"}) == 1
 
 
 async def test_receipts_are_kept_and_hold_no_text(build: Build, database: Database) -> None:

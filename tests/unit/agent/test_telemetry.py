@@ -34,3 +34,24 @@ def test_no_label_holds_who_asked_or_what() -> None:
     assert "p1" not in generate_latest(metrics.registry).decode().split()
     labels = {label for metric in metrics.registry.collect() for sample in metric.samples for label in sample.labels}
     assert labels <= {"seawall_route", "data_class", "provisional", "gen_ai_token_type", "reason", "le"}
+
+
+def test_what_became_of_escalations_is_counted_by_its_cause() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.answered(replace(receipt("p1"), route="escalated"), 1, 1)
+    metrics.answered(replace(receipt("p2"), provisional=True, reasons=("rule", "not-confident", "hub-unavailable")), 1, 1)
+    sample = metrics.registry.get_sample_value
+    assert sample("seawall_agent_escalations_total", {"outcome": "answered"}) == 1
+    assert sample("seawall_agent_escalations_total", {"outcome": "hub-unavailable"}) == 1
+
+
+def test_the_gap_between_two_sessions_is_measured_however_many_tries_it_takes() -> None:
+    times = iter([100.0, 107.0])
+    metrics = Metrics(CollectorRegistry(), lambda: next(times))
+    metrics.session_ended("hub-unreachable")  # none was open
+    metrics.session_opened()
+    metrics.session_ended("hub-ended")
+    metrics.session_ended("hub-unreachable")
+    metrics.session_opened()
+    assert metrics.registry.get_sample_value("seawall_agent_session_gap_seconds_sum") == 7
+    assert metrics.registry.get_sample_value("seawall_agent_session_gap_seconds_count") == 1

@@ -45,11 +45,13 @@ def test_there_are_the_commands_that_are_promised() -> None:
     assert sorted(" ".join(command) for command in COMMANDS) == [
         *(f"agents {name}" for name in ("get", "label", "list", "resume", "retire", "suspend")),
         "backup",
+        *(f"ca {name}" for name in ("finish", "rotate", "status")),
         *(f"commands {name}" for name in ("cancel", "get", "list", "send")),
         *("config get", "config set"),
         *("events list", "events watch"),
-        *(f"groups {name}" for name in ("create", "delete", "get", "list", "update")),
+        *(f"groups {name}" for name in ("create", "delete", "get", "list", "quota", "update")),
         *("init", "join-token", "restore", "serve"),
+        "tokens create",
     ]
 
 

@@ -64,7 +64,9 @@ def test_settings_are_frozen(tmp_path: Path) -> None:
     ("text", "named"),
     [
         ("bogus = 1", "bogus: unknown key"),
-        ("[listeners]\nmtsl = 'x'", "listeners.mtsl: unknown key"),
+        ("[listeners]\nmtsl = 'x'", "listeners.mtsl: unknown key; did you mean mtls?"),
+        ("[limits]\nescalation = 3", "limits.escalation: unknown key; did you mean escalations?"),
+        ("trustdomain = 'x'", "trustdomain: unknown key; did you mean trust_domain?"),
         ("[listeners]\nmtls = 'no port'", "host:port"),
         ("[listeners]\nmtls = '127.0.0.1:65536'", "host:port"),
         ("[limits]\nescalations = 0", "limits.escalations"),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -17,6 +16,7 @@ from hub.store.database import Database
 from seawall.hub.v1 import session_pb2
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+REPLICA = "a" * 32
 
 
 class Agent:
@@ -40,19 +40,20 @@ class Agent:
 class Scene:
     """A store, the sessions, and the delivery that runs."""
 
-    def __init__(self, path: Path) -> None:
-        self.database = Database.open(f"sqlite:///{path / 'hub.db'}")
+    def __init__(self, database_url: str) -> None:
+        self.database = Database.open(database_url)
         self.sessions = Sessions(limit=10)
-        self.delivery = Delivery(self.database, self.sessions, lambda: NOW)
+        self.delivery = Delivery(self.database, self.sessions, REPLICA, lambda: NOW)
         self.tasks = [asyncio.create_task(self.delivery.run())]
 
     async def connect(self, agent_id: str, write: Write) -> None:
-        record = AgentRecord(agent_id, "a" * 64, b"", NOW, NOW)
+        record = AgentRecord(agent_id, "a" * 64, b"", NOW, NOW, replica_id=REPLICA)
         await self.database.write(lambda connection: agents.insert(connection, record))
         opened = asyncio.Event()
 
         async def hold() -> None:
-            with self.sessions.open(agent_id, write, 0):
+            with self.sessions.open(agent_id, write, 0) as session:
+                session.ready = True
                 opened.set()
                 await asyncio.Event().wait()
 
@@ -68,8 +69,8 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    result = Scene(tmp_path)
+async def scene(database_url: str) -> AsyncIterator[Scene]:
+    result = Scene(database_url)
     yield result
     for task in result.tasks:
         task.cancel()

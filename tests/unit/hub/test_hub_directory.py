@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -19,9 +18,9 @@ START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 class Scene:
     """A directory with one agent in it, and a clock."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, database_url: str) -> None:
         self.now = START
-        self.database = Database.open(f"sqlite:///{path / 'hub.db'}")
+        self.database = Database.open(database_url)
         self.directory = Directory(self.database, lambda: self.now)
 
     async def add(self, agent_id: str = "plant-7") -> None:
@@ -34,8 +33,8 @@ def everyone(connection: Connection) -> list[AgentRecord]:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    result = Scene(tmp_path)
+async def scene(database_url: str) -> AsyncIterator[Scene]:
+    result = Scene(database_url)
     await result.add()
     yield result
     result.database.close()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from structlog.testing import capture_logs
 
 from contract.errors import InvalidRequest, NotPossibleNow
 from hub.fleet.certificates import SERVER_LIFE
@@ -32,6 +33,20 @@ def folder(tmp_path: Path) -> DataFolder:
 def test_what_is_made_is_readable_by_its_owner_alone(folder: DataFolder) -> None:
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+@pytest.mark.parametrize("name", ["ca", "server", "operator"])
+def test_a_key_that_others_could_read_is_taken_from_them_with_a_word(folder: DataFolder, name: str, mode: int) -> None:
+    key = folder.path / f"{name}.key"
+    key.chmod(mode)
+    with capture_logs() as said:
+        getattr(folder, name).load()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert [(line["log_level"], line["file"], line["mode"]) for line in said] == [("warning", str(key), f"{mode:04o}")]
+    with capture_logs() as said:
+        getattr(folder, name).load()
+    assert said == []
 
 
 def test_a_second_time_changes_nothing_whatever_is_asked(folder: DataFolder) -> None:

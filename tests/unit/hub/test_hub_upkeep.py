@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,7 @@ from hub.fleet.events import Journal
 from hub.fleet.sessions import Sessions
 from hub.fleet.upkeep import every, forever
 from hub.store.database import Database
+from hub.store.events import NewEvent
 from seawall.hub.v1 import session_pb2
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -50,21 +50,23 @@ async def test_work_that_breaks_begins_anew() -> None:
     task.cancel()
 
 
-async def test_old_events_are_forgotten_but_the_count_goes_on(tmp_path: Path) -> None:
+async def happen(journal: Journal, event: NewEvent) -> None:
+    await journal.write(lambda _: (None, [event]))
+
+
+async def test_old_events_are_forgotten_but_the_count_goes_on(database_url: str) -> None:
     now = [START]
-    database = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
+    database = Database.open(database_url)
     journal = Journal(database, lambda: now[0])
     for number in range(3):
-        journal.note("AGENT_CONNECTED", f"agents/a{number}")
-    await journal.flush()
+        await happen(journal, NewEvent(START, "AGENT_ENROLLED", f"agents/a{number}"))
     now[0] += timedelta(days=31)
     await journal.forget(timedelta(days=30))
     assert [event.sequence for event in await journal.page(0, 10)] == [3]
     with pytest.raises(Forgotten):
         await anext(journal.watch(1))
     assert await anext(journal.watch(2)) == (None, 2)
-    journal.note("AGENT_CONNECTED", "agents/a9")
-    await journal.flush()
+    await happen(journal, NewEvent(START, "AGENT_ENROLLED", "agents/a9"))
     assert [event.sequence for event in await journal.page(0, 10)] == [3, 4]
     database.close()
 

@@ -72,9 +72,15 @@ def test_a_unit_is_started_again_for_ever(name: str) -> None:
     assert "StartLimitIntervalSec=0" in (SYSTEMD / name).read_text()
 
 
-def test_only_the_agent_which_pings_it_has_a_watchdog() -> None:
-    assert service("seawall-agent.service")["WatchdogSec"] == ["60"]
-    assert "WatchdogSec" not in service("seawall-hub.service")
+@pytest.mark.parametrize(("name", "seconds"), [("seawall-agent.service", "60"), ("seawall-hub.service", "120")])
+def test_a_unit_that_no_longer_answers_is_ended(name: str, seconds: str) -> None:
+    assert service(name)["WatchdogSec"] == [seconds]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_secrets_reach_a_unit_as_credentials(name: str) -> None:
+    (credential,) = service(name)["LoadCredential"]
+    assert credential.startswith("secret:/etc/")
 
 
 @pytest.mark.parametrize("name", UNITS)

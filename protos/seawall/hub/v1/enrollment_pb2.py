@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseawall/hub/v1/enrollment.proto\x12\x0eseawall.hub.v1\"f\n\rEnrollRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"b\n\x0e\x45nrollResponse\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x03 \x01(\x0c\x12\x14\n\x0ctrust_domain\x18\x04 \x01(\t2\\\n\x11\x45nrollmentService\x12G\n\x06\x45nroll\x12\x1d.seawall.hub.v1.EnrollRequest\x1a\x1e.seawall.hub.v1.EnrollResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseawall/hub/v1/enrollment.proto\x12\x0eseawall.hub.v1\"f\n\rEnrollRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x1b\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"{\n\x0e\x45nrollResponse\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x03 \x01(\x0c\x12\x14\n\x0ctrust_domain\x18\x04 \x01(\t\x12\x17\n\x0f\x63\x61_certificates\x18\x05 \x03(\x0c\x32\\\n\x11\x45nrollmentService\x12G\n\x06\x45nroll\x12\x1d.seawall.hub.v1.EnrollRequest\x1a\x1e.seawall.hub.v1.EnrollResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLLREQUEST']._serialized_start=51
   _globals['_ENROLLREQUEST']._serialized_end=153
   _globals['_ENROLLRESPONSE']._serialized_start=155
-  _globals['_ENROLLRESPONSE']._serialized_end=253
-  _globals['_ENROLLMENTSERVICE']._serialized_start=255
-  _globals['_ENROLLMENTSERVICE']._serialized_end=347
+  _globals['_ENROLLRESPONSE']._serialized_end=278
+  _globals['_ENROLLMENTSERVICE']._serialized_start=280
+  _globals['_ENROLLMENTSERVICE']._serialized_end=372
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -60,14 +62,19 @@ class EnrollResponse(_message.Message):
     CERTIFICATE_FIELD_NUMBER: _builtins.int
     CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
     TRUST_DOMAIN_FIELD_NUMBER: _builtins.int
+    CA_CERTIFICATES_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """Resource name, `agents/{agent}`."""
     certificate: _builtins.bytes
     """X.509 certificate with the SPIFFE id as its only URI name, DER."""
     ca_certificate: _builtins.bytes
-    """The hub's CA certificate, DER."""
+    """The certificate of the CA that issued it, DER."""
     trust_domain: _builtins.str
     """The SPIFFE trust domain."""
+    @_builtins.property
+    def ca_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Every CA certificate that is trusted now, DER: two while the CA changes."""
+
     def __init__(
         self,
         *,
@@ -75,10 +82,11 @@ class EnrollResponse(_message.Message):
         certificate: _builtins.bytes = ...,
         ca_certificate: _builtins.bytes = ...,
         trust_domain: _builtins.str = ...,
+        ca_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ca_certificate", b"ca_certificate", "certificate", b"certificate", "trust_domain", b"trust_domain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "ca_certificate", b"ca_certificate", "ca_certificates", b"ca_certificates", "certificate", b"certificate", "trust_domain", b"trust_domain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,7 +39,8 @@ class EscalationServiceStub:
     Caller: role agent. The agent is taken from its certificate, never from the request.
     Idempotency: `request_id` marks a retry; a provider may still be paid twice.
     Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-    (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
+    (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+    `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
     configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
     cut off by its circuit breaker; after it, the answer broke off).
     """
@@ -55,7 +56,8 @@ class EscalationServiceAsyncStub(EscalationServiceStub):
     Caller: role agent. The agent is taken from its certificate, never from the request.
     Idempotency: `request_id` marks a retry; a provider may still be paid twice.
     Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-    (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
+    (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+    `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
     configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
     cut off by its circuit breaker; after it, the answer broke off).
     """
@@ -74,7 +76,8 @@ class EscalationServiceServicer(metaclass=_abc_1.ABCMeta):
         Caller: role agent. The agent is taken from its certificate, never from the request.
         Idempotency: `request_id` marks a retry; a provider may still be paid twice.
         Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-        (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
+        (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+        `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
         configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
         cut off by its circuit breaker; after it, the answer broke off).
         """

@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/group.proto\x12\x0eseawall.hub.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x02\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nexpression\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x34\n\rconfiguration\x18\x04 \x01(\x0b\x32\x1d.seawall.hub.v1.Configuration\x12$\n\x05quota\x18\x05 \x01(\x0b\x32\x15.seawall.hub.v1.Quota\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\"\x99\x02\n\rConfiguration\x12 \n\x13\x65scalation_disabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0e\x63\x61\x63he_disabled\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x16\n\ttrust_bar\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12\x16\n\tlog_level\x18\x06 \x01(\tH\x05\x88\x01\x01\x42\x16\n\x14_escalation_disabledB\x11\n\x0f_cache_disabledB\x08\n\x06_floorB\x0c\n\n_trust_barB\x14\n\x12_max_output_tokensB\x0c\n\n_log_level\"C\n\x05Quota\x12\x1b\n\x13\x65scalations_per_day\x18\x01 \x01(\x03\x12\x1d\n\x15output_tokens_per_day\x18\x02 \x01(\x03\"\x1f\n\x0fGetGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x12ListGroupsResponse\x12%\n\x06groups\x18\x01 \x03(\x0b\x32\x15.seawall.hub.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x12\x43reateGroupRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12$\n\x05group\x18\x02 \x01(\x0b\x32\x15.seawall.hub.v1.Group\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"k\n\x12UpdateGroupRequest\x12$\n\x05group\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.Group\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"0\n\x12\x44\x65leteGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse2\x93\x03\n\x0cGroupService\x12\x42\n\x08GetGroup\x12\x1f.seawall.hub.v1.GetGroupRequest\x1a\x15.seawall.hub.v1.Group\x12S\n\nListGroups\x12!.seawall.hub.v1.ListGroupsRequest\x1a\".seawall.hub.v1.ListGroupsResponse\x12H\n\x0b\x43reateGroup\x12\".seawall.hub.v1.CreateGroupRequest\x1a\x15.seawall.hub.v1.Group\x12H\n\x0bUpdateGroup\x12\".seawall.hub.v1.UpdateGroupRequest\x1a\x15.seawall.hub.v1.Group\x12V\n\x0b\x44\x65leteGroup\x12\".seawall.hub.v1.DeleteGroupRequest\x1a#.seawall.hub.v1.DeleteGroupResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/group.proto\x12\x0eseawall.hub.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x02\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nexpression\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x34\n\rconfiguration\x18\x04 \x01(\x0b\x32\x1d.seawall.hub.v1.Configuration\x12$\n\x05quota\x18\x05 \x01(\x0b\x32\x15.seawall.hub.v1.Quota\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12/\n\x0bquota_usage\x18\t \x01(\x0b\x32\x1a.seawall.hub.v1.QuotaUsage\"\x99\x02\n\rConfiguration\x12 \n\x13\x65scalation_disabled\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x1b\n\x0e\x63\x61\x63he_disabled\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x12\n\x05\x66loor\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x16\n\ttrust_bar\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\x1e\n\x11max_output_tokens\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12\x16\n\tlog_level\x18\x06 \x01(\tH\x05\x88\x01\x01\x42\x16\n\x14_escalation_disabledB\x11\n\x0f_cache_disabledB\x08\n\x06_floorB\x0c\n\n_trust_barB\x14\n\x12_max_output_tokensB\x0c\n\n_log_level\"q\n\x05Quota\x12 \n\x13\x65scalations_per_day\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1b\n\x0etokens_per_day\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x16\n\x14_escalations_per_dayB\x11\n\x0f_tokens_per_day\"a\n\nQuotaUsage\x12\x13\n\x0b\x65scalations\x18\x01 \x01(\x03\x12\x0e\n\x06tokens\x18\x02 \x01(\x03\x12.\n\nreset_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1f\n\x0fGetGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x12ListGroupsResponse\x12%\n\x06groups\x18\x01 \x03(\x0b\x32\x15.seawall.hub.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x12\x43reateGroupRequest\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12$\n\x05group\x18\x02 \x01(\x0b\x32\x15.seawall.hub.v1.Group\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"k\n\x12UpdateGroupRequest\x12$\n\x05group\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.Group\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"0\n\x12\x44\x65leteGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse2\x93\x03\n\x0cGroupService\x12\x42\n\x08GetGroup\x12\x1f.seawall.hub.v1.GetGroupRequest\x1a\x15.seawall.hub.v1.Group\x12S\n\nListGroups\x12!.seawall.hub.v1.ListGroupsRequest\x1a\".seawall.hub.v1.ListGroupsResponse\x12H\n\x0b\x43reateGroup\x12\".seawall.hub.v1.CreateGroupRequest\x1a\x15.seawall.hub.v1.Group\x12H\n\x0bUpdateGroup\x12\".seawall.hub.v1.UpdateGroupRequest\x1a\x15.seawall.hub.v1.Group\x12V\n\x0b\x44\x65leteGroup\x12\".seawall.hub.v1.DeleteGroupRequest\x1a#.seawall.hub.v1.DeleteGroupResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.group_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GROUP']._serialized_start=114
-  _globals['_GROUP']._serialized_end=377
-  _globals['_CONFIGURATION']._serialized_start=380
-  _globals['_CONFIGURATION']._serialized_end=661
-  _globals['_QUOTA']._serialized_start=663
-  _globals['_QUOTA']._serialized_end=730
-  _globals['_GETGROUPREQUEST']._serialized_start=732
-  _globals['_GETGROUPREQUEST']._serialized_end=763
-  _globals['_LISTGROUPSREQUEST']._serialized_start=765
-  _globals['_LISTGROUPSREQUEST']._serialized_end=823
-  _globals['_LISTGROUPSRESPONSE']._serialized_start=825
-  _globals['_LISTGROUPSRESPONSE']._serialized_end=909
-  _globals['_CREATEGROUPREQUEST']._serialized_start=911
-  _globals['_CREATEGROUPREQUEST']._serialized_end=1007
-  _globals['_UPDATEGROUPREQUEST']._serialized_start=1009
-  _globals['_UPDATEGROUPREQUEST']._serialized_end=1116
-  _globals['_DELETEGROUPREQUEST']._serialized_start=1118
-  _globals['_DELETEGROUPREQUEST']._serialized_end=1166
-  _globals['_DELETEGROUPRESPONSE']._serialized_start=1168
-  _globals['_DELETEGROUPRESPONSE']._serialized_end=1189
-  _globals['_GROUPSERVICE']._serialized_start=1192
-  _globals['_GROUPSERVICE']._serialized_end=1595
+  _globals['_GROUP']._serialized_end=426
+  _globals['_CONFIGURATION']._serialized_start=429
+  _globals['_CONFIGURATION']._serialized_end=710
+  _globals['_QUOTA']._serialized_start=712
+  _globals['_QUOTA']._serialized_end=825
+  _globals['_QUOTAUSAGE']._serialized_start=827
+  _globals['_QUOTAUSAGE']._serialized_end=924
+  _globals['_GETGROUPREQUEST']._serialized_start=926
+  _globals['_GETGROUPREQUEST']._serialized_end=957
+  _globals['_LISTGROUPSREQUEST']._serialized_start=959
+  _globals['_LISTGROUPSREQUEST']._serialized_end=1017
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=1019
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=1103
+  _globals['_CREATEGROUPREQUEST']._serialized_start=1105
+  _globals['_CREATEGROUPREQUEST']._serialized_end=1201
+  _globals['_UPDATEGROUPREQUEST']._serialized_start=1203
+  _globals['_UPDATEGROUPREQUEST']._serialized_end=1310
+  _globals['_DELETEGROUPREQUEST']._serialized_start=1312
+  _globals['_DELETEGROUPREQUEST']._serialized_end=1360
+  _globals['_DELETEGROUPRESPONSE']._serialized_start=1362
+  _globals['_DELETEGROUPRESPONSE']._serialized_end=1383
+  _globals['_GROUPSERVICE']._serialized_start=1386
+  _globals['_GROUPSERVICE']._serialized_end=1789
 # @@protoc_insertion_point(module_scope)

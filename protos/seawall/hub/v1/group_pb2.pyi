@@ -34,6 +34,7 @@ class Group(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    QUOTA_USAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`groups/{group}`."""
     expression: _builtins.str
@@ -49,6 +50,10 @@ class Group(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def quota_usage(self) -> Global___QuotaUsage:
+        """Output only. What is spent of `quota` today; unset: the group has none."""
+
     def __init__(
         self,
         *,
@@ -60,10 +65,11 @@ class Group(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
+        quota_usage: Global___QuotaUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "create_time", b"create_time", "quota", b"quota", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "create_time", b"create_time", "quota", b"quota", "quota_usage", b"quota_usage", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "create_time", b"create_time", "etag", b"etag", "expression", b"expression", "name", b"name", "priority", b"priority", "quota", b"quota", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "create_time", b"create_time", "etag", b"etag", "expression", b"expression", "name", b"name", "priority", b"priority", "quota", b"quota", "quota_usage", b"quota_usage", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,27 +144,71 @@ Global___Configuration: _TypeAlias = Configuration  # noqa: Y015
 
 @_typing.final
 class Quota(_message.Message):
-    """How much a group's agents may ask of the hub together. 0: no limit."""
+    """How much a group's agents may have from the hub together in a day in UTC. Unset: no limit. At least 1: to let nothing be escalated, set
+    `escalation_disabled`. An agent of several groups must be within the quota of each.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ESCALATIONS_PER_DAY_FIELD_NUMBER: _builtins.int
-    OUTPUT_TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_DAY_FIELD_NUMBER: _builtins.int
     escalations_per_day: _builtins.int
-    output_tokens_per_day: _builtins.int
+    tokens_per_day: _builtins.int
+    """Of prompts and answers, as the provider counts them. Before an escalation begins, the most that it can take must still be free:
+    `max_output_tokens`, and a token for each byte of the prompt; what it did not take is free again when it ends.
+    """
     def __init__(
         self,
         *,
-        escalations_per_day: _builtins.int = ...,
-        output_tokens_per_day: _builtins.int = ...,
+        escalations_per_day: _builtins.int | None = ...,
+        tokens_per_day: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_escalations_per_day", b"_escalations_per_day", "_tokens_per_day", b"_tokens_per_day", "escalations_per_day", b"escalations_per_day", "tokens_per_day", b"tokens_per_day"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["escalations_per_day", b"escalations_per_day", "output_tokens_per_day", b"output_tokens_per_day"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_escalations_per_day", b"_escalations_per_day", "_tokens_per_day", b"_tokens_per_day", "escalations_per_day", b"escalations_per_day", "tokens_per_day", b"tokens_per_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__escalations_per_day: _TypeAlias = _typing.Literal["escalations_per_day"]  # noqa: Y015
+    _WhichOneofArgType__escalations_per_day: _TypeAlias = _typing.Literal["_escalations_per_day", b"_escalations_per_day"]  # noqa: Y015
+    _WhichOneofReturnType__tokens_per_day: _TypeAlias = _typing.Literal["tokens_per_day"]  # noqa: Y015
+    _WhichOneofArgType__tokens_per_day: _TypeAlias = _typing.Literal["_tokens_per_day", b"_tokens_per_day"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__escalations_per_day) -> _WhichOneofReturnType__escalations_per_day | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens_per_day) -> _WhichOneofReturnType__tokens_per_day | None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
+
+@_typing.final
+class QuotaUsage(_message.Message):
+    """What is spent of a quota: by escalations that have ended, and the most that those under way can take. One that broke off counts as the
+    most that it could have taken.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ESCALATIONS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    RESET_TIME_FIELD_NUMBER: _builtins.int
+    escalations: _builtins.int
+    tokens: _builtins.int
+    @_builtins.property
+    def reset_time(self) -> _timestamp_pb2.Timestamp:
+        """When the next day begins, in UTC, and both are 0 again."""
+
+    def __init__(
+        self,
+        *,
+        escalations: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        reset_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reset_time", b"reset_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["escalations", b"escalations", "reset_time", b"reset_time", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Quota: _TypeAlias = Quota  # noqa: Y015
+Global___QuotaUsage: _TypeAlias = QuotaUsage  # noqa: Y015
 
 @_typing.final
 class GetGroupRequest(_message.Message):

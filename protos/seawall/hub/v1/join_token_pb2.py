@@ -26,17 +26,25 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseawall/hub/v1/join_token.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x16\x43reateJoinTokenRequest\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"Y\n\tJoinToken\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2h\n\x10JoinTokenService\x12T\n\x0f\x43reateJoinToken\x12&.seawall.hub.v1.CreateJoinTokenRequest\x1a\x19.seawall.hub.v1.JoinTokenb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseawall/hub/v1/join_token.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x01\n\x16\x43reateJoinTokenRequest\x12&\n\x03ttl\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x42\n\x06labels\x18\x02 \x03(\x0b\x32\x32.seawall.hub.v1.CreateJoinTokenRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbf\x01\n\tJoinToken\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x06labels\x18\x04 \x03(\x0b\x32%.seawall.hub.v1.JoinToken.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32h\n\x10JoinTokenService\x12T\n\x0f\x43reateJoinToken\x12&.seawall.hub.v1.CreateJoinTokenRequest\x1a\x19.seawall.hub.v1.JoinTokenb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.join_token_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=116
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=180
-  _globals['_JOINTOKEN']._serialized_start=182
-  _globals['_JOINTOKEN']._serialized_end=271
-  _globals['_JOINTOKENSERVICE']._serialized_start=273
-  _globals['_JOINTOKENSERVICE']._serialized_end=377
+  _globals['_CREATEJOINTOKENREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_CREATEJOINTOKENREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_JOINTOKEN_LABELSENTRY']._loaded_options = None
+  _globals['_JOINTOKEN_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=117
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=296
+  _globals['_CREATEJOINTOKENREQUEST_LABELSENTRY']._serialized_start=251
+  _globals['_CREATEJOINTOKENREQUEST_LABELSENTRY']._serialized_end=296
+  _globals['_JOINTOKEN']._serialized_start=299
+  _globals['_JOINTOKEN']._serialized_end=490
+  _globals['_JOINTOKEN_LABELSENTRY']._serialized_start=251
+  _globals['_JOINTOKEN_LABELSENTRY']._serialized_end=296
+  _globals['_JOINTOKENSERVICE']._serialized_start=492
+  _globals['_JOINTOKENSERVICE']._serialized_end=596
 # @@protoc_insertion_point(module_scope)

@@ -51,7 +51,7 @@ class JoinTokenServiceServicer:
 
         Caller: role operator.
         Idempotency: none: every call makes a new token; the hub stores a hash of it and can never show it again.
-        Errors: INVALID_ARGUMENT (TTL_INVALID).
+        Errors: INVALID_ARGUMENT (TTL_INVALID, FIELD_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

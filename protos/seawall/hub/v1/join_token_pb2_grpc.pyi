@@ -38,7 +38,7 @@ class JoinTokenServiceStub:
 
     Caller: role operator.
     Idempotency: none: every call makes a new token; the hub stores a hash of it and can never show it again.
-    Errors: INVALID_ARGUMENT (TTL_INVALID).
+    Errors: INVALID_ARGUMENT (TTL_INVALID, FIELD_INVALID).
     """
 
 @_typing.type_check_only
@@ -51,7 +51,7 @@ class JoinTokenServiceAsyncStub(JoinTokenServiceStub):
 
     Caller: role operator.
     Idempotency: none: every call makes a new token; the hub stores a hash of it and can never show it again.
-    Errors: INVALID_ARGUMENT (TTL_INVALID).
+    Errors: INVALID_ARGUMENT (TTL_INVALID, FIELD_INVALID).
     """
 
 class JoinTokenServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -67,7 +67,7 @@ class JoinTokenServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Caller: role operator.
         Idempotency: none: every call makes a new token; the hub stores a hash of it and can never show it again.
-        Errors: INVALID_ARGUMENT (TTL_INVALID).
+        Errors: INVALID_ARGUMENT (TTL_INVALID, FIELD_INVALID).
         """
 
 def add_JoinTokenServiceServicer_to_server(servicer: JoinTokenServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

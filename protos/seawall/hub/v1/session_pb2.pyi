@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from seawall.hub.v1 import agent_pb2 as _agent_pb2
 from seawall.hub.v1 import command_pb2 as _command_pb2
 from seawall.hub.v1 import group_pb2 as _group_pb2
@@ -66,7 +68,7 @@ class Hello(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     APPLIED_GENERATION_FIELD_NUMBER: _builtins.int
     applied_generation: _builtins.int
-    """The generation that the agent runs by; 0: its own file alone."""
+    """The generation that the agent runs by; 0: its own file alone; -1: it has lost what it ran by, and lets nothing leave until it is told."""
     @_builtins.property
     def report(self) -> _agent_pb2.AgentReport: ...
     def __init__(
@@ -173,6 +175,7 @@ class ConnectResponse(_message.Message):
     DESIRED_STATE_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     OUTCOME_RECEIVED_FIELD_NUMBER: _builtins.int
+    AUTHORITIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -185,6 +188,8 @@ class ConnectResponse(_message.Message):
     def outcome_received(self) -> Global___OutcomeReceived:
         """The hub has this outcome on its disk; the agent may forget it."""
 
+    @_builtins.property
+    def authorities(self) -> Global___Authorities: ...
     def __init__(
         self,
         *,
@@ -193,12 +198,13 @@ class ConnectResponse(_message.Message):
         desired_state: Global___DesiredState | None = ...,
         command: _command_pb2.Command | None = ...,
         outcome_received: Global___OutcomeReceived | None = ...,
+        authorities: Global___Authorities | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "command", b"command", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "command", b"command", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "desired_state", "command", "outcome_received"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "desired_state", "command", "outcome_received", "authorities"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -212,23 +218,55 @@ class Welcome(_message.Message):
 
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     HUB_TIME_FIELD_NUMBER: _builtins.int
+    CA_KEY_HASHES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def hub_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ca_key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in Authorities."""
+
     def __init__(
         self,
         *,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         hub_time: _timestamp_pb2.Timestamp | None = ...,
+        ca_key_hashes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "hub_time", b"hub_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "hub_time", b"hub_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_key_hashes", b"ca_key_hashes", "heartbeat_interval", b"heartbeat_interval", "hub_time", b"hub_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
+
+@_typing.final
+class Authorities(_message.Message):
+    """The certificate authorities have changed. An agent whose certificate is not of the first one, or that trusts other ones than these,
+    renews its certificate within a few minutes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CA_KEY_HASHES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ca_key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of the keys, as in join tokens, of the CAs that are trusted now; the first one issues."""
+
+    def __init__(
+        self,
+        *,
+        ca_key_hashes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_key_hashes", b"ca_key_hashes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Authorities: _TypeAlias = Authorities  # noqa: Y015
 
 @_typing.final
 class HeartbeatReply(_message.Message):

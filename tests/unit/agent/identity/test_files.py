@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.identity.files import Identity, IdentityFolder, write_private
 from contract.errors import NotPossibleNow, Reason
@@ -42,6 +43,23 @@ def test_nobody_else_may_read_it_whatever_the_umask(folder: Path, mask: int) -> 
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert modes(folder) == {"identity.json": 0o600}
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_key_that_others_could_read_is_taken_from_them_with_a_word(folder: Path, mode: int) -> None:
+    identities = IdentityFolder(folder)
+    identities.write(IDENTITY)
+    identities.next_key()
+    for path in folder.iterdir():
+        path.chmod(mode)
+    with capture_logs() as said:
+        assert identities.read() == IDENTITY
+        identities.next_key()
+    assert modes(folder) == {"identity.json": 0o600, "next-key.pem": 0o600}
+    assert [(line["log_level"], line["mode"]) for line in said] == [("warning", f"{mode:04o}")] * 2
+    with capture_logs() as said:
+        identities.read()
+    assert said == []
 
 
 def test_it_is_replaced_whole_and_what_a_power_cut_left_is_made_private(folder: Path) -> None:

@@ -61,10 +61,10 @@ def test_a_step_that_fails_leaves_nothing_and_can_be_taken_again(tables: Tables)
 
 
 def test_a_step_that_is_not_known_is_refused_before_anything_is_changed(tables: Tables) -> None:
-    migrate(tables, MIGRATIONS[1:])
+    migrate(tables, MIGRATIONS[1:5])
     with pytest.raises(sqlite3.DatabaseError, match="newer"):
         migrate(tables, MIGRATIONS[:1])
-    assert applied(tables) == STEPS[1:]
+    assert applied(tables) == STEPS[1:5]
 
 
 def test_tables_refuse_values_of_a_wrong_type(tables: Tables) -> None:

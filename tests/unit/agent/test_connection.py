@@ -1,0 +1,70 @@
+"""A session's time is the hub's, whatever this machine's clock does meanwhile."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent.commands import Commands
+from agent.connection import Connection, SessionParts
+from agent.desired import Desired
+from agent.hub_stream import Ended, HubStream
+from agent.identity.authorities import ToldAuthorities
+from agent.narrowing import OwnLimits
+from agent.store.commands import CommandEntry, CommandStore
+from agent.store.database import Database
+from agent.store.desired import DesiredStore
+from seawall.hub.v1 import session_pb2 as pb
+from seawall.hub.v1.agent_pb2 import AgentReport
+from seawall.hub.v1.command_pb2 import Command
+
+HUB_TIME = datetime(2031, 5, 1, tzinfo=UTC)
+"""No machine that runs this has the same."""
+
+
+class ScriptedStream(HubStream):
+    """Says what it is given, then that the hub has gone."""
+
+    def __init__(self, *responses: pb.ConnectResponse) -> None:
+        self._responses = list(responses)
+
+    async def read(self) -> pb.ConnectResponse:
+        if not self._responses:
+            raise Ended("hub-ended")
+        return self._responses.pop(0)
+
+    async def write(self, request: pb.ConnectRequest) -> None:
+        """Everything is sent."""
+
+
+def welcome() -> pb.ConnectResponse:
+    result = pb.Welcome()
+    result.heartbeat_interval.FromTimedelta(timedelta(seconds=30))
+    result.hub_time.FromDatetime(HUB_TIME)
+    return pb.ConnectResponse(welcome=result)
+
+
+def command(name: str, expires_in: timedelta) -> pb.ConnectResponse:
+    result = Command(name=f"agents/a1/commands/{name}", action=Command.FORGET_ANSWERS)
+    result.expire_time.FromDatetime(HUB_TIME + expires_in)
+    return pb.ConnectResponse(command=result)
+
+
+async def test_commands_expire_by_the_hubs_clock_and_the_time_that_has_passed_since(tmp_path: Path) -> None:
+    async def forget(entry: CommandEntry) -> str:
+        return entry.name
+
+    database, passed = Database(tmp_path / "agent.db"), [1000.0]
+    store = CommandStore(database)
+    desired = Desired(DesiredStore(database), OwnLimits(), lambda _: None)
+    commands = Commands(store, "agents/a1", {int(Command.FORGET_ANSWERS): forget}, restart=None)
+    parts = SessionParts(AgentReport(), desired, ToldAuthorities(), commands, random.Random(1), elapsed=lambda: passed[0])
+    stream = ScriptedStream(welcome(), command("late", timedelta(hours=1)), command("in-time", timedelta(hours=3)))
+    connection = Connection(stream, parts)
+    try:
+        interval = await connection.greet()
+        passed[0] += 7200
+        await asyncio.gather(connection.hold(interval), return_exceptions=True)
+        assert [entry.name for entry in await store.begun()] == ["agents/a1/commands/in-time"]
+    finally:
+        database.close()
