@@ -71,4 +71,5 @@ def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id:
         certificate_pem=pem(response.certificate),
         ca_pem=b"".join(map(pem, response.ca_certificates)) or ca_pem,
         enrollment_address=enrollment_address,
+        root_sha256=token.root_sha256,
     )

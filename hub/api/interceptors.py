@@ -22,6 +22,12 @@ from hub.measures import Calls
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+
+_UNTOLD = (
+    Reason.HUB_UNAVAILABLE,  # a hub that stops ends thousands of streams, and nobody wants a line each
+    Reason.RELEASE_NOT_FOUND,  # TUF asks for the next root until there is none
+)
+
 ADMITTED_AT_ONCE = 16
 """Agents looked up at the same time. When thousands come at once, the others wait here, and not in the store's queue before an operator."""
 
@@ -126,7 +132,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def _abort(self, method: str, context: Context, error: SeawallError) -> None:
         code = code_of(error)
-        if error.reason is not Reason.HUB_UNAVAILABLE:  # a hub that stops ends thousands of streams, and nobody wants a line each
+        if error.reason not in _UNTOLD:
             _log_refusal(method, error, context)
         await context.abort(code, error.message, status_metadata(error))
 

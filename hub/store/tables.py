@@ -171,3 +171,19 @@ quota_usage = Table(
     Column("escalations", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
 )
+
+release_metadata = Table(
+    "release_metadata",
+    metadata,
+    Column("name", Name(160), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)
+
+release_targets = Table(
+    "release_targets",
+    metadata,
+    Column("path", Name(400), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)

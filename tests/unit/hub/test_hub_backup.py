@@ -22,7 +22,8 @@ from contract.errors import Conflict, InvalidRequest, NotPossibleNow
 from hub.backup import back_up, restore
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
-from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, replicas
+from hub.release.keys import online_signer
+from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, releases, replicas
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
@@ -49,6 +50,8 @@ def fill(connection: Connection) -> None:
     quotas.begin(connection, NOW.date(), "oslo")
     quotas.add(connection, NOW.date(), "oslo", 3, 2**40)
     commands.insert(connection, COMMAND)
+    releases.put_metadata(connection, "1.root.json", b"\xfe{}", NOW)
+    releases.put_target(connection, "models/x/versions/1.json", b"", NOW)
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 
@@ -61,6 +64,8 @@ def everything(connection: Connection) -> list[Any]:
         quotas.get(connection, NOW.date(), "oslo"),
         commands.page(connection, None, None, 10),
         events.after(connection, 0, 10),
+        releases.get_metadata(connection, "1.root.json"),
+        releases.get_target(connection, "models/x/versions/1.json"),
     ]
 
 
@@ -116,6 +121,14 @@ def test_the_same_fleet_comes_back_from_either_engine_into_either(
     assert on_database(url, go_on) == ([2, 1], [1200, 1201])
 
 
+def test_the_online_key_comes_back_once_there_is_one(folder: DataFolder, tmp_path: Path) -> None:
+    on_database(folder.database_url, fill)
+    online_signer(folder.path)
+    back_up(folder, folder.database_url, tmp_path / "backup")
+    restore(tmp_path / "backup", DataFolder(tmp_path / "new"), in_folder)
+    assert (tmp_path / "new" / "online.key").read_bytes() == (folder.path / "online.key").read_bytes()
+
+
 def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     assert restore(saved, DataFolder(tmp_path / "new"), in_folder) == 1
@@ -127,7 +140,7 @@ def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder,
     assert saved.stat().st_mode & 0o077 == 0
 
 
-LATER = ("quota_usage", "spent_nonces")
+LATER = ("quota_usage", "release_metadata", "release_targets", "spent_nonces")
 """Tables that came after revision 0002."""
 
 
