@@ -60,7 +60,7 @@ class Delivery:
             self._changed.set()
 
     async def run(self) -> None:
-        """Delivers, until it is cancelled."""
+        """Delivers, until it is cancelled, or breaks: what it held stays due, for whoever begins it anew."""
         while True:
             await self._changed.wait()
             chunk = list(islice(self._due, CHUNK))
@@ -78,19 +78,28 @@ class Delivery:
         now = self._clock()
         try:
             found, told = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
-        except Unavailable:
+        except Exception:
             self._due.update(since)  # due for as long as it was
             raise
+        failed: list[Exception] = []
         for agent_id in agent_ids:
-            session = self._sessions.get(agent_id)
-            if session is None or not session.ready:
-                continue  # it is marked again when it is welcomed
-            due = found.get(agent_id)
-            error = _removed() if due is None else self._objection(due)
-            if error is not None:
-                session.end(error)
-            elif due is not None:
-                self._start(session, due, told.get(agent_id, []), since[agent_id])
+            try:
+                self._bring(agent_id, found.get(agent_id), told.get(agent_id, []), since[agent_id])
+            except Exception as error:  # noqa: BLE001  # raised below, when the others have theirs
+                self._due[agent_id] = since[agent_id]
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _bring(self, agent_id: str, due: Due | None, told: list[CommandRecord], since: float) -> None:
+        session = self._sessions.get(agent_id)
+        if session is None or not session.ready:
+            return  # it is marked again when it is welcomed
+        error = _removed() if due is None else self._objection(due)
+        if error is not None:
+            session.end(error)
+        elif due is not None:
+            self._start(session, due, told, since)
 
     def _objection(self, due: Due) -> SeawallError | None:
         """Returns why a session of ours may not stand any more, if so."""

@@ -83,6 +83,7 @@ class Fleet:
                 partial(every, limits.last_seen_seconds, self.directory.flush),
                 partial(every, SWEEP_SECONDS, self.commands.expire),
                 partial(every, SWEEP_SECONDS, partial(self.journal.forget, age)),
+                partial(every, SWEEP_SECONDS, partial(self.commands.forget, age)),
             )
         ]
         try:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from hub.store.tables import commands
 
@@ -15,6 +15,9 @@ SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
 EXPIRED = "EXPIRED"
 CANCELLED = "CANCELLED"
+
+
+_LISTED = [each for each in commands.c if each.name != "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def get(connection: Connection, agent_id: str, command_id: str) -> CommandRecord
 
 
 def page(connection: Connection, agent_id: str | None, before: int | None, size: int) -> list[CommandRecord]:
-    """Returns commands, the newest first.
+    """Returns commands without their output, the newest first.
 
     Args:
         connection: of the transaction.
@@ -65,7 +68,7 @@ def page(connection: Connection, agent_id: str | None, before: int | None, size:
         before: begins behind this number; None: with the newest.
         size: at most so many.
     """
-    chosen = select(commands).order_by(commands.c.number.desc()).limit(size)
+    chosen = select(*_LISTED).order_by(commands.c.number.desc()).limit(size)
     if agent_id is not None:
         chosen = chosen.where(commands.c.agent_id == agent_id)
     if before is not None:
@@ -88,3 +91,17 @@ def overdue(connection: Connection, now: datetime) -> list[CommandRecord]:
 def change(connection: Connection, agent_id: str, command_id: str, **values: Any) -> None:
     """Sets columns of one command."""
     connection.execute(update(commands).where(commands.c.agent_id == agent_id, commands.c.command_id == command_id).values(**values))
+
+
+def has_ended(connection: Connection, before: datetime) -> bool:
+    """Says whether there are commands that ended before."""
+    return connection.execute(select(commands.c.number).where(_ended(before)).limit(1)).first() is not None
+
+
+def forget(connection: Connection, before: datetime) -> None:
+    """Deletes those that ended before."""
+    connection.execute(delete(commands).where(_ended(before)))
+
+
+def _ended(before: datetime) -> ColumnElement[bool]:
+    return commands.c.state.in_((SUCCEEDED, FAILED, EXPIRED, CANCELLED)) & (commands.c.end_time < before)

@@ -1,17 +1,18 @@
 """A database as lines of text: the same for every engine, so that what one has written another can read.
 
-A line is `["table", {"column": value, …}]`. What JSON has no word for is an object with one key: `{"bytes": base64}`, `{"time": ISO 8601}`.
+A line is `["table", {"column": value, …}]`. What JSON has no word for is an object with one key: `{"bytes": base64}`, `{"time": ISO 8601}`,
+`{"date": ISO 8601}`.
 Left out is what means something to a running process alone: which processes there are, and whose sessions they hold.
 """
 
 import base64
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby, islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, LargeBinary, Table, column, func, inspect, select, table, text
+from sqlalchemy import Column, Connection, Date, Engine, LargeBinary, Table, column, func, inspect, select, table, text
 
 from hub.store.engines import for_reading, for_writing, is_shared
 from hub.store.schema import known_revisions, revision_of, upgrade
@@ -119,10 +120,16 @@ def _last(connection: Connection, number: Column[Any]) -> int:
 def _encoded(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
-    return {"time": value.isoformat()} if isinstance(value, datetime) else value
+    if isinstance(value, datetime):  # before date, which it is too
+        return {"time": value.isoformat()}
+    return {"date": value.isoformat()} if isinstance(value, date) else value
 
 
 def _decoded(value: Any, target: Column[Any]) -> Any:
-    if value is not None and isinstance(target.type, LargeBinary):
+    if value is None:
+        return None
+    if isinstance(target.type, LargeBinary):
         return base64.b64decode(value["bytes"], validate=True)
-    return datetime.fromisoformat(value["time"]) if value is not None and isinstance(target.type, UtcDateTime) else value
+    if isinstance(target.type, Date):
+        return date.fromisoformat(value["date"])
+    return datetime.fromisoformat(value["time"]) if isinstance(target.type, UtcDateTime) else value
