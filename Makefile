@@ -3,7 +3,7 @@ BIN := .venv/bin
 MODEL := smollm2-135m-instruct
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet package lock model broker clean
+.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet package lock model broker postgres clean
 
 run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
 	@exec $(BIN)/python -m tour $(ARGS)
@@ -17,10 +17,13 @@ model: .venv/tour.stamp
 broker:
 	@$(PYTHON) -m tour.broker
 
-test: .venv/dev.stamp model broker  ## every test that fits in ten minutes on two cores
+postgres: .venv/dev.stamp
+	@$(BIN)/python -m tests.fakes.postgres
+
+test: .venv/dev.stamp model broker postgres  ## every test that fits in ten minutes on two cores
 	$(BIN)/pytest -m "not system" $(ARGS)
 
-test-system: .venv/dev.stamp model broker  ## the long ones
+test-system: .venv/dev.stamp model broker postgres  ## the long ones
 	$(BIN)/pytest -m system --timeout=3600 $(ARGS)
 
 test-models: .venv-models/stamp  ## the route through optimum, in a venv of its own

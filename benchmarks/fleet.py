@@ -101,7 +101,7 @@ class Bench:
         busy = self._beats(loads, self._options.heartbeat_seconds)
         say(f"  with an operator: p50 {percentile(busy, 50):.1f} ms, p99 {percentile(busy, 99):.1f} ms")
         self._count_ended(loads, set())
-        commands_seconds = self._commands(server, loads, agent_ids[: self._options.commands])
+        come_seconds, kept_seconds = self._commands(server, loads, agent_ids[: self._options.commands])
         server, storm_seconds = self._storm(server, loads, operator, len(agent_ids))
         operator.stop()
         self._errors += operator.errors + self._logged()
@@ -110,11 +110,12 @@ class Bench:
         say(f"errors: {dict(self._errors) or 'none'}")
         return server, {
             "agents": len(agent_ids),
-            "heartbeat_p99_milliseconds": round(percentile(quiet + busy, 99), 1),
+            "heartbeat_p99_milliseconds": round(percentile(quiet + busy, 99), 2),
             "cpu_ratio_to_echo": round(floor.cpu_seconds / echo.cpu_seconds, 2),
             "memory_ratio_to_echo": round(floor.resident_bytes / echo.resident_bytes, 2),
-            "commands_seconds": round(commands_seconds, 1),
-            "storm_seconds": round(storm_seconds, 1),
+            "commands_seconds": round(come_seconds, 2),
+            "commands_kept_seconds": round(kept_seconds, 2),
+            "storm_seconds": round(storm_seconds, 2),
         }
 
     def _start_hub(self) -> ServerProcess:
@@ -163,8 +164,8 @@ class Bench:
         time.sleep(0.5)  # for the answers to the last ones
         return [beat for beats in loads.ask("beats", begun, end) for beat in beats]
 
-    def _commands(self, server: ServerProcess, loads: Loads, agent_ids: list[str]) -> float:
-        """Tells agents something; returns the seconds until all know, with all their results kept."""
+    def _commands(self, server: ServerProcess, loads: Loads, agent_ids: list[str]) -> tuple[float, float]:
+        """Tells agents something; returns the seconds until all know, and until all their results are kept."""
         begun, cpu = now(), server.cpu_seconds()
         names, failed = tell_all(self._data, server.address, agent_ids)
         self._errors += failed
@@ -181,7 +182,7 @@ class Bench:
         lost = names - kept_results(self._data, server.address)
         self._errors["commands without a result"] += len(lost)
         self._errors["commands not exactly once"] += abs(sum(number for number, _, _, _ in seen) - len(names))
-        return float(kept - begun)
+        return float(come - begun), float(kept - begun)
 
     def _storm(self, server: ServerProcess, loads: Loads, operator: Watching, agents: int) -> tuple[ServerProcess, float]:
         """Stops the hub and starts it again; returns the seconds from the signal until all agents are back."""

@@ -15,7 +15,7 @@ from seawall.hub.v1 import command_pb2, event_pb2
 
 LIST_SECONDS = 5.0
 RETRY_SECONDS = 0.5
-AT_ONCE = 16
+AT_ONCE = 64
 """Calls of CreateCommand under way."""
 
 

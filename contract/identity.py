@@ -76,14 +76,18 @@ def key_hash(public_key_der: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JoinToken:
-    """`id.secret.hash of the CA key`: lets one device in, and tells it whom to trust."""
+    """`id.secret.hash of the CA key`: lets one device in, and tells it whom to trust.
+
+    A fourth part is the SHA-256 of the root of what is distributed, once the hub has one: the device takes releases from that root on.
+    """
 
     token_id: str
     secret: str = field(repr=False)
     ca_key_hash: str
+    root_sha256: str = ""
 
     def __str__(self) -> str:
-        return f"{self.token_id}.{self.secret}.{self.ca_key_hash}"
+        return ".".join(part for part in (self.token_id, self.secret, self.ca_key_hash, self.root_sha256) if part)
 
     @property
     def credential(self) -> str:
@@ -97,13 +101,13 @@ class JoinToken:
         Raises:
             NotAuthenticated: JOIN_TOKEN_INVALID, with no part of the token in the message.
         """
-        match = re.fullmatch(r"([0-9a-f]{16})\.([0-9a-zA-Z_-]{32,128})\.([0-9a-f]{64})", text.strip())
+        match = re.fullmatch(r"([0-9a-f]{16})\.([0-9a-zA-Z_-]{32,128})\.([0-9a-f]{64})(?:\.([0-9a-f]{64}))?", text.strip())
         if match is None:
             raise NotAuthenticated(
                 Reason.JOIN_TOKEN_INVALID,
-                "The join token is not whole: it has three parts with dots between. Copy all of it, or ask the operator for a new one.",
+                "The join token is not whole: it has three or four parts with dots between. Copy all of it, or ask for a new one.",
             )
-        return cls(token_id=match[1], secret=match[2], ca_key_hash=match[3])
+        return cls(token_id=match[1], secret=match[2], ca_key_hash=match[3], root_sha256=match[4] or "")
 
     def trusts(self, public_key_der: bytes) -> bool:
         """Says whether a CA's public key is the one that the token was made for."""

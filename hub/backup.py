@@ -32,8 +32,8 @@ LINES = "database.jsonl"
 FILES = ("hub.toml", "ca.key", "ca.crt", "server.key", "server.crt", "operator.key", "operator.crt")
 """Beside the database."""
 
-ROTATED_FILES = ("outgoing.crt", "former.crt", "bridge.crt")
-"""Those as well, where the CA was ever replaced."""
+MAYBE_FILES = ("online.key", "outgoing.crt", "former.crt", "bridge.crt")
+"""Those as well, where they are: the key of snapshots, and what is left of a CA that was replaced."""
 
 FORMAT = 1
 MAX_FILE_BYTES = 1024 * 1024
@@ -124,8 +124,8 @@ def _dump(engine: Engine, lines: Path) -> dict[str, int]:
 
 
 def _pack(folder: DataFolder, lines: Path, rows: dict[str, int], made: Path) -> None:
-    rotated = [name for name in ROTATED_FILES if (folder.path / name).exists()]
-    paths = {LINES: lines} | {name: folder.path / name for name in (*FILES, *rotated)}
+    there = [name for name in MAYBE_FILES if (folder.path / name).exists()]
+    paths = {LINES: lines} | {name: folder.path / name for name in (*FILES, *there)}
     sums = {name: _sum(path) for name, path in paths.items()}
     contents = lines.with_name(CONTENTS)
     contents.write_text(json.dumps({"format": FORMAT, "revision": newest(), "rows": rows, "sha256": sums}))
@@ -164,7 +164,7 @@ def _unpack(source: Path, into: Path) -> dict[str, Any]:
             contents: dict[str, Any] = json.loads(_content(archive, CONTENTS, MAX_FILE_BYTES).read())
             if contents["format"] != FORMAT:
                 raise Unusable("a newer version has made it: install that one")
-            names = (*FILES, *(name for name in ROTATED_FILES if name in contents["sha256"]))
+            names = (*FILES, *(name for name in MAYBE_FILES if name in contents["sha256"]))
             for name in (LINES, *names):
                 _compare(archive, name, contents["sha256"][name])
             for name in names:

@@ -172,7 +172,8 @@ class Settings(BaseSettings):
 
     Args:
         trust_domain: the SPIFFE trust domain; chosen once, since every certificate carries it.
-        database_url: SQLAlchemy URL; empty: SQLite in the data folder.
+        database_url: such as postgresql://user:password@host/name, which several hubs may share; empty: SQLite in the data folder.
+        blobs_url: where what is distributed is kept, such as s3://BUCKET/seawall; empty: in the data folder.
         providers: in the order in which they are tried.
     """
 
@@ -180,6 +181,7 @@ class Settings(BaseSettings):
 
     trust_domain: str = Field(default="seawall.internal", pattern=r"^[a-z0-9._-]{1,255}$")
     database_url: str = ""
+    blobs_url: str = ""
     listeners: Listeners = Listeners()
     limits: Limits = Limits()
     telemetry: TelemetrySettings = TelemetrySettings()

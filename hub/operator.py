@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -21,6 +21,8 @@ from seawall.hub.v1 import (
     group_pb2_grpc,
     join_token_pb2,
     join_token_pb2_grpc,
+    release_pb2,
+    release_pb2_grpc,
 )
 
 CALL_SECONDS = 10
@@ -43,6 +45,8 @@ class Operator:
         self.groups: Any = group_pb2_grpc.GroupServiceStub(channel)
         self.commands: Any = command_pb2_grpc.CommandServiceStub(channel)
         self.events: Any = event_pb2_grpc.EventServiceStub(channel)
+        self.releases: Any = release_pb2_grpc.ReleaseServiceStub(channel)
+        self.publisher: Any = release_pb2_grpc.PublisherServiceStub(channel)
         self._join_tokens: Any = join_token_pb2_grpc.JoinTokenServiceStub(channel)
 
     def create_join_token(self, ttl: timedelta, labels: Mapping[str, str] | None = None) -> join_token_pb2.JoinToken:
@@ -64,6 +68,20 @@ class Operator:
             SeawallError: as the hub says; Unavailable: it cannot be reached.
         """
         return self.pages(self.agents.ListAgents, agent_pb2.ListAgentsRequest(page_size=1000, filter=chosen), "agents")
+
+    def metadata(self, name: str) -> bytes | None:
+        """Returns a metadata file of what is distributed; None: there is none of this name.
+
+        Raises:
+            SeawallError: as the hub says; Unavailable: it cannot be reached.
+        """
+        with self._our_errors():
+            try:
+                return bytes(self.releases.GetMetadata(release_pb2.GetMetadataRequest(name=name), timeout=CALL_SECONDS).content)
+            except grpc.RpcError as error:
+                if cast(grpc.Call, error).code() is grpc.StatusCode.NOT_FOUND:
+                    return None
+                raise
 
     def call(self, method: Callable[..., Any], request: Message) -> Any:
         """Calls a method of one of the stubs.

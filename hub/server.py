@@ -30,7 +30,12 @@ from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
 from hub.listeners import bind, cannot_listen, create_listener
 from hub.measures import Calls
-from hub.services import add_fleet, add_introspection, add_recovery
+from hub.release.blobs import open_blobs
+from hub.release.keys import online_signer
+from hub.release.publishing import Publishing
+from hub.release.repository import Repository
+from hub.release.upkeep import kept_fresh
+from hub.services import add_fleet, add_introspection, add_recovery, add_releases
 from hub.store.database import Database
 from hub.telemetry import HubCollector, Store
 from hub.tracing import open_tracing
@@ -117,9 +122,17 @@ class Hub:
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)
         add_fleet(known, fleet, authorities, self._settings, self._clock)
+        await self._add_releases(stack, known, fleet)
         await add_introspection(known)
         self.mtls_port = bind(known, self._settings.listeners.mtls, trust.credentials(verify_client=True))
         await known.start()
+
+    async def _add_releases(self, stack: AsyncExitStack, server: grpc.aio.Server, fleet: Fleet) -> None:
+        repository = Repository(fleet.database, online_signer(self._folder.path), self._clock)
+        blobs = open_blobs(self._settings.blobs_url, self._folder.path)
+        publishing = Publishing(fleet.journal, repository, blobs, self._clock)
+        add_releases(server, repository, blobs, publishing, self._settings.trust_domain)
+        await stack.enter_async_context(kept_fresh(repository))
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]

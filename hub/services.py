@@ -11,6 +11,8 @@ from hub.api.certificates import RecoveryServicer
 from hub.api.commands import CommandServicer
 from hub.api.events import EventServicer
 from hub.api.groups import GroupServicer
+from hub.api.publishing import PublisherServicer
+from hub.api.releases import ReleaseServicer
 from hub.api.sessions import SessionServicer
 from hub.clock import Clock
 from hub.config import Settings
@@ -19,6 +21,9 @@ from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.nonces import Nonces
 from hub.fleet.renewal import Recovery, Renewal
+from hub.release.blobs import Blobs
+from hub.release.publishing import Publishing
+from hub.release.repository import Repository
 from seawall.hub.v1 import (
     agent_pb2,
     agent_pb2_grpc,
@@ -32,6 +37,8 @@ from seawall.hub.v1 import (
     group_pb2,
     group_pb2_grpc,
     join_token_pb2,
+    release_pb2,
+    release_pb2_grpc,
     session_pb2,
     session_pb2_grpc,
 )
@@ -44,6 +51,7 @@ _FILES = (
     event_pb2.DESCRIPTOR,
     group_pb2.DESCRIPTOR,
     join_token_pb2.DESCRIPTOR,
+    release_pb2.DESCRIPTOR,
     session_pb2.DESCRIPTOR,
 )
 
@@ -58,6 +66,12 @@ def add_fleet(server: grpc.aio.Server, fleet: Fleet, authorities: Authorities, s
     group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, fleet.quotas, domain), server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(CommandServicer(fleet.commands, domain), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(fleet.journal), server)
+
+
+def add_releases(server: grpc.aio.Server, repository: Repository, blobs: Blobs, publishing: Publishing, trust_domain: str) -> None:
+    """Adds what is distributed, for those who read and those who publish."""
+    release_pb2_grpc.add_ReleaseServiceServicer_to_server(ReleaseServicer(repository, blobs), server)
+    release_pb2_grpc.add_PublisherServiceServicer_to_server(PublisherServicer(publishing, blobs, trust_domain), server)
 
 
 def add_recovery(server: grpc.aio.Server, renewal: Renewal, authorities: Authorities, grace: timedelta, randomness: Randomness) -> None:

@@ -7,8 +7,12 @@ HUB_TOML = """\
 # In every certificate, so it can never change.
 trust_domain = "{trust_domain}"
 
-# SQLAlchemy URL. Empty: SQLite in this folder.
+# Empty: SQLite in this folder. For several hubs: "postgresql://user:password@db.example.org/seawall?sslmode=verify-full"
 #database_url = ""
+
+# Where what is distributed is kept: s3://BUCKET/PREFIX, gs://… or az://…, with the access in the store's own variables, such as
+# AWS_ACCESS_KEY_ID. Empty: in this folder.
+#blobs_url = ""
 
 [listeners]
 # Agents enrol here; only the server shows a certificate.

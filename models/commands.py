@@ -17,13 +17,19 @@ from models.evaluation.report import TEXT
 from models.evaluation.report import evaluate as measure
 from models.fetch import fetch_gguf, pip_download
 from models.progress import Terminal
+from models.publish_commands import publish
 from models.recipes import Recipe, names, read_recipe
+from models.trust_commands import app as trust_app
 
 DOWNLOADS = Path("build/downloads")
 BUNDLES = Path("build/models")
 
 app = typer.Typer(
     help="Builds, fetches, lists and measures models.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+app.add_typer(trust_app, name="trust")
+app.command(epilog="Example: seawall-models publish build/models/smollm2-135m-instruct-int8 --version 1.2.0 --key models-0a1b2c3d4e5f.pem")(
+    publish
 )
 _notes = Console(stderr=True, soft_wrap=True, highlight=False)
 

@@ -79,4 +79,5 @@ def enroll(
         certificate_pem=pem(response.certificate),
         ca_pem=b"".join(map(pem, response.ca_certificates)) or ca_pem,
         enrollment_address=enrollment_address,
+        root_sha256=token.root_sha256,
     )

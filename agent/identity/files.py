@@ -35,6 +35,7 @@ class Identity:
         certificate_pem: the agent's certificate.
         ca_pem: the hub's CA certificate; two of them while the CA changes.
         enrollment_address: `host:port` of the hub's enrolment listener: the way back when the certificate has expired.
+        root_sha256: of the root that releases are trusted from; empty: the join token named none.
     """
 
     agent_id: str
@@ -44,6 +45,7 @@ class Identity:
     certificate_pem: bytes
     ca_pem: bytes
     enrollment_address: str = ""
+    root_sha256: str = ""
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -158,6 +160,7 @@ def _parse(content: dict[str, Any]) -> Identity:
         certificate_pem=content["certificate_pem"].encode(),
         ca_pem=content["ca_pem"].encode(),
         enrollment_address=content.get("enrollment_address", ""),
+        root_sha256=content.get("root_sha256", ""),
     )
     x509.load_pem_x509_certificate(identity.ca_pem)
     key, certificate = load_pem_private_key(identity.key_pem, None), x509.load_pem_x509_certificate(identity.certificate_pem)

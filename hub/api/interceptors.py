@@ -1,5 +1,6 @@
 """What every call passes: who is it, may they, and what becomes of errors."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -21,6 +22,15 @@ from hub.measures import Calls
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+
+_UNTOLD = (
+    Reason.HUB_UNAVAILABLE,  # a hub that stops ends thousands of streams, and nobody wants a line each
+    Reason.RELEASE_NOT_FOUND,  # TUF asks for the next root until there is none
+)
+
+ADMITTED_AT_ONCE = 16
+"""Agents looked up at the same time. When thousands come at once, the others wait here, and not in the store's queue before an operator."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -38,6 +48,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self._authorities = authorities
         self._directory = directory
         self._clock = clock
+        self._turns = asyncio.Semaphore(ADMITTED_AT_ONCE)
         self._calls = calls
 
     async def intercept_service(
@@ -82,7 +93,8 @@ class Gate(grpc.aio.ServerInterceptor):
         if caller.role not in ALLOWED_ROLES.get(method, frozenset()):
             raise NotPermitted(Reason.ROLE_NOT_ALLOWED, f"A caller of role {caller.role} may not call {method}.")
         if caller.role == "agent":
-            await self._directory.admit(caller.name, caller.key_hash)
+            async with self._turns:
+                await self._directory.admit(caller.name, caller.key_hash)
 
     def _identify(self, context: Context) -> Caller:
         certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), None)
@@ -125,7 +137,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def _abort(self, method: str, context: Context, error: SeawallError) -> None:
         code = code_of(error)
-        if error.reason is not Reason.HUB_UNAVAILABLE:  # a hub that stops ends thousands of streams, and nobody wants a line each
+        if error.reason not in _UNTOLD:
             _log_refusal(method, error, context)
         await context.abort(code, error.message, status_metadata(error))
 

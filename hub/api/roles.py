@@ -11,6 +11,8 @@ _ANYONE = frozenset({ANYONE})
 _AGENT = frozenset({"agent"})
 _OPERATOR = frozenset({"operator"})
 _READERS = frozenset({"operator", "auditor"})
+_PUBLISHERS = frozenset({"operator", "publisher"})
+_AGENTS_AND_PUBLISHERS = _AGENT | _PUBLISHERS
 
 _OURS: dict[str, dict[str, frozenset[str]]] = {
     "EnrollmentService": {"Enroll": _ANYONE},
@@ -39,6 +41,16 @@ _OURS: dict[str, dict[str, frozenset[str]]] = {
         "GetCommand": _READERS,
         "ListCommands": _READERS,
         "CancelCommand": _OPERATOR,
+    },
+    "ReleaseService": {
+        "GetMetadata": _AGENTS_AND_PUBLISHERS,
+        "GetTarget": _AGENTS_AND_PUBLISHERS,
+        "FetchBlobs": _AGENTS_AND_PUBLISHERS,
+    },
+    "PublisherService": {
+        "ListMissingBlobs": _PUBLISHERS,
+        "UploadBlobs": _PUBLISHERS,
+        "PublishMetadata": _PUBLISHERS,
     },
     "EventService": {"WatchEvents": _READERS, "ListEvents": _READERS},
 }

@@ -14,7 +14,7 @@ from hub.store.agents import ACTIVE, RETIRED, AgentRecord
 from hub.store.database import Database
 
 CHUNK = 1000
-"""Agents read at once while a page is filled."""
+"""Agents read at once while the rest of a page is filled."""
 
 
 class Directory:
@@ -41,13 +41,14 @@ class Directory:
     async def page(self, after: str, size: int, chosen: Callable[[AgentRecord], bool] = lambda _: True) -> list[AgentRecord]:
         """Returns at most `size` of the chosen agents behind the id `after`, in the order of their ids."""
         result: list[AgentRecord] = []
+        asked = size  # enough, where all are chosen
         while len(result) < size:
-            chunk = await self._database.read(partial(agents.page, after=after, size=CHUNK))
-            result += [record for record in map(self._with_last_seen, chunk) if chosen(record)]
-            if len(chunk) < CHUNK:
+            chunk = await self._database.read(partial(agents.page, after=after, size=asked))
+            result += [record for record in chunk if chosen(record)]
+            if len(chunk) < asked:
                 break
-            after = chunk[-1].agent_id
-        return result[:size]
+            after, asked = chunk[-1].agent_id, CHUNK
+        return [self._with_last_seen(record) for record in result[:size]]
 
     async def admit(self, agent_id: str, key_hash: str) -> None:
         """Lets an agent's call in, and notes the time.

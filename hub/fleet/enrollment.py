@@ -19,7 +19,7 @@ from hub.fleet.certificates import CertificateAuthority, certificate_der, public
 from hub.fleet.configuration import refresh
 from hub.fleet.events import Journal
 from hub.fleet.lifecycle import check_labels
-from hub.store import agents, join_tokens
+from hub.store import agents, join_tokens, releases
 from hub.store.agents import RETIRED, AgentRecord
 from hub.store.database import Database
 from hub.store.events import NewEvent
@@ -86,7 +86,9 @@ class Enrollment:
         check_labels(labels or {})
         if not timedelta(0) < ttl <= MAX_TTL:
             raise InvalidRequest(Reason.TTL_INVALID, "The time to live must be above 0 and at most 30 days.")
-        token = JoinToken(self._randomness(8).hex(), self._randomness(SECRET_BYTES).hex(), self._authorities.issuer.key_hash)
+        root = await self._database.read(releases.newest_root)
+        root_sha256 = "" if root is None else hashlib.sha256(root).hexdigest()
+        token = JoinToken(self._randomness(8).hex(), self._randomness(SECRET_BYTES).hex(), self._authorities.issuer.key_hash, root_sha256)
         now = self._authorities.clock()
         record = JoinTokenRecord(token.token_id, _secret_hash(token.secret), now, now + ttl, labels=dict(labels or {}))
         await self._database.write(lambda connection: join_tokens.insert(connection, record))

@@ -3,15 +3,20 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, or_, select, update
 
 from hub.store.tables import agents
 
 ACTIVE = "ACTIVE"
 SUSPENDED = "SUSPENDED"
 RETIRED = "RETIRED"
+
+
+_THIS = agents.c.agent_id == bindparam("agent")
+_GET = select(agents).where(_THIS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ def remove(connection: Connection, agent_id: str) -> None:
 
 def get(connection: Connection, agent_id: str) -> AgentRecord | None:
     """Returns one, if it is enrolled."""
-    row = connection.execute(select(agents).where(agents.c.agent_id == agent_id)).mappings().one_or_none()
+    row = connection.execute(_GET, {"agent": agent_id}).mappings().one_or_none()
     return None if row is None else AgentRecord(**row)
 
 
@@ -92,7 +97,13 @@ def page(connection: Connection, after: str, size: int) -> list[AgentRecord]:
 
 def change(connection: Connection, agent_id: str, **values: Any) -> None:
     """Sets columns of one agent."""
-    connection.execute(update(agents).where(agents.c.agent_id == agent_id).values(**values))
+    connection.execute(_update(tuple(values)), {"agent": agent_id} | values)
+
+
+@cache
+def _update(names: tuple[str, ...]) -> Update:
+    """Built once for each set of columns, since building a statement takes longer than SQLite takes to run it."""
+    return update(agents).where(_THIS).values({name: bindparam(name) for name in names})
 
 
 def set_last_seen_times(connection: Connection, times: Iterable[tuple[str, datetime]]) -> None:

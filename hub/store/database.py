@@ -13,11 +13,11 @@ from typing import Any, Never, Self, TypeVar
 
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DatabaseError, InternalError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError
 
 from contract.errors import NotPossibleNow, Reason, Unavailable
 from hub.store import signals
-from hub.store.engines import connection_arguments, create_engine, for_reading, for_writing, is_shared
+from hub.store.engines import connection_arguments, create_engine, for_reading, for_writing, is_away, is_shared
 from hub.store.schema import migrate
 from hub.store.signals import Changes, React
 
@@ -29,8 +29,8 @@ THREADS = 4
 MAX_BATCH = 500
 """Writes in one transaction."""
 
-_AWAY = (OperationalError, InternalError)
-"""What is raised when the database cannot be reached, or has ended a transaction that stood still for too long."""
+_WORK = "work"
+"""The savepoint of each piece of work."""
 
 
 class Database:
@@ -155,21 +155,26 @@ def _attempt_all(
 def _attempt(work: Callable[[Connection], Any], connection: Connection) -> tuple[Any, BaseException | None]:
     """Runs one piece of work so that it fails alone, but for a database that is away, which fails all."""
     said = signals.mark(connection)
+    connection.exec_driver_sql(f"SAVEPOINT {_WORK}")  # by hand: SQLAlchemy's own nested transactions take longer than the work
     try:
-        with connection.begin_nested():
-            return work(connection), None
-    except _AWAY:
-        raise
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is raised where the work was asked for
+        outcome: tuple[Any, BaseException | None] = work(connection), None
+    except Exception as error:  # whatever it is, it is raised where the work was asked for
+        if isinstance(error, DBAPIError) and is_away(error):
+            raise
+        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {_WORK}")
         signals.forget(connection, said)
-        return None, error
+        outcome = None, error
+    connection.exec_driver_sql(f"RELEASE SAVEPOINT {_WORK}")
+    return outcome
 
 
 def _transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     try:
         with engine.begin() as connection:
             return work(connection)
-    except _AWAY as error:
+    except DBAPIError as error:
+        if not is_away(error):
+            raise
         raise Unavailable(Reason.HUB_UNAVAILABLE, "The hub's store cannot be reached now. Try again in a while.") from error
 
 

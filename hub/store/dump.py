@@ -120,7 +120,7 @@ def _last(connection: Connection, number: Column[Any]) -> int:
 def _encoded(value: Any) -> Any:
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, datetime):  # before date, which it is too
+    if isinstance(value, datetime):
         return {"time": value.isoformat()}
     return {"date": value.isoformat()} if isinstance(value, date) else value
 
@@ -130,6 +130,6 @@ def _decoded(value: Any, target: Column[Any]) -> Any:
         return None
     if isinstance(target.type, LargeBinary):
         return base64.b64decode(value["bytes"], validate=True)
-    if isinstance(target.type, Date):
-        return date.fromisoformat(value["date"])
-    return datetime.fromisoformat(value["time"]) if isinstance(target.type, UtcDateTime) else value
+    if isinstance(target.type, UtcDateTime):
+        return datetime.fromisoformat(value["time"])
+    return date.fromisoformat(value["date"]) if isinstance(target.type, Date) else value

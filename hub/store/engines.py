@@ -4,6 +4,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 
 BUSY_SECONDS = 5
 """A writer waits so long for its turn, then the store is away."""
@@ -15,6 +16,9 @@ IDLE_SECONDS = 15
 CONNECT_SECONDS = 5
 SILENT_SECONDS = 15
 """A peer that acknowledges nothing for so long is gone."""
+
+_UNUSABLE = ("42P01", "42703", "42501")
+"""PostgreSQL's words for a table or column that is not there, or may not be used. SQLite calls them operational errors."""
 
 WRITING = 0x5EA_0001
 MIGRATING = 0x5EA_0002
@@ -42,6 +46,13 @@ def create_engine(url: str | URL) -> Engine:
 def is_shared(engine: Engine) -> bool:
     """Says whether several processes may serve from this database at once."""
     return engine.dialect.name == "postgresql"
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Says whether an error means that the database cannot be used now: it cannot be reached, has ended a transaction, or lacks a table."""
+    if isinstance(error, OperationalError | InternalError):
+        return True
+    return getattr(error.orig, "sqlstate", "") in _UNUSABLE
 
 
 def for_reading(engine: Engine) -> Engine:

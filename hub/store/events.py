@@ -9,6 +9,8 @@ from sqlalchemy import Connection, delete, func, select
 from hub.store.signals import Topic, signal
 from hub.store.tables import events
 
+_INSERT = events.insert()
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
@@ -46,7 +48,7 @@ def append(connection: Connection, new: Sequence[NewEvent]) -> None:
         {"create_time": one.create_time, "type": one.type, "subject": one.subject, "actor": one.actor, "detail": one.detail} for one in new
     ]
     if rows:
-        connection.execute(events.insert(), rows)
+        connection.execute(_INSERT, rows)
         signal(connection, Topic.EVENTS)
 
 

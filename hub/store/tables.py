@@ -38,6 +38,28 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Name(TypeDecorator[str]):
+    """Text of so many characters at most.
+
+    PostgreSQL takes no NUL in a text, so that it becomes U+FFFD, on every engine alike, also where something is looked for.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replaces it."""
+        del dialect
+        return None if value is None else value.replace("\0", "\ufffd")
+
+
+class Words(Name):
+    """Text of any length."""
+
+    impl = Text
+    cache_ok = True
+
+
 COUNT = BigInteger().with_variant(Integer, "sqlite")
 """A number that the database gives out. SQLite does so for INTEGER alone, which has 64 bits."""
 
@@ -46,30 +68,30 @@ metadata = MetaData()
 agents = Table(
     "agents",
     metadata,
-    Column("agent_id", String(63), primary_key=True),
-    Column("key_hash", String(64), nullable=False),
+    Column("agent_id", Name(63), primary_key=True),
+    Column("key_hash", Name(64), nullable=False),
     Column("certificate", LargeBinary, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("certificate_expire_time", UtcDateTime, nullable=False),
     Column("last_seen_time", UtcDateTime),
-    Column("previous_key_hash", String(64), nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("previous_key_hash", Name(64), nullable=False),
+    Column("state", Name(16), nullable=False),
     Column("labels", JSON, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("report", LargeBinary),
     Column("configuration", LargeBinary, nullable=False),
     Column("desired_generation", BigInteger, nullable=False),
     Column("applied_generation", BigInteger, nullable=False),
-    Column("refusal", Text, nullable=False),
-    Column("certificate_issuer", String(64), nullable=False),
-    Column("replica_id", String(32)),
+    Column("refusal", Words(), nullable=False),
+    Column("certificate_issuer", Name(64), nullable=False),
+    Column("replica_id", Name(32)),
     Index("agents_by_replica", "replica_id"),
 )
 
 replicas = Table(
     "replicas",
     metadata,
-    Column("replica_id", String(32), primary_key=True),
+    Column("replica_id", Name(32), primary_key=True),
     Column("beats", BigInteger, nullable=False),
     Column("start_time", UtcDateTime, nullable=False),
 )
@@ -84,27 +106,27 @@ spent_nonces = Table(
 join_tokens = Table(
     "join_tokens",
     metadata,
-    Column("token_id", String(16), primary_key=True),
+    Column("token_id", Name(16), primary_key=True),
     Column("secret_sha256", LargeBinary(32), nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("expire_time", UtcDateTime, nullable=False),
     Column("spend_time", UtcDateTime),
-    Column("request_id", String(36)),
-    Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="SET NULL")),
+    Column("request_id", Name(36)),
+    Column("agent_id", Name(63), ForeignKey("agents.agent_id", ondelete="SET NULL")),
     Column("labels", JSON, nullable=False),
 )
 
 groups = Table(
     "groups",
     metadata,
-    Column("group_id", String(63), primary_key=True),
-    Column("expression", Text, nullable=False),
+    Column("group_id", Name(63), primary_key=True),
+    Column("expression", Words(), nullable=False),
     Column("priority", Integer, nullable=False),
     Column("configuration", LargeBinary, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("update_time", UtcDateTime, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("request_id", String(36), nullable=False),
+    Column("request_id", Name(36), nullable=False),
     Column("escalations_per_day", BigInteger),
     Column("tokens_per_day", BigInteger),
 )
@@ -113,17 +135,17 @@ commands = Table(
     "commands",
     metadata,
     Column("number", COUNT, primary_key=True),
-    Column("command_id", String(36), nullable=False),
-    Column("agent_id", String(63), ForeignKey("agents.agent_id", ondelete="CASCADE"), nullable=False),
-    Column("action", String(32), nullable=False),
+    Column("command_id", Name(36), nullable=False),
+    Column("agent_id", Name(63), ForeignKey("agents.agent_id", ondelete="CASCADE"), nullable=False),
+    Column("action", Name(32), nullable=False),
     Column("log_lines", Integer, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Name(16), nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
     Column("expire_time", UtcDateTime, nullable=False),
     Column("begin_time", UtcDateTime),
     Column("end_time", UtcDateTime),
-    Column("output", Text, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("output", Words(), nullable=False),
+    Column("error", Words(), nullable=False),
     Index("commands_of_agent", "agent_id", "command_id", unique=True),
     Index("commands_by_state", "state", "expire_time"),
     sqlite_autoincrement=True,
@@ -134,18 +156,34 @@ events = Table(
     metadata,
     Column("sequence", COUNT, primary_key=True),
     Column("create_time", UtcDateTime, nullable=False),
-    Column("type", String(32), nullable=False),
-    Column("subject", String(160), nullable=False),
-    Column("actor", String(512), nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("type", Name(32), nullable=False),
+    Column("subject", Name(160), nullable=False),
+    Column("actor", Name(512), nullable=False),
+    Column("detail", Words(), nullable=False),
     sqlite_autoincrement=True,
 )
 
 quota_usage = Table(
     "quota_usage",
     metadata,
-    Column("group_id", String(63), ForeignKey("groups.group_id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", Name(63), ForeignKey("groups.group_id", ondelete="CASCADE"), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("escalations", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
+)
+
+release_metadata = Table(
+    "release_metadata",
+    metadata,
+    Column("name", Name(160), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)
+
+release_targets = Table(
+    "release_targets",
+    metadata,
+    Column("path", Name(400), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
 )

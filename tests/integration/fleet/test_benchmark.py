@@ -5,7 +5,16 @@ import resource
 import subprocess
 import sys
 
-KEYS = ["agents", "heartbeat_p99_milliseconds", "cpu_ratio_to_echo", "memory_ratio_to_echo", "commands_seconds", "storm_seconds", "errors"]
+KEYS = [
+    "agents",
+    "heartbeat_p99_milliseconds",
+    "cpu_ratio_to_echo",
+    "memory_ratio_to_echo",
+    "commands_seconds",
+    "commands_kept_seconds",
+    "storm_seconds",
+    "errors",
+]
 
 
 def run_benchmark(*arguments: str, most_files: int | None = None) -> subprocess.CompletedProcess[str]:

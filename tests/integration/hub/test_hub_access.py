@@ -27,6 +27,7 @@ from seawall.hub.v1 import (
     event_pb2,
     group_pb2,
     join_token_pb2,
+    release_pb2,
     session_pb2,
 )
 from tests.fakes.hub import Identity, RunningHub, certificate_request, running_hub
@@ -63,6 +64,12 @@ REQUESTS: dict[str, Any] = {
     "/seawall.hub.v1.AgentService/RetireAgent": agent_pb2.RetireAgentRequest(name=PLANT),
     "/seawall.hub.v1.EventService/ListEvents": event_pb2.ListEventsRequest(),
     "/seawall.hub.v1.EventService/WatchEvents": event_pb2.WatchEventsRequest(),
+    "/seawall.hub.v1.ReleaseService/GetMetadata": release_pb2.GetMetadataRequest(name="timestamp.json"),
+    "/seawall.hub.v1.ReleaseService/GetTarget": release_pb2.GetTargetRequest(path="models/x/versions/1.json"),
+    "/seawall.hub.v1.ReleaseService/FetchBlobs": release_pb2.FetchBlobsRequest(digests=["none"]),
+    "/seawall.hub.v1.PublisherService/ListMissingBlobs": release_pb2.ListMissingBlobsRequest(),
+    "/seawall.hub.v1.PublisherService/UploadBlobs": release_pb2.UploadBlobsRequest(digest="none"),
+    "/seawall.hub.v1.PublisherService/PublishMetadata": release_pb2.PublishMetadataRequest(role="models"),
     "/seawall.hub.v1.SessionService/Connect": session_pb2.ConnectRequest(hello=session_pb2.Hello()),
     "/seawall.hub.v1.CertificateService/RenewCertificate": certificate_pb2.RenewCertificateRequest(
         certificate_request=certificate_request(ec.generate_private_key(ec.SECP256R1()))
@@ -80,7 +87,7 @@ FIRST_CONTACT: dict[str, Any] = {
 }
 """On the listener that asks for no certificate."""
 
-MODULES = (agent_pb2, certificate_pb2, command_pb2, escalation_pb2, event_pb2, group_pb2, join_token_pb2, session_pb2)
+MODULES = (agent_pb2, certificate_pb2, command_pb2, escalation_pb2, event_pb2, group_pb2, join_token_pb2, release_pb2, session_pb2)
 
 ROLE_TABLE = """
                                                               agent      operator   auditor    publisher  anyone
@@ -108,17 +115,23 @@ seawall.hub.v1.CommandService/ListCommands                    -          yes    
 seawall.hub.v1.CommandService/CancelCommand                   -          yes        -          -          -
 seawall.hub.v1.EventService/WatchEvents                       -          yes        yes        -          -
 seawall.hub.v1.EventService/ListEvents                        -          yes        yes        -          -
+seawall.hub.v1.ReleaseService/GetMetadata                     yes        yes        -          yes        -
+seawall.hub.v1.ReleaseService/GetTarget                       yes        yes        -          yes        -
+seawall.hub.v1.ReleaseService/FetchBlobs                      yes        yes        -          yes        -
+seawall.hub.v1.PublisherService/ListMissingBlobs              -          yes        -          yes        -
+seawall.hub.v1.PublisherService/UploadBlobs                   -          yes        -          yes        -
+seawall.hub.v1.PublisherService/PublishMetadata               -          yes        -          yes        -
 grpc.health.v1.Health/Check                                   yes        yes        yes        yes        -
 grpc.health.v1.Health/Watch                                   yes        yes        yes        yes        -
 grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo yes        yes        yes        yes        -
 """
 """Who may call what."""
 
-STREAMS = {"EscalatePrompt", "Watch", "WatchEvents"}
+STREAMS = {"EscalatePrompt", "FetchBlobs", "Watch", "WatchEvents"}
 ROLES = ("agent", "operator", "auditor", "publisher")
 
-ANSWERED = {"", "NO_PROVIDER_ALLOWED", "GROUP_NOT_FOUND", "COMMAND_NOT_FOUND"}
-"""What a permitted call comes to here: no provider is configured, and who only reads finds no group or command that nobody made."""
+ANSWERED = {"", "NO_PROVIDER_ALLOWED", "GROUP_NOT_FOUND", "COMMAND_NOT_FOUND", "RELEASE_NOT_FOUND", "RELEASE_INVALID"}
+"""What a permitted call comes to here: no provider is configured, nothing was published, and who only reads finds no group or command."""
 
 
 @pytest.fixture
@@ -132,7 +145,7 @@ async def call(channel: grpc.aio.Channel, method: str, request: Any) -> tuple[gr
     name = method.rpartition("/")[2]
     encode = type(request).SerializeToString
     try:
-        if name in ("ServerReflectionInfo", "Connect"):
+        if name in ("ServerReflectionInfo", "Connect", "UploadBlobs"):
             both: Any = channel.stream_stream(method, request_serializer=encode)
             assert await anext(aiter(both(iter([request]), timeout=20)))
         elif name in STREAMS:

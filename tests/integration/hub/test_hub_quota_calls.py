@@ -24,6 +24,7 @@ from hub.config import ProviderSettings
 from seawall.hub.v1 import agent_pb2, escalation_pb2, escalation_pb2_grpc, group_pb2
 from tests.fakes.hub import Identity, RunningHub, running_hub
 from tests.fakes.hub_operator import Operator
+from tests.fakes.postgres import Postgres
 from tests.fakes.provider_server import ProviderServer, openai_answer, provider_server
 
 DECISION = Decision(may_cache=True, tiers=("private",), policy_ids=())
@@ -52,10 +53,10 @@ class Site:
 
 
 @asynccontextmanager
-async def site(path: Path) -> AsyncIterator[Site]:
+async def site(path: Path, database_url: str = "") -> AsyncIterator[Site]:
     async with (
         provider_server(openai_answer("hi")) as server,
-        running_hub(path, [house(server)]) as hub,
+        running_hub(path, [house(server)], database_url=database_url) as hub,
         hub.channel(hub.operator) as channel,
     ):
         operator = Operator(channel)
@@ -128,8 +129,9 @@ async def test_a_change_of_something_else_leaves_the_quota(tmp_path: Path) -> No
         assert (await here.operator.groups.UpdateGroup(request)).quota == group_pb2.Quota(tokens_per_day=500)
 
 
-async def test_two_hubs_on_one_database_keep_one_quota(tmp_path: Path) -> None:
-    async with site(tmp_path) as here, running_hub(tmp_path, [house(here.provider)]) as other:
+async def test_two_hubs_on_one_database_keep_one_quota(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.create_database()
+    async with site(tmp_path, url) as here, running_hub(tmp_path, [house(here.provider)], database_url=url) as other:
         await here.quota(escalations_per_day=2)
         await escalate(here.hub, here.agent)
         await escalate(other, here.agent)

@@ -1,5 +1,7 @@
 """Names, SPIFFE ids and join tokens: what is taken, what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from contract.errors import InvalidRequest, NotAuthenticated, Reason
@@ -71,6 +73,16 @@ def test_a_torn_token_is_refused_and_not_repeated(text: str) -> None:
         JoinToken.parse(text)
     assert caught.value.reason is Reason.JOIN_TOKEN_INVALID
     assert TOKEN.secret not in caught.value.message
+
+
+def test_a_token_may_name_a_root() -> None:
+    token = replace(TOKEN, root_sha256="a" * 64)
+    assert str(token) == f"{TOKEN}.{'a' * 64}"
+    assert JoinToken.parse(str(token)) == token
+    assert token.credential == TOKEN.credential
+    for torn in (str(token)[:-1], f"{token}0", f"{token}.more", f"{TOKEN}."):
+        with pytest.raises(NotAuthenticated):
+            JoinToken.parse(torn)
 
 
 def test_a_token_trusts_one_key_alone() -> None:

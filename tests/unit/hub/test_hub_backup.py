@@ -22,10 +22,12 @@ from contract.errors import Conflict, InvalidRequest, NotPossibleNow
 from hub.backup import back_up, restore
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
-from hub.store import agents, commands, events, groups, join_tokens, quotas, replicas
+from hub.release.keys import online_signer
+from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, releases, replicas
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
+from hub.store.dump import TABLES
 from hub.store.events import NewEvent
 from hub.store.groups import GroupRecord
 from hub.store.join_tokens import JoinTokenRecord
@@ -44,9 +46,12 @@ def fill(connection: Connection) -> None:
     agents.insert(connection, record)
     join_tokens.insert(connection, JoinTokenRecord("t1", b"\0" * 32, NOW, NOW, NOW, "r1", "plant-7"))
     groups.insert(connection, GroupRecord("oslo", "labels.site = oslo", 3, b"\xff", NOW, NOW))
+    nonces.spend(connection, b"n" * 56, expire_time=NOW, now=NOW)
     quotas.begin(connection, NOW.date(), "oslo")
     quotas.add(connection, NOW.date(), "oslo", 3, 2**40)
     commands.insert(connection, COMMAND)
+    releases.put_metadata(connection, "1.root.json", b"\xfe{}", NOW)
+    releases.put_target(connection, "models/x/versions/1.json", b"", NOW)
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 
@@ -56,9 +61,11 @@ def everything(connection: Connection) -> list[Any]:
         agents.get(connection, "plant-7"),
         join_tokens.get(connection, "t1"),
         groups.everything(connection),
-        quotas.everything(connection, NOW.date(), ["oslo"]),
+        quotas.get(connection, NOW.date(), "oslo"),
         commands.get(connection, "plant-7", "c1"),
         events.after(connection, 0, 10),
+        releases.get_metadata(connection, "1.root.json"),
+        releases.get_target(connection, "models/x/versions/1.json"),
     ]
 
 
@@ -97,6 +104,7 @@ def test_the_same_fleet_comes_back_from_either_engine_into_either(
     on_database(database_url, fill)
     before = on_database(database_url, everything)
     assert back_up(folder, database_url, tmp_path / "backup") == 1
+    assert set(_described(tmp_path / "backup")["rows"]) == {table.name for table in TABLES}  # a new table needs a row in `fill`
     other = DataFolder(tmp_path / "other")
     url = postgres.create_database() if into == "postgresql" else f"sqlite:///{tmp_path / 'other.db'}"
     assert restore(tmp_path / "backup", other, lambda _: url) == 1
@@ -113,6 +121,14 @@ def test_the_same_fleet_comes_back_from_either_engine_into_either(
     assert on_database(url, go_on) == ([2, 1], [1200, 1201])
 
 
+def test_the_online_key_comes_back_once_there_is_one(folder: DataFolder, tmp_path: Path) -> None:
+    on_database(folder.database_url, fill)
+    online_signer(folder.path)
+    back_up(folder, folder.database_url, tmp_path / "backup")
+    restore(tmp_path / "backup", DataFolder(tmp_path / "new"), in_folder)
+    assert (tmp_path / "new" / "online.key").read_bytes() == (folder.path / "online.key").read_bytes()
+
+
 def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     assert restore(saved, DataFolder(tmp_path / "new"), in_folder) == 1
@@ -124,13 +140,15 @@ def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder,
     assert saved.stat().st_mode & 0o077 == 0
 
 
+LATER = ("quota_usage", "release_metadata", "release_targets", "spent_nonces")
+"""Tables that came after revision 0002."""
+
+
 def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_path: Path) -> None:
     def age(contents: dict[str, bytes]) -> None:
         described = json.loads(contents["contents.json"])
         described["revision"] = "0002"
         rows = [json.loads(line) for line in contents["database.jsonl"].splitlines()]
-        rows = [row for row in rows if row[0] != "quota_usage"]
-        del described["rows"]["quota_usage"]
         later = {
             "agents": ("replica_id", "certificate_issuer"),
             "join_tokens": ("labels",),
@@ -139,6 +157,9 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_pat
         for table, row in rows:
             for column in later.get(table, ()):
                 row.pop(column)
+        rows = [row for row in rows if row[0] not in LATER]
+        for name in LATER:
+            del described["rows"][name]
         contents["database.jsonl"] = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         described["sha256"]["database.jsonl"] = hashlib.sha256(contents["database.jsonl"]).hexdigest()
         contents["contents.json"] = json.dumps(described).encode()
@@ -171,9 +192,8 @@ def test_a_backup_is_of_one_moment_while_the_hub_writes(folder: DataFolder, data
         writer.join()
         database.close()
     for number, count in enumerate(counted):
-        with tarfile.open(tmp_path / f"backup{number}") as archive:
-            described = json.load(archive.extractfile("contents.json") or io.BytesIO())
-        assert described["rows"].get("agents", 0) == described["rows"].get("events", 0) == count
+        rows = _described(tmp_path / f"backup{number}")["rows"]
+        assert rows.get("agents", 0) == rows.get("events", 0) == count
     assert counted[-1] > counted[0]
 
 
@@ -204,6 +224,11 @@ def test_a_folder_that_lacks_a_key_cannot_be_backed_up(folder: DataFolder, tmp_p
     with pytest.raises(NotPossibleNow, match=r"ca\.key"):
         back_up(folder, folder.database_url, tmp_path / "backup")
     assert not (tmp_path / "backup").exists()
+
+
+def _described(path: Path) -> Any:
+    with tarfile.open(path) as archive:
+        return json.load(archive.extractfile("contents.json") or io.BytesIO())
 
 
 def _repack(path: Path, change: Callable[[dict[str, bytes]], None]) -> None:

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -22,8 +21,8 @@ def record(agent_id: str, *, seen: timedelta | None = None, life: timedelta = ti
     return AgentRecord(agent_id, "0" * 64, b"", NOW, NOW + life, last_seen, **fields)  # type: ignore[arg-type]
 
 
-async def test_agents_are_counted_by_what_they_have_in_common(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
+async def test_agents_are_counted_by_what_they_have_in_common(database_url: str) -> None:
+    database = Database.open(database_url)
     minute, hour, day = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
     def fill(connection: Connection) -> None:
@@ -50,8 +49,8 @@ async def test_agents_are_counted_by_what_they_have_in_common(tmp_path: Path) ->
     }
 
 
-async def test_commands_that_have_not_ended_are_counted(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
+async def test_commands_that_have_not_ended_are_counted(database_url: str) -> None:
+    database = Database.open(database_url)
 
     def fill(connection: Connection) -> None:
         agents.insert(connection, record("a"))
@@ -70,8 +69,8 @@ def agents_of(count: int, connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 500])
-async def test_however_many_agents_there_are_two_questions_are_asked_and_few_rows_read(tmp_path: Path, count: int) -> None:
-    database = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
+async def test_however_many_agents_there_are_two_questions_are_asked_and_few_rows_read(database_url: str, count: int) -> None:
+    database = Database.open(database_url)
     await database.write(lambda connection: agents_of(count, connection))
     asked: list[str] = []
 

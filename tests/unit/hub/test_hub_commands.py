@@ -50,8 +50,11 @@ def test_there_are_the_commands_that_are_promised() -> None:
         *("config get", "config set"),
         *("events list", "events watch"),
         *(f"groups {name}" for name in ("create", "delete", "get", "list", "quota", "update")),
-        *("init", "join-token", "restore", "serve"),
+        *("init", "join-token"),
+        *("releases list", "releases show"),
+        *("restore", "serve"),
         "tokens create",
+        *(f"trust {name}" for name in ("export", "import", "publisher", "request", "show")),
     ]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -241,6 +242,16 @@ async def test_a_process_that_stands_still_in_a_write_holds_the_others_up_for_a_
     assert [agent.agent_id for agent in await other.read(lambda connection: agents.page(connection, "", 10))] == ["other"]
     still.close()
     other.close()
+
+
+async def test_a_nul_in_a_text_is_kept_as_a_replacement_and_found_by_nobody(database_url: str) -> None:
+    database = Database.open(database_url)
+    await database.write(lambda connection: agents.insert(connection, replace(record(), refusal="a\0b")))
+    found = await database.read(lambda connection: agents.get(connection, "plant-7"))
+    assert found is not None
+    assert found.refusal == "a\ufffdb"
+    assert await database.read(lambda connection: agents.get(connection, "plant\0-7")) is None
+    database.close()
 
 
 async def test_what_is_read_in_one_go_is_of_one_moment(database_url: str) -> None:

@@ -2,11 +2,9 @@
 
 import asyncio
 import itertools
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -23,6 +21,8 @@ from hub.fleet.events import Journal
 from hub.store import agents
 from hub.store.agents import AgentRecord
 from hub.store.database import Database
+from hub.store.dump import write_lines
+from hub.store.engines import create_engine
 from hub.store.tables import agents as agents_table
 from tests.fakes.hub import certificate_request
 
@@ -34,10 +34,9 @@ CA_KEY = ec.generate_private_key(ec.SECP256R1())
 class Scene:
     """An enrolment desk on a real database, a clock that stands still, and randomness that counts."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path / "hub.db"
+    def __init__(self, database_url: str) -> None:
         self.now = START
-        self.database = Database.open(f"sqlite:///{self.path}")
+        self.database = Database.open(database_url)
         authority = CertificateAuthority(CA_KEY, create_ca_certificate(CA_KEY, "seawall.test", START), "seawall.test", lambda: self.now)
         numbers = itertools.count(1)
         self.desk = Enrollment(
@@ -65,8 +64,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    result = Scene(tmp_path)
+def scene(database_url: str) -> Iterator[Scene]:
+    result = Scene(database_url)
     yield result
     result.database.close()
 
@@ -168,17 +167,17 @@ async def test_a_bad_token_is_refused_before_its_request_is_looked_at(scene: Sce
 @settings(deadline=None, max_examples=30)
 @given(garbage=st.text(max_size=200))
 async def test_garbage_is_no_token(garbage: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    scene = Scene(tmp_path_factory.mktemp("hub"))
+    scene = Scene(f"sqlite:///{tmp_path_factory.mktemp('hub')}/hub.db")
     assert await scene.reason(garbage) is Reason.JOIN_TOKEN_INVALID
     scene.database.close()
 
 
-async def test_the_database_never_holds_the_secret(scene: Scene) -> None:
+async def test_the_database_never_holds_the_secret(scene: Scene, database_url: str) -> None:
     token = await scene.token()
     await scene.enroll(token.credential)
-    connection = sqlite3.connect(scene.path)
-    dump = "\n".join(connection.iterdump())
-    connection.close()
+    engine = create_engine(database_url)
+    dump = "\n".join(line for _, line in write_lines(engine))
+    engine.dispose()
     assert token.token_id in dump
     assert token.secret not in dump
 

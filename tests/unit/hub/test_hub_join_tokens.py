@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -24,8 +23,8 @@ def fill(connection: Connection) -> None:
         agents.insert(connection, AgentRecord(agent_id, "0", b"", NOW, NOW))
 
 
-async def test_a_token_is_spent_once_even_by_somebody_who_did_not_look(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
+async def test_a_token_is_spent_once_even_by_somebody_who_did_not_look(database_url: str) -> None:
+    database = Database.open(database_url)
     await database.write(fill)
     assert [await database.write(partial(spend_by, agent_id)) for agent_id in ("a", "b")] == [True, False]
     spent = await database.read(lambda connection: join_tokens.get(connection, "t"))

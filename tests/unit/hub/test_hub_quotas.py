@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -29,8 +28,8 @@ def now() -> Clock:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = Database.open(f"sqlite:///{tmp_path / 'hub.db'}")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database.open(database_url)
     for agent_id, labels in (("a", {"site": "oslo"}), ("b", {"site": "oslo", "line": "4"}), ("c", {})):
         record = AgentRecord(agent_id, "k", b"", START, START, labels=labels)
         await opened.write(lambda connection, record=record: agents.insert(connection, record))  # type: ignore[misc]

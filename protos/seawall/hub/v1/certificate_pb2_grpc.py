@@ -132,10 +132,10 @@ class RecoveryServiceServicer:
     """
 
     def CreateRecoveryNonce(self, request, context):
-        """Gives out a nonce to sign. It is good for one minute, once.
+        """Gives out a nonce to sign. It is good for one minute, once, at every process of the hub.
 
         Caller: anyone.
-        Errors: RESOURCE_EXHAUSTED (HUB_BUSY).
+        Errors: none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

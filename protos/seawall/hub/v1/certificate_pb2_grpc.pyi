@@ -80,10 +80,10 @@ class RecoveryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecoveryServiceAsyncStub: ...
     CreateRecoveryNonce: _grpc.UnaryUnaryMultiCallable[_certificate_pb2.CreateRecoveryNonceRequest, _certificate_pb2.CreateRecoveryNonceResponse]
-    """Gives out a nonce to sign. It is good for one minute, once.
+    """Gives out a nonce to sign. It is good for one minute, once, at every process of the hub.
 
     Caller: anyone.
-    Errors: RESOURCE_EXHAUSTED (HUB_BUSY).
+    Errors: none of its own.
     """
     RecoverCertificate: _grpc.UnaryUnaryMultiCallable[_certificate_pb2.RecoverCertificateRequest, _certificate_pb2.RecoverCertificateResponse]
     """Exchanges a nonce signed with the key of an expired certificate for a new certificate, within the operator's grace time.
@@ -99,10 +99,10 @@ class RecoveryServiceAsyncStub(RecoveryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRecoveryNonce: _aio.UnaryUnaryMultiCallable[_certificate_pb2.CreateRecoveryNonceRequest, _certificate_pb2.CreateRecoveryNonceResponse]  # type: ignore[assignment]
-    """Gives out a nonce to sign. It is good for one minute, once.
+    """Gives out a nonce to sign. It is good for one minute, once, at every process of the hub.
 
     Caller: anyone.
-    Errors: RESOURCE_EXHAUSTED (HUB_BUSY).
+    Errors: none of its own.
     """
     RecoverCertificate: _aio.UnaryUnaryMultiCallable[_certificate_pb2.RecoverCertificateRequest, _certificate_pb2.RecoverCertificateResponse]  # type: ignore[assignment]
     """Exchanges a nonce signed with the key of an expired certificate for a new certificate, within the operator's grace time.
@@ -121,10 +121,10 @@ class RecoveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _certificate_pb2.CreateRecoveryNonceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_certificate_pb2.CreateRecoveryNonceResponse, _abc.Awaitable[_certificate_pb2.CreateRecoveryNonceResponse]]:
-        """Gives out a nonce to sign. It is good for one minute, once.
+        """Gives out a nonce to sign. It is good for one minute, once, at every process of the hub.
 
         Caller: anyone.
-        Errors: RESOURCE_EXHAUSTED (HUB_BUSY).
+        Errors: none of its own.
         """
 
     @_abc_1.abstractmethod

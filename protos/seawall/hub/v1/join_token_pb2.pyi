@@ -99,7 +99,7 @@ class JoinToken(_message.Message):
     name: _builtins.str
     """`joinTokens/{join_token}`."""
     token: _builtins.str
-    """The whole token, `id.secret.hash of the CA key`. Returned by CreateJoinToken alone."""
+    """The whole token, `id.secret.hash of the CA key`, and `.SHA-256 of the newest root` once one was imported. Returned by CreateJoinToken alone."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property

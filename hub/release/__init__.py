@@ -1,0 +1,1 @@
+"""What the hub distributes: signed metadata, and the blobs that it names."""

@@ -1,0 +1,204 @@
+"""The ceremony and the publisher as people run them: keys in encrypted files, a folder that agents read, a hub that verifies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import Metadata
+from tuf.ngclient import FetcherInterface
+
+from contract.blobs import unpack
+from contract.release import Index, blob_path
+from tests.fakes.hub_process import run_hub, serving
+from tests.fakes.releases import updater
+
+SECONDS = 100
+PASSPHRASE = "correct horse"
+Arguments = tuple[str | Path, ...]
+PATH = "policies/site/versions/1.0.0.json"
+
+
+def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"SEAWALL_PASSPHRASE": PASSPHRASE, "COLUMNS": "200"} | variables
+    command = [sys.executable, "-m", "models", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+
+
+def done(*arguments: str | Path, **variables: str) -> str:
+    result = run(*arguments, **variables)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def refused(*arguments: str | Path, **variables: str) -> str:
+    """The one line that says why."""
+    result = run(*arguments, **variables)
+    assert result.returncode in (1, 2)
+    assert "Traceback" not in result.stderr
+    last = result.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def keys(folder: Path, role: str) -> list[Path]:
+    return sorted((folder / "keys").glob(f"{role}-*.pem"))
+
+
+class Files(FetcherInterface):
+    """A USB stick."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _fetch(self, url: str) -> Any:
+        path = self._folder / url
+        if not path.is_file():
+            raise DownloadHTTPError(url, 404)
+        return iter([path.read_bytes()])
+
+
+def read_as_agent(mirror: Path, root: Path, scratch: Path, path: str = PATH) -> dict[str, bytes] | None:
+    """Every file, verified from the root down to the last byte."""
+    client = updater(scratch, root.read_bytes(), Files(mirror))
+    target = client.get_targetinfo(path)
+    if target is None:
+        return None
+    index = Index.from_json(Path(client.download_target(target, str(scratch / "index.json"))).read_bytes())
+    return {
+        file.name: b"".join(unpack((mirror / blob_path(chunk.sha256)).read_bytes(), chunk.sha256) for chunk in file.chunks)
+        for file in index.files
+    }
+
+
+@pytest.fixture
+def ceremony(tmp_path: Path) -> Path:
+    done("trust", "init", tmp_path / "ceremony")
+    return tmp_path / "ceremony"
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Path:
+    folder = tmp_path / "content"
+    folder.mkdir()
+    (folder / "site.cedar").write_text("permit(principal, action, resource);")
+    return folder
+
+
+def test_keys_are_encrypted_and_their_owners_alone(ceremony: Path) -> None:
+    found = sorted((ceremony / "keys").iterdir())
+    assert [path.name.rpartition("-")[0] for path in found] == [
+        *["agent-releases"] * 2,
+        "models",
+        "online",
+        "policies",
+        *["root"] * 3,
+        "rosters",
+        "targets",
+    ]
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o600}
+    assert all(b"BEGIN ENCRYPTED PRIVATE KEY" in path.read_bytes() for path in found)
+    assert "not empty" in refused("trust", "init", ceremony)
+
+
+def test_what_makes_no_ceremony_is_refused(tmp_path: Path) -> None:
+    assert "passphrase is too short" in refused("trust", "init", tmp_path / "a", SEAWALL_PASSPHRASE="short")
+    assert "--threshold" in refused("trust", "init", tmp_path / "b", "--root-keys", "1", "--threshold", "2")
+    (tmp_path / "hub.json").write_text('{"keyid": "0"}')
+    assert "seawall-hub trust request" in refused("trust", "init", tmp_path / "c", "--online-keys", tmp_path / "hub.json")
+
+
+def test_a_folder_is_published_to_and_read_from(ceremony: Path, content: Path, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (ceremony / "metadata").rename(mirror / "metadata")
+    root = mirror / "metadata" / "1.root.json"
+    to: Arguments = ("--to", mirror, "--online-key", *keys(ceremony, "online"), "--root", root, "--role", "policies", "--name", "site")
+    publish: Arguments = ("publish", content, "--version", "1.0.0", *to, "--key", *keys(ceremony, "policies"))
+    assert f"published {PATH}: 1 chunks" in done(*publish)
+    assert read_as_agent(mirror, root, tmp_path / "agent") == {"site.cedar": b"permit(principal, action, resource);"}
+    assert "nothing was changed" in done(*publish)
+    (content / "site.cedar").write_text("forbid(principal, action, resource);")
+    assert "another --version" in refused(*publish)
+    wrong: Arguments = ("publish", content, "--version", "1.1.0", *to, "--key", *keys(ceremony, "models"))
+    assert "none of policies's" in refused(*wrong)
+    assert "passphrase is wrong" in refused(*publish[:3], "1.1.0", *publish[4:], SEAWALL_PASSPHRASE="another one")
+    assert "0 of 1 signatures" in refused("publish", content, "--version", "1.1.0", *to)
+
+
+def test_two_must_sign_an_agents_release(ceremony: Path, content: Path, tmp_path: Path) -> None:
+    mirror, staged, path = tmp_path / "mirror", tmp_path / "staged.json", "agent-releases/agent/versions/2.0.0.json"
+    mirror.mkdir()
+    (ceremony / "metadata").rename(mirror / "metadata")
+    root, (first, second) = mirror / "metadata" / "1.root.json", keys(ceremony, "agent-releases")
+    to: Arguments = ("--to", mirror, "--online-key", *keys(ceremony, "online"), "--root", root)
+    release: Arguments = ("publish", content, "--version", "2.0.0", *to, "--role", "agent-releases", "--name", "agent", "--key", first)
+    assert "1 of 2 signatures" in refused(*release)
+    done(*release, "--stage", staged)
+    assert "1 of 2 signatures" in refused("publish", "--from", staged, *to)
+    assert f"new: {path}: 1 files" in done("trust", "inspect", staged)
+    done("trust", "sign", staged, "--key", second)
+    done("publish", "--from", staged, *to)
+    assert read_as_agent(mirror, root, tmp_path / "agent", path) is not None
+    assert "not the next" in refused("publish", "--from", staged, *to)
+
+
+def test_keys_are_rotated_and_roles_renewed(ceremony: Path) -> None:
+    before = keys(ceremony, "models")
+    assert "2.targets.json: 1 of 1" in done("trust", "rotate", ceremony, "--role", "models")
+    fresh = [path for path in keys(ceremony, "models") if path not in before]
+    assert len(fresh) == 1
+    assert "3.models.json: 1 of 1" in done("trust", "renew", ceremony, "--role", "models")
+    assert "Keys of models must sign" in refused("trust", "renew", ceremony, "--role", "models", "--key", *before)
+    assert "models  version 3  until" in done("trust", "show", ceremony)
+    assert fresh[0].stem.rpartition("-")[2] in done("trust", "show", ceremony)
+    assert "is no role" in refused("trust", "renew", ceremony, "--role", "nobody")
+
+
+def test_a_root_needs_two_of_the_old_and_two_of_the_new(ceremony: Path) -> None:
+    old = keys(ceremony, "root")
+    made = done("trust", "rotate", ceremony, "--role", "root", "--key", old[0])
+    root = ceremony / "metadata" / "2.root.json"
+    assert f"{root}: 1 of 2 signatures; 1 more" in made
+    assert "does not hold together" in refused("trust", "show", ceremony)
+    done("trust", "sign", root, "--key", old[1])
+    assert "root  version 2" in done("trust", "show", ceremony)
+    signed: Metadata[Any] = Metadata.from_bytes(root.read_bytes())
+    assert not {path.stem.rpartition("-")[2] for path in old} & {key_id[:12] for key_id in signed.signed.roles["root"].keyids}
+
+
+def test_metadata_that_were_tampered_with_are_not_signed_on(ceremony: Path) -> None:
+    path = ceremony / "metadata" / "1.models.json"
+    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
+    assert "does not hold together" in refused("trust", "renew", ceremony, "--role", "models")
+
+
+def test_a_hub_takes_the_trust_and_what_is_published(content: Path, tmp_path: Path) -> None:
+    data, ceremony, identity = tmp_path / "hub", tmp_path / "ceremony", tmp_path / "publisher"
+    assert run_hub("init", "--data", str(data)).returncode == 0
+    (tmp_path / "hub.json").write_text(run_hub("trust", "request", "--data", str(data)).stdout)
+    done("trust", "init", ceremony, "--online-keys", tmp_path / "hub.json")
+    assert not keys(ceremony, "online")
+    with serving(data) as hub:
+        assert "No trust was imported yet" in hub.operate("trust", "show").stderr
+        imported = hub.operate("trust", "import", str(ceremony / "metadata"))
+        assert imported.stdout.splitlines()[:2] == ["root version 1", "targets version 1"]
+        assert not imported.stderr
+        assert not hub.operate("trust", "import", str(ceremony / "metadata")).stdout
+        assert "named in it" in hub.operate("trust", "show").stdout
+        assert run_hub("trust", "publisher", "build-server", str(identity), "--data", str(data)).returncode == 0
+        to: Arguments = ("--hub", hub.mtls, "--identity", identity, "--root", ceremony / "metadata" / "1.root.json")
+        publish: Arguments = ("publish", content, "--version", "1.0.0", *to, "--role", "policies", "--name", "site")
+        assert "0 of 1 signatures" in refused(*publish)
+        assert "published" in done(*publish, "--key", *keys(ceremony, "policies"))
+        assert PATH in hub.operate("releases", "list").stdout
+        assert "site.cedar" in hub.operate("releases", "show", PATH).stdout
+        assert "releases list" in hub.operate("releases", "show", "nothing").stderr
+        assert hub.operate("trust", "export", str(tmp_path / "exported" / "metadata")).returncode == 0
+        assert "policies  version 2" in done("trust", "show", tmp_path / "exported")
+        done("trust", "rotate", ceremony, "--role", "models")
+        assert hub.operate("trust", "import", str(ceremony / "metadata")).stdout.splitlines() == ["targets version 2", "models version 2"]
+    assert "No hub answers" in refused(*publish)
