@@ -56,8 +56,9 @@ class Delivery:
     def mark(self, agent_ids: Iterable[str] | None = None) -> None:
         """Says that something may have changed of these agents; None: of any. Those without a session get it when they connect."""
         now = monotonic()
-        everybody = (*self._sessions.agent_ids(), *self._calls.agent_ids())
-        for agent_id in everybody if agent_ids is None else agent_ids:
+        if agent_ids is None:
+            agent_ids = (*self._sessions.agent_ids(), *self._calls.agent_ids())
+        for agent_id in agent_ids:
             if self._sessions.get(agent_id) is not None or agent_id in self._calls:
                 self._due.setdefault(agent_id, now)
         if self._due:
