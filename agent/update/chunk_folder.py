@@ -1,0 +1,150 @@
+"""The chunks that are here already: those that were fetched, and those in the files of versions that are installed."""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from agent.update.clock_floor import sync_folder
+from contract.blobs import MAX_STORED_BYTES
+from contract.errors import NotPossibleNow, Reason
+from contract.release import Chunk, Index
+
+_PART = ".part"
+
+
+class Holder(Protocol):
+    """Something that has chunks."""
+
+    def find(self, chunk: Chunk) -> bytes | None:
+        """Returns a chunk whose digest is right; None: it is not here, or damaged."""
+
+
+class HeldFiles:
+    """The chunks in the files of a version that is installed.
+
+    Args:
+        folder: of its files.
+        index: that was verified when they were installed.
+    """
+
+    def __init__(self, folder: Path, index: Index) -> None:
+        self._folder = folder
+        self._places: dict[str, tuple[str, int]] = {}
+        for file in index.files:
+            offset = 0
+            for chunk in file.chunks:
+                self._places.setdefault(chunk.sha256, (file.name, offset))
+                offset += chunk.size_bytes
+
+    def find(self, chunk: Chunk) -> bytes | None:
+        """See Holder."""
+        if chunk.sha256 not in self._places:
+            return None
+        name, offset = self._places[chunk.sha256]
+        return _checked(self._folder / name, offset, chunk)
+
+
+class ChunkFolder:
+    """What was fetched: each chunk in a file of its digest's name, and what there is of one that was cut off beside it.
+
+    Args:
+        folder: made where it is missing.
+        spare_bytes: that stay free on its disk, for answers and logs.
+    """
+
+    def __init__(self, folder: Path, spare_bytes: int = 64 * 1024 * 1024) -> None:
+        self._folder = folder
+        self._spare_bytes = spare_bytes
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, chunk: Chunk) -> bytes | None:
+        """See Holder."""
+        return _checked(self._folder / chunk.sha256, 0, chunk)
+
+    def keep(self, chunk: Chunk, content: bytes) -> None:
+        """Keeps a chunk that was verified, durably.
+
+        Raises:
+            NotPossibleNow: DISK_FULL.
+        """
+        self._write(self._folder / chunk.sha256, content)
+        (self._folder / f"{chunk.sha256}{_PART}").unlink(missing_ok=True)
+
+    def part(self, chunk: Chunk) -> bytes:
+        """Returns what there is of a chunk that was cut off, as it is stored at the source."""
+        try:
+            with (self._folder / f"{chunk.sha256}{_PART}").open("rb") as file:
+                return file.read(MAX_STORED_BYTES)
+        except OSError:
+            return b""
+
+    def keep_part(self, chunk: Chunk, stored: bytes) -> None:
+        """Keeps what there is of a chunk, durably.
+
+        Raises:
+            NotPossibleNow: DISK_FULL.
+        """
+        self._write(self._folder / f"{chunk.sha256}{_PART}", stored)
+
+    def drop_part(self, chunk: Chunk) -> None:
+        """Forgets what there is of a chunk."""
+        with _writing(self._folder):
+            (self._folder / f"{chunk.sha256}{_PART}").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Removes everything: the version is installed, or nobody wants it."""
+        with _writing(self._folder):
+            for path in self._folder.iterdir():
+                path.unlink()
+
+    def check_space(self, needed_bytes: int) -> None:
+        """Looks whether there is room.
+
+        Raises:
+            NotPossibleNow: DISK_FULL, with what is missing.
+        """
+        with _writing(self._folder):
+            free_bytes = shutil.disk_usage(self._folder).free
+        if free_bytes < needed_bytes + self._spare_bytes:
+            lacking_mb = (needed_bytes + self._spare_bytes - free_bytes) / 1e6
+            raise NotPossibleNow(Reason.DISK_FULL, f"The update does not fit on the disk of {self._folder}: make {lacking_mb:.0f} MB free.")
+
+    def _write(self, path: Path, content: bytes) -> None:
+        beside = path.with_name(f"{path.name}.new")
+        with _writing(self._folder):
+            try:
+                with beside.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                beside.replace(path)
+            except OSError:
+                with suppress(OSError):  # a disk that cannot be written to keeps it; the error that is on its way says so
+                    beside.unlink(missing_ok=True)
+                raise
+            sync_folder(self._folder)
+
+
+def _checked(path: Path, offset: int, chunk: Chunk) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read(chunk.size_bytes)
+    except OSError:  # not here, or not to be read: it is fetched
+        return None
+    return content if hashlib.sha256(content).hexdigest() == chunk.sha256 else None
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = "it is full: make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"{error.strerror}: let it be written to"
+        raise NotPossibleNow(Reason.DISK_FULL, f"The update cannot be kept in {folder} ({why}). What runs goes on running.") from error

@@ -1,0 +1,140 @@
+"""One stream of chunks: each is checked against its digest before it is kept, while the next one is on its way."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+
+from agent.update.chunk_folder import ChunkFolder
+from agent.update.pacing import Pace
+from agent.update.progress import Meter
+from agent.update.sources import Piece, Source, away, check_stored_size, refuse
+from contract.blobs import unpack
+from contract.errors import InvalidRequest
+from contract.release import Chunk
+
+_PATIENT_BYTES = 16 * 1024
+_PART_SECONDS = 1.0
+"""So often what there is of a chunk is kept: a power cut costs a second of the link, and a fast link writes no parts at all."""
+
+
+class Receiver:
+    """Takes streams from a source, one after the other.
+
+    Args:
+        folder: where chunks go.
+        source: where they come from.
+        pace: when and how fast.
+        meter: counts.
+        patience_seconds: in which 16 KiB must come.
+        clock: seconds that pass.
+    """
+
+    def __init__(
+        self,
+        folder: ChunkFolder,
+        source: Source,
+        pace: Pace,
+        meter: Meter,
+        patience_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._source = source
+        self._pace = pace
+        self._meter = meter
+        self._patience_seconds = patience_seconds
+        self._clock = clock
+        self._waited_seconds = 0.0
+        self._patient_bytes = 0
+        self.received_bytes = 0
+
+    async def receive(self, batch: list[Chunk]) -> None:
+        """Asks for chunks, and takes those that come out of the batch. Returns early when nothing may be fetched now.
+
+        Args:
+            batch: what is wanted, in order.
+
+        Raises:
+            SeawallError: the stream ended before it was done; what came is kept.
+        """
+        self._waited_seconds, self._patient_bytes = 0.0, 0
+        stored = bytearray(await asyncio.to_thread(self._folder.part, batch[0]))
+        keeping: asyncio.Task[None] | None = None
+        async with aclosing(self._source.blobs([chunk.sha256 for chunk in batch], len(stored))) as pieces:
+            try:
+                for chunk in tuple(batch):
+                    resumed = bool(stored)
+                    if not await self._fill(chunk, pieces, stored):
+                        return
+                    if keeping is not None:
+                        await keeping
+                    keeping = asyncio.create_task(self._keep(chunk, bytes(stored), batch, resumed))
+                    stored = bytearray()
+            finally:
+                if keeping is not None:
+                    await keeping
+
+    async def _fill(self, chunk: Chunk, pieces: AsyncIterator[Piece], stored: bytearray) -> bool:
+        """Adds pieces until the blob is whole. Returns whether it is; what there is of one that is not is kept."""
+        kept_at = self._clock()
+        whole = False
+        try:
+            while not whole:
+                if self._pace.closed:
+                    return False
+                piece = await self._next(pieces)
+                self._check(piece, chunk, len(stored))
+                stored += piece.data
+                self._count(len(piece.data))
+                whole = len(stored) == piece.stored_size_bytes
+                if not whole and self._clock() - kept_at >= _PART_SECONDS:
+                    await asyncio.to_thread(self._folder.keep_part, chunk, bytes(stored))
+                    kept_at = self._clock()
+                await self._pace.spend(len(piece.data))
+        except InvalidRequest:
+            stored.clear()
+            await asyncio.to_thread(self._folder.drop_part, chunk)
+            raise
+        finally:
+            if stored and not whole:
+                await asyncio.to_thread(self._folder.keep_part, chunk, bytes(stored))
+        return True
+
+    async def _keep(self, chunk: Chunk, stored: bytes, batch: list[Chunk], resumed: bool) -> None:
+        try:
+            content = await asyncio.to_thread(unpack, stored, chunk.sha256, chunk.size_bytes)
+        except InvalidRequest as error:
+            await asyncio.to_thread(self._folder.drop_part, chunk)
+            if resumed:  # what was here may be what did not fit: it is fetched from its beginning
+                raise away(self._source.name, "a chunk does not go on where it was cut off") from error
+            raise
+        await asyncio.to_thread(self._folder.keep, chunk, content)
+        batch.remove(chunk)
+        self._meter.verified(chunk.size_bytes)
+
+    async def _next(self, pieces: AsyncIterator[Piece]) -> Piece:
+        begun = self._clock()
+        try:
+            async with asyncio.timeout(self._patience_seconds - self._waited_seconds):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            raise away(self._source.name, "it ended too early") from None
+        except TimeoutError:
+            raise away(self._source.name, f"less than {_PATIENT_BYTES // 1024} KiB in {self._patience_seconds:.0f} s") from None
+        self._waited_seconds += self._clock() - begun
+        return piece
+
+    def _check(self, piece: Piece, chunk: Chunk, offset: int) -> None:
+        size_bytes = check_stored_size(self._source.name, piece.stored_size_bytes)
+        if piece.digest != chunk.sha256 or piece.offset != offset:
+            refuse(self._source.name, "another piece than the one that was asked for")
+        if size_bytes > chunk.size_bytes + 1 or not 0 < len(piece.data) <= size_bytes - offset:
+            refuse(self._source.name, "more than the chunk has, or nothing")
+
+    def _count(self, size_bytes: int) -> None:
+        self.received_bytes += size_bytes
+        self._meter.received(size_bytes)
+        self._patient_bytes += size_bytes
+        if self._patient_bytes >= _PATIENT_BYTES:
+            self._patient_bytes, self._waited_seconds = 0, 0.0
