@@ -16,6 +16,7 @@ from rich.table import Table
 from agent.config import AgentSettings, load_settings
 from agent.daemon import run_agent
 from agent.doctor import examine, now_utc
+from agent.identity.attempts import Attempts
 from agent.identity.enrollment import enroll as enroll_device
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
@@ -84,8 +85,10 @@ def enroll(
         _out.print(f"Enrolled already as agents/{folder.read().agent_id}; --again takes a new identity.")
         return
     text = sys.stdin.readline() if token == "-" else token
-    identity = enroll_device(text, f"{hub}:{enrollment_port}", f"{hub}:{port}", settings.agent_id)
+    attempts = Attempts(folder.path)
+    identity = enroll_device(text, f"{hub}:{enrollment_port}", f"{hub}:{port}", settings.agent_id, attempts.begin)
     folder.write(identity)
+    attempts.end()
     _out.print(
         f"Enrolled as agents/{identity.agent_id} with {hub}, until {identity.expire_time:%Y-%m-%d}. A running agent needs a restart."
     )

@@ -87,7 +87,7 @@ class Limits(_Frozen):
         last_seen_seconds: when agents last called is written this often, for all at once, so that calls cost no disk write each.
         heartbeat_seconds: agents are told to send one this often.
         sessions: agents' streams at once; each takes memory.
-        events_days: what happened is kept so long.
+        events_days: what happened is kept so long, and commands after their end.
         recovery_days: an agent that was off may come back so long after its certificate has expired.
         escalations: answers streamed at once; each holds a connection to a provider.
         escalations_per_agent: of these, for one agent: it works on 8 prompts at once, and may not starve the others.

@@ -117,7 +117,7 @@ class Hub:
         known = create_listener(gate, limits)
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
         router = self._create_router(stack, Meter(registry, time.monotonic, tracing), circuits)
-        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits, tracing)
+        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits, fleet.delivery.call, tracing)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)

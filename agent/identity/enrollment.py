@@ -1,14 +1,14 @@
 """How a device becomes an agent: a key made here, a certificate for it from the hub."""
 
-import uuid
+from collections.abc import Callable
 
 import grpc
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.hub_channel import CHANNEL_OPTIONS, refusal
+from agent.identity.attempts import Attempt, new_attempt
 from agent.identity.files import Identity, pem
 from agent.identity.trust import fetch_ca
 from contract.errors import InvalidRequest, Reason
@@ -28,7 +28,14 @@ def split_address(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id: str = "", timeout_seconds: float = 20.0) -> Identity:
+def enroll(
+    token_text: str,
+    enrollment_address: str,
+    hub_address: str,
+    agent_id: str = "",
+    begin: Callable[[str], Attempt] = new_attempt,
+    timeout_seconds: float = 20.0,
+) -> Identity:
     """Enrols this device.
 
     Args:
@@ -36,6 +43,7 @@ def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id:
         enrollment_address: `host:port` of the hub's enrolment listener.
         hub_address: `host:port` of its mTLS listener, kept in the identity.
         agent_id: the wanted id; empty: the hub chooses.
+        begin: returns the attempt for a token's id: the same again, where the answer to it may have been lost.
         timeout_seconds: for the call.
 
     Raises:
@@ -47,8 +55,8 @@ def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id:
     host, port = split_address(enrollment_address)
     split_address(hub_address)
     ca_pem = fetch_ca(host, port, token)
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, SHA256())
+    attempt = begin(token.token_id)
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(attempt.key, SHA256())
     with grpc.secure_channel(enrollment_address, grpc.ssl_channel_credentials(root_certificates=ca_pem), CHANNEL_OPTIONS) as channel:
         stub = enrollment_pb2_grpc.EnrollmentServiceStub(channel)
         try:
@@ -57,7 +65,7 @@ def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id:
                     join_token=token.credential,
                     certificate_request=request.public_bytes(Encoding.DER),
                     agent_id=agent_id,
-                    request_id=str(uuid.uuid4()),
+                    request_id=attempt.request_id,
                 ),
                 timeout=timeout_seconds,
             )
@@ -67,7 +75,7 @@ def enroll(token_text: str, enrollment_address: str, hub_address: str, agent_id:
         agent_id=parse_agent_name(response.agent),
         trust_domain=response.trust_domain,
         hub_address=hub_address,
-        key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        key_pem=attempt.key_pem.encode(),
         certificate_pem=pem(response.certificate),
         ca_pem=b"".join(map(pem, response.ca_certificates)) or ca_pem,
         enrollment_address=enrollment_address,

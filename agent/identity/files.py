@@ -69,6 +69,11 @@ class IdentityFolder:
         self._folder = folder
 
     @property
+    def path(self) -> Path:
+        """Of the folder."""
+        return self._folder
+
+    @property
     def enrolled(self) -> bool:
         """Whether an identity is there.
 
@@ -89,7 +94,7 @@ class IdentityFolder:
             NotPossibleNow: CERTIFICATE_INVALID, there is none, or it is damaged.
         """
         try:
-            _make_private(self._folder / _FILE)
+            make_private(self._folder / _FILE)
             return _parse(json.loads((self._folder / _FILE).read_bytes()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, UnsupportedAlgorithm, SeawallError) as error:
             raise NotPossibleNow(
@@ -108,7 +113,7 @@ class IdentityFolder:
             if not file.exists():
                 key = ec.generate_private_key(ec.SECP256R1())
                 write_private(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            _make_private(file)
+            make_private(file)
             kept = load_pem_private_key(file.read_bytes(), None)
         except (OSError, ValueError, UnsupportedAlgorithm) as error:
             raise NotPossibleNow(
@@ -164,7 +169,7 @@ def _parse(content: dict[str, Any]) -> Identity:
     return identity
 
 
-def _make_private(file: Path) -> None:
+def make_private(file: Path) -> None:
     """Takes a file with a key away from everybody but its owner, and says so: somebody may have read it.
 
     Raises:

@@ -28,6 +28,7 @@ class RotationTimes:
         longest_look: the clock is looked at so often at least, seconds: it may be set, and a sleeping device wakes late.
         first_delay: the bound of the delay after a failure, seconds; it doubles, and delays are drawn evenly from 0 to it.
         longest_delay: where it stops doubling, seconds.
+        least_pause: between a success and the next try, seconds, whatever the clock says; up to half more, by chance.
         spread: within which all agents renew when the hub changes its CA, seconds.
     """
 
@@ -35,7 +36,8 @@ class RotationTimes:
     jitter: float = 0.05
     longest_look: float = 600.0
     first_delay: float = 10.0
-    longest_delay: float = 3600.0
+    longest_delay: float = 600.0
+    least_pause: float = 600.0
     spread: float = 300.0
 
 
@@ -98,9 +100,13 @@ class Rotation:
         return await asyncio.to_thread(is_hung_up_on, self._link.identity)
 
     def _next_due(self) -> datetime:
-        """Like due_time, but never before half of what is left: certificates are dated back, and a short one would be due at once."""
+        """Like due_time, but never before half of what is left: certificates are dated back, and a short one would be due at once.
+
+        Nor at once where this device's clock is so far ahead that each certificate has expired when it comes.
+        """
         identity, now = self._link.identity, self._clock()
-        return max(due_time(identity, self._times, self._randomness), now + (identity.expire_time - now) / 2)
+        pause = timedelta(seconds=self._randomness.uniform(1, 1.5) * self._times.least_pause)
+        return max(due_time(identity, self._times, self._randomness), now + (identity.expire_time - now) / 2, now + pause)
 
     async def _replace(self) -> None:
         """Tries until there is a new certificate."""

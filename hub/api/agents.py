@@ -8,7 +8,7 @@ import grpc.aio
 from contract.errors import InvalidRequest, Reason
 from contract.identity import AGENT_ID, SpiffeId, agent_name, parse_agent_name
 from hub.api.identity import actor
-from hub.api.paging import invalid_page_token, page_size, page_token, read_page_token
+from hub.api.paging import fitting, invalid_page_token, page_size, page_token, read_page_token
 from hub.fleet import filters
 from hub.fleet.fleet import Fleet
 from hub.fleet.messages import timestamp
@@ -42,21 +42,20 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         del context
         size = page_size(request.page_size)
         records = await self._fleet.directory.page(_read_token(request.page_token), size + 1, self._chosen(request.filter))
-        shown = records[:size]
+        shown = fitting(self._message(record) for record in records[:size])
         return agent_pb2.ListAgentsResponse(
-            agents=[self._message(record) for record in shown],
-            next_page_token=page_token(shown[-1].agent_id) if len(records) > size else "",
+            agents=shown,
+            next_page_token=page_token(records[len(shown) - 1].agent_id) if len(records) > len(shown) else "",
         )
 
     async def UpdateAgent(self, request: agent_pb2.UpdateAgentRequest, context: Context) -> agent_pb2.Agent:  # noqa: N802  # the proto's name
         """See the proto."""
         del context
-        if set(request.update_mask.paths) - {"labels"}:
+        paths, agent = set(request.update_mask.paths), request.agent
+        if paths - {"labels", "*"}:
             raise InvalidRequest(Reason.FIELD_INVALID, "Of an agent, labels alone can be changed: let update_mask say labels.")
-        agent = request.agent
-        return self._message(
-            await self._fleet.lifecycle.label(parse_agent_name(agent.name), dict(agent.labels), agent.etag, actor(self._trust_domain))
-        )
+        labels = dict(agent.labels) if paths or agent.labels else None  # AIP-134: without a mask, what is filled in
+        return self._message(await self._fleet.lifecycle.label(parse_agent_name(agent.name), labels, agent.etag, actor(self._trust_domain)))
 
     async def SuspendAgent(self, request: agent_pb2.SuspendAgentRequest, context: Context) -> agent_pb2.Agent:  # noqa: N802  # the proto's name
         """See the proto."""

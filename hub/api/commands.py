@@ -9,7 +9,7 @@ from contract.errors import InvalidRequest, Reason
 from contract.identity import parse_agent_name
 from hub.api.fields import read_request_id, read_ttl
 from hub.api.identity import actor
-from hub.api.paging import page_size, page_token, read_number_token
+from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.fleet.commands import DEFAULT_TTL, Commands
 from hub.fleet.messages import command_message
 from seawall.hub.v1 import command_pb2, command_pb2_grpc
@@ -58,10 +58,10 @@ class CommandServicer(command_pb2_grpc.CommandServiceServicer):
         agent_id = None if request.parent == "agents/-" else parse_agent_name(request.parent)
         size = page_size(request.page_size)
         records = await self._commands.page(agent_id, read_number_token(request.page_token), size + 1)
-        shown = records[:size]
+        shown = fitting(command_message(record) for record in records[:size])
         return command_pb2.ListCommandsResponse(
-            commands=[command_message(record) for record in shown],
-            next_page_token=page_token(str(shown[-1].number)) if len(records) > size else "",
+            commands=shown,
+            next_page_token=page_token(str(records[len(shown) - 1].number)) if len(records) > len(shown) else "",
         )
 
     async def CancelCommand(  # noqa: N802  # the proto's name

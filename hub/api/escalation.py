@@ -1,7 +1,7 @@
 """seawall.hub.v1.EscalationService."""
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
 import grpc.aio
@@ -29,15 +29,21 @@ _TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", esca
 _TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
 _MAX_TEMPERATURE = 2.0
 
+Held = Callable[[str], AbstractContextManager[None]]
+"""Holds an agent's call, and ends it when the agent is shut out."""
+
 
 class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
     """Answers what agents could not answer well."""
 
-    def __init__(self, admission: Admission, quotas: Quotas, router: Router, limits: Limits, tracing: Tracing = NO_TRACING) -> None:
+    def __init__(
+        self, admission: Admission, quotas: Quotas, router: Router, limits: Limits, held: Held, tracing: Tracing = NO_TRACING
+    ) -> None:
         self._admission = admission
         self._quotas = quotas
         self._router = router
         self._limits = limits
+        self._held = held
         self._tracing = tracing
 
     async def EscalatePrompt(  # noqa: N802  # the proto's name
@@ -46,7 +52,7 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
         """See the proto."""
         with begin_escalation(self._tracing, context.invocation_metadata() or ()):
             escalation = read_escalation(request, CALLER.get().name, self._limits)
-            with self._admission.admit(escalation):
+            with self._held(escalation.agent_id), self._admission.admit(escalation):
                 async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
                     async for piece in pieces:
                         yield _response(piece)

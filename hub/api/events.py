@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc.aio
 
-from hub.api.paging import page_size, page_token, read_number_token
+from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.fleet.events import Journal
 from hub.fleet.messages import timestamp
 from hub.store.events import EventRecord
@@ -43,10 +43,10 @@ class EventServicer(event_pb2_grpc.EventServiceServicer):
         size = page_size(request.page_size)
         after = max(request.after_sequence, read_number_token(request.page_token) or 0)
         records = await self._journal.page(after, size + 1)
-        shown = records[:size]
+        shown = fitting(_message(record) for record in records[:size])
         return event_pb2.ListEventsResponse(
-            events=[_message(record) for record in shown],
-            next_page_token=page_token(str(shown[-1].sequence)) if len(records) > size else "",
+            events=shown,
+            next_page_token=page_token(str(shown[-1].sequence)) if len(records) > len(shown) else "",
         )
 
 

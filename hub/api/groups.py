@@ -10,7 +10,7 @@ from contract.errors import InvalidRequest, Reason
 from contract.identity import AGENT_ID
 from hub.api.fields import read_request_id
 from hub.api.identity import actor
-from hub.api.paging import page_size, page_token, read_number_token
+from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.fleet.groups import Groups, Wanted
 from hub.fleet.messages import timestamp
 from hub.fleet.quotas import Quota, Quotas
@@ -48,10 +48,11 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
         """See the proto. The token is the place in the list: there are few groups."""
         del context
         start = read_number_token(request.page_token) or 0
-        end = start + page_size(request.page_size)
         records = await self._groups.everything()
+        shown = fitting(await self._all_shown(records[start : start + page_size(request.page_size)]))
+        end = start + len(shown)
         return group_pb2.ListGroupsResponse(
-            groups=await self._all_shown(records[start:end]),
+            groups=shown,
             next_page_token=page_token(str(end)) if end < len(records) else "",
         )
 
@@ -65,9 +66,7 @@ class GroupServicer(group_pb2_grpc.GroupServiceServicer):
     async def UpdateGroup(self, request: group_pb2.UpdateGroupRequest, context: Context) -> group_pb2.Group:  # noqa: N802  # the proto's name
         """See the proto."""
         del context
-        paths = frozenset(request.update_mask.paths) or frozenset(_CHANGEABLE)
-        if paths - frozenset(_CHANGEABLE):
-            raise InvalidRequest(Reason.FIELD_INVALID, f"Of a group, these can be changed: {', '.join(sorted(_CHANGEABLE))}.")
+        paths = _read_paths(request)
         new = _read(request.group)
 
         def change(before: Wanted) -> Wanted:
@@ -96,6 +95,16 @@ def _read(group: group_pb2.Group) -> Wanted:
     escalations = group.quota.escalations_per_day if group.quota.HasField("escalations_per_day") else None
     tokens = group.quota.tokens_per_day if group.quota.HasField("tokens_per_day") else None
     return Wanted(group.expression, group.priority, group.configuration, Quota(escalations, tokens))
+
+
+def _read_paths(request: group_pb2.UpdateGroupRequest) -> frozenset[str]:
+    """What is to be changed (AIP-134): without a mask, the fields that are filled in; `*` means all."""
+    paths, changeable = frozenset(request.update_mask.paths), frozenset(_CHANGEABLE)
+    if "*" in paths:
+        return changeable
+    if paths - changeable:
+        raise InvalidRequest(Reason.FIELD_INVALID, f"Of a group, these can be changed: {', '.join(sorted(_CHANGEABLE))}; '*': all of them.")
+    return paths or changeable & {field.name for field, _ in request.group.ListFields()}
 
 
 def _read_name(name: str) -> str:

@@ -10,6 +10,7 @@ from cryptography import x509
 from contract.errors import NotAuthenticated, Reason
 from contract.identity import SpiffeId, key_hash
 from hub.fleet.certificates import issuer_key_id, public_key_der, spiffe_uris
+from hub.fleet.sessions import expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Caller:
             NotAuthenticated: CERTIFICATE_INVALID.
         """
         if self.valid_until is not None and now > self.valid_until:
-            raise _expired()
+            raise expired()
 
 
 CALLER: ContextVar[Caller] = ContextVar("CALLER")
@@ -72,17 +73,13 @@ def identify(certificate_pem: bytes, trust_domain: str, now: datetime) -> Caller
     """
     certificate = _read(certificate_pem)
     if not certificate.valid_from <= now <= certificate.valid_until:
-        raise _expired()
+        raise expired()
     if len(certificate.uris) != 1:
         raise NotAuthenticated(Reason.CERTIFICATE_INVALID, "The certificate must have one SPIFFE id as its only URI name.")
     spiffe_id = SpiffeId.parse(certificate.uris[0])
     if spiffe_id.trust_domain != trust_domain:
         raise NotAuthenticated(Reason.CERTIFICATE_INVALID, "The certificate is of another trust domain.")
     return Caller(spiffe_id.role, spiffe_id.name, certificate.key_hash, certificate.valid_until, certificate.issuer_key_id)
-
-
-def _expired() -> NotAuthenticated:
-    return NotAuthenticated(Reason.CERTIFICATE_INVALID, "The certificate has expired. Renew it, or enrol again.")
 
 
 @lru_cache(maxsize=4096)

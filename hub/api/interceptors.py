@@ -81,7 +81,7 @@ class Gate(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(result) as pieces:
                     async for piece in pieces:
-                        self._check_issuer(CALLER.get())
+                        self._check_still_good(CALLER.get())
                         yield piece
 
         wrap = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
@@ -103,6 +103,11 @@ class Gate(grpc.aio.ServerInterceptor):
         caller = identify(certificate, self._authorities.trust_domain, self._clock())
         self._check_issuer(caller)
         return caller
+
+    def _check_still_good(self, caller: Caller) -> None:
+        """A certificate may expire while a stream goes on."""
+        caller.check_validity(self._clock())
+        self._check_issuer(caller)
 
     def _check_issuer(self, caller: Caller) -> None:
         """A CA may be trusted no more while a connection, or a stream, goes on."""

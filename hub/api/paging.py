@@ -2,11 +2,20 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from contract.errors import InvalidRequest, Reason
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+
+MAX_PAGE_BYTES = 2 * 1024 * 1024
+"""Of a page's items: half of what a gRPC client takes in one message when it is told nothing else."""
+
+M = TypeVar("M", bound=Message)
 
 
 def page_size(wanted: int) -> int:
@@ -18,6 +27,18 @@ def page_size(wanted: int) -> int:
     if wanted < 0:
         raise InvalidRequest(Reason.FIELD_INVALID, "page_size must not be negative.")
     return min(wanted or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def fitting(messages: Iterable[M]) -> list[M]:
+    """Returns the first of a page's items, as many as go into a message; one at least."""
+    result: list[M] = []
+    room = MAX_PAGE_BYTES
+    for message in messages:
+        room -= message.ByteSize()
+        if result and room < 0:
+            break
+        result.append(message)
+    return result
 
 
 def page_token(last: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import grpc.aio
@@ -50,7 +51,7 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         caller = CALLER.get()
         agent_id = caller.name
         hello = await _read_hello(context)
-        with self._fleet.sessions.open(agent_id, context.write, hello.applied_generation) as session:
+        with self._fleet.sessions.open(agent_id, context.write, hello.applied_generation, caller.valid_until) as session:
             try:
                 await self._fleet.reports.greeted(agent_id, caller.key_hash, hello)
                 self._fleet.presence.connected(agent_id)
@@ -71,6 +72,8 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
 
     async def _serve(self, session: Session, told: tuple[str, ...], context: grpc.aio.ServicerContext[Any, Any]) -> None:
         while (request := await context.read()) is not grpc.aio.EOF:
+            session.heard_at = monotonic()
+            CALLER.get().check_validity(self._clock())
             kind = request.WhichOneof("message")
             if kind == "heartbeat":
                 told = await self._tell_authorities(session, told)
@@ -88,12 +91,11 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         """Tells an agent of CAs that have changed. Heartbeats come at different times, so that not all agents renew at once.
 
         Raises:
-            NotAuthenticated: CERTIFICATE_INVALID, the agent's certificate has expired since, or its CA is trusted no more.
+            NotAuthenticated: CERTIFICATE_INVALID, the CA of the agent's certificate is trusted no more.
         """
-        caller, present = CALLER.get(), self._authorities.trust.key_hashes
-        caller.check_validity(self._clock())
+        present = self._authorities.trust.key_hashes
         if present != told:
-            self._authorities.check(caller.issuer_key_id)
+            self._authorities.check(CALLER.get().issuer_key_id)
             await session.send(session_pb2.ConnectResponse(authorities=session_pb2.Authorities(ca_key_hashes=present)))
         return present
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from hub.config import DEFAULT_DATA
 from hub.console.options import AgentId, Config, Data, Output, Shown, minute, print_all, print_one, reach, read_changes, written
@@ -49,7 +50,8 @@ def label_agent(
         found = operator.call(operator.agents.GetAgent, agent_pb2.GetAgentRequest(name=f"agents/{agent}"))
         after = {key: value for key, value in (dict(found.labels) | given).items() if key not in taken}
         wanted = agent_pb2.Agent(name=found.name, labels=after, etag=found.etag)
-        print_one(operator.call(operator.agents.UpdateAgent, agent_pb2.UpdateAgentRequest(agent=wanted)), output)
+        request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=["labels"]))
+        print_one(operator.call(operator.agents.UpdateAgent, request), output)
 
 
 @app.command("suspend", epilog="Example: seawall-hub agents suspend plant-7 --reason 'stolen on Tuesday'")

@@ -72,7 +72,10 @@ class Commands:
         return self._shown(await self._database.read(partial(_find, agent_id, command_id)))
 
     async def page(self, agent_id: str | None, before: int | None, size: int) -> list[CommandRecord]:
-        """Returns at most `size` commands of an agent (None: of all), the newest first, behind the number `before`."""
+        """Returns at most `size` commands of an agent (None: of all), the newest first, behind the number `before`.
+
+        Without their output: it may be long.
+        """
         records = await self._database.read(lambda connection: commands.page(connection, agent_id, before, size))
         return [self._shown(record) for record in records]
 
@@ -104,6 +107,12 @@ class Commands:
             await self._journal.write(
                 lambda connection: (None, [_expire(record, connection) for record in commands.overdue(connection, now)])
             )
+
+    async def forget(self, age: timedelta) -> None:
+        """Deletes those that ended longer ago."""
+        before = self._clock() - age
+        if await self._database.read(lambda connection: commands.has_ended(connection, before)):
+            await self._database.write(lambda connection: commands.forget(connection, before))
 
     def _shown(self, record: CommandRecord) -> CommandRecord:
         """An overdue command is expired, whether `expire` has come by or not."""

@@ -4,7 +4,8 @@ Whatever has changed of an agent, by whichever process of the hub: it is marked 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from time import monotonic
@@ -14,9 +15,10 @@ from sqlalchemy import Connection
 
 from contract.errors import NotPermitted, Reason, SeawallError, Unavailable
 from hub.clock import Clock
+from hub.fleet.calls import Calls
 from hub.fleet.directory import shut_out
 from hub.fleet.messages import command_message
-from hub.fleet.sessions import Session, Sessions, lost, replaced
+from hub.fleet.sessions import Session, Sessions, expired, lost, replaced
 from hub.store import agents, commands
 from hub.store.agents import ACTIVE, Due
 from hub.store.commands import CommandRecord
@@ -46,6 +48,7 @@ class Delivery:
         self._sessions = sessions
         self._replica_id = replica_id
         self._clock = clock
+        self._calls = Calls()
         self._due: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
@@ -53,14 +56,31 @@ class Delivery:
     def mark(self, agent_ids: Iterable[str] | None = None) -> None:
         """Says that something may have changed of these agents; None: of any. Those without a session get it when they connect."""
         now = monotonic()
-        for agent_id in self._sessions.agent_ids() if agent_ids is None else agent_ids:
-            if self._sessions.get(agent_id) is not None:
+        if agent_ids is None:
+            agent_ids = (*self._sessions.agent_ids(), *self._calls.agent_ids())
+        for agent_id in agent_ids:
+            if self._sessions.get(agent_id) is not None or agent_id in self._calls:
                 self._due.setdefault(agent_id, now)
         if self._due:
             self._changed.set()
 
+    @contextmanager
+    def call(self, agent_id: str) -> Iterator[None]:
+        """Holds a call that streams; it is ended when its agent is shut out, also if that was between its admission and now.
+
+        Raises:
+            NotPermitted: AGENT_SUSPENDED, AGENT_RETIRED, AGENT_NOT_FOUND.
+        """
+        with self._calls.open(agent_id):
+            self.mark([agent_id])
+            yield
+
+    async def end_stale(self, silence_seconds: float) -> None:
+        """Ends sessions whose certificate has expired, and those on which nothing has come for so long."""
+        self._sessions.end_stale(self._clock(), silence_seconds)
+
     async def run(self) -> None:
-        """Delivers, until it is cancelled."""
+        """Delivers, until it is cancelled, or breaks: what it held stays due, for whoever begins it anew."""
         while True:
             await self._changed.wait()
             chunk = list(islice(self._due, CHUNK))
@@ -78,24 +98,37 @@ class Delivery:
         now = self._clock()
         try:
             found, told = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
-        except Unavailable:
+        except Exception:
             self._due.update(since)  # due for as long as it was
             raise
+        failed: list[Exception] = []
         for agent_id in agent_ids:
-            session = self._sessions.get(agent_id)
-            if session is None or not session.ready:
-                continue  # it is marked again when it is welcomed
-            due = found.get(agent_id)
-            error = _removed() if due is None else self._objection(due)
-            if error is not None:
-                session.end(error)
-            elif due is not None:
-                self._start(session, due, told.get(agent_id, []), since[agent_id])
+            try:
+                self._bring(agent_id, found.get(agent_id), told.get(agent_id, []), since[agent_id])
+            except Exception as error:  # noqa: BLE001  # raised below, when the others have theirs
+                self._due[agent_id] = since[agent_id]
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
-    def _objection(self, due: Due) -> SeawallError | None:
+    def _bring(self, agent_id: str, due: Due | None, told: list[CommandRecord], since: float) -> None:
+        if due is None or due.state != ACTIVE:
+            self._calls.end(agent_id, _removed() if due is None else shut_out(due.state))
+        session = self._sessions.get(agent_id)
+        if session is None or not session.ready:
+            return  # it is marked again when it is welcomed
+        error = _removed() if due is None else self._objection(session, due)
+        if error is not None:
+            session.end(error)
+        elif due is not None:
+            self._start(session, due, told, since)
+
+    def _objection(self, session: Session, due: Due) -> SeawallError | None:
         """Returns why a session of ours may not stand any more, if so."""
         if due.state != ACTIVE:
             return shut_out(due.state)
+        if session.valid_until is not None and self._clock() > session.valid_until:
+            return expired()
         if due.replica_id != self._replica_id:
             return lost() if due.replica_id is None else replaced()
         return None

@@ -20,7 +20,7 @@ from hub.fleet.presence import BEAT_SECONDS, Presence
 from hub.fleet.quotas import Quotas
 from hub.fleet.reports import Reports
 from hub.fleet.sessions import Sessions
-from hub.fleet.upkeep import EVENTS_SECONDS, SWEEP_SECONDS, every, forever, once
+from hub.fleet.upkeep import EVENTS_SECONDS, SILENT_HEARTBEATS, STALE_SECONDS, SWEEP_SECONDS, every, forever, once
 from hub.store.database import Database
 from hub.store.signals import Changes, Topic
 
@@ -72,17 +72,20 @@ class Fleet:
     async def running(self, limits: Limits) -> AsyncIterator[None]:
         """Does what goes on beside the calls, until the block ends; then writes what was noted."""
         age = timedelta(days=limits.events_days)
+        silence_seconds = SILENT_HEARTBEATS * limits.heartbeat_seconds
         await self.presence.start()
         tasks = [
             asyncio.create_task(forever(work))
             for work in (
                 partial(self.database.listen, self._react),
                 self.delivery.run,
+                partial(every, STALE_SECONDS, partial(self.delivery.end_stale, silence_seconds)),
                 partial(every, EVENTS_SECONDS, self.presence.flush),
                 partial(every, BEAT_SECONDS, self.presence.beat),
                 partial(every, limits.last_seen_seconds, self.directory.flush),
                 partial(every, SWEEP_SECONDS, self.commands.expire),
                 partial(every, SWEEP_SECONDS, partial(self.journal.forget, age)),
+                partial(every, SWEEP_SECONDS, partial(self.commands.forget, age)),
             )
         ]
         try:

@@ -37,12 +37,12 @@ class Lifecycle:
         self._journal = journal
         self._clock = clock
 
-    async def label(self, agent_id: str, labels: Mapping[str, str], etag: str, actor: str) -> AgentRecord:
+    async def label(self, agent_id: str, labels: Mapping[str, str] | None, etag: str, actor: str) -> AgentRecord:
         """Gives an agent these labels and no others.
 
         Args:
             agent_id: whose.
-            labels: all of them.
+            labels: all of them; None: those that it has.
             etag: the current one; empty: any.
             actor: who does it.
 
@@ -51,12 +51,12 @@ class Lifecycle:
             InvalidRequest: FIELD_INVALID.
             Superseded: ETAG_MISMATCH.
         """
-        check_labels(labels)
+        check_labels(labels or {})
 
         def work(connection: Connection) -> tuple[AgentRecord, list[NewEvent]]:
             before = find(agent_id, connection)
             check_etag(etag, before.revision)
-            if before.labels == labels:
+            if labels is None or before.labels == labels:
                 return before, []
             agents.change(connection, agent_id, labels=dict(labels), revision=before.revision + 1)
             refresh(connection, self._clock(), agent_id)

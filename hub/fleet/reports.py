@@ -25,6 +25,8 @@ MAX_OUTPUT_CHARACTERS = 256 * 1024
 
 MAX_REFUSAL_CHARACTERS = 1000
 MAX_REPORT_BYTES = 4096
+MAX_GENERATION = 2**62 - 1
+"""That an agent may say it has: so many generations above it that the store can count on. An honest one has seconds since 1970."""
 
 
 class Reports:
@@ -47,9 +49,10 @@ class Reports:
         """Keeps what an agent says as it connects, and that this process holds its session now.
 
         Raises:
-            InvalidRequest: SESSION_INVALID, it says too much.
+            InvalidRequest: SESSION_INVALID, it says too much, or a generation that cannot be.
             NotPermitted: it was shut out since its call was let in.
         """
+        _check_generation(hello.applied_generation)
         report = hello.report.SerializeToString(deterministic=True)
         if len(report) > MAX_REPORT_BYTES:
             raise InvalidRequest(Reason.SESSION_INVALID, f"A report has at most {MAX_REPORT_BYTES} bytes.")
@@ -57,7 +60,12 @@ class Reports:
         await self._database.write(work)
 
     async def configured(self, agent_id: str, outcome: session_pb2.ConfigurationOutcome) -> None:
-        """Keeps whether an agent applied what is wanted of it."""
+        """Keeps whether an agent applied what is wanted of it.
+
+        Raises:
+            InvalidRequest: SESSION_INVALID, it is of a generation that cannot be.
+        """
+        _check_generation(outcome.generation)
         await self._journal.write(partial(_configured, agent_id, outcome, self._clock()))
 
     async def commanded(self, agent_id: str, command_id: str, outcome: session_pb2.CommandOutcome) -> None:
@@ -70,6 +78,12 @@ class Reports:
         if state not in (BEGUN, SUCCEEDED, FAILED):
             raise InvalidRequest(Reason.SESSION_INVALID, "The outcome of a command is BEGUN, SUCCEEDED or FAILED.")
         await self._journal.write(partial(_commanded, agent_id, command_id, outcome, state, self._clock()))
+
+
+def _check_generation(generation: int) -> None:
+    """One agent's number must not use up those of all: the hub counts on from the highest that it is told."""
+    if generation > MAX_GENERATION:
+        raise InvalidRequest(Reason.SESSION_INVALID, f"A generation is at most {MAX_GENERATION}.")
 
 
 def _greeted(agent_id: str, key_hash: str, report: bytes, applied: int, replica_id: str, now: datetime, connection: Connection) -> None:

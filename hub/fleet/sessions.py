@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from time import monotonic
 
-from contract.errors import Busy, Reason, SeawallError, Superseded, Unavailable
+from contract.errors import Busy, NotAuthenticated, Reason, SeawallError, Superseded, Unavailable
 from hub.measures import SessionCounts
 from seawall.hub.v1 import session_pb2
 
@@ -29,6 +30,8 @@ class Session:
         sending: whether a delivery is under way.
         again: whether more has become due since it began.
         ready: whether it is welcomed, so that it may be sent to and judged.
+        valid_until: the end of the certificate's life; None: there is none.
+        heard_at: when the agent's last message came, monotonic seconds.
     """
 
     agent_id: str
@@ -39,6 +42,8 @@ class Session:
     sending: bool = False
     again: bool = False
     ready: bool = False
+    valid_until: datetime | None = None
+    heard_at: float = field(default_factory=monotonic)
     ended_by: SeawallError | None = None
     ended_at: float = 0.0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -71,7 +76,7 @@ class Sessions:
         return len(self._open)
 
     @contextmanager
-    def open(self, agent_id: str, write: Write, generation: int) -> Iterator[Session]:
+    def open(self, agent_id: str, write: Write, generation: int, valid_until: datetime | None = None) -> Iterator[Session]:
         """Holds a session of the task that calls; an older one of the same agent ends.
 
         Raises:
@@ -84,7 +89,7 @@ class Sessions:
         if agent_id not in self._open and len(self._open) >= self._limit:
             raise Busy(Reason.HUB_BUSY, f"The hub holds {self._limit} sessions, as many as it may. Try again in a while.")
         self.end(agent_id, replaced())
-        session = Session(agent_id, write, task, generation)
+        session = Session(agent_id, write, task, generation, valid_until=valid_until)
         self._open[agent_id] = session
         self.counts.opened += 1
         reason = "LOST"
@@ -120,6 +125,15 @@ class Sessions:
         if session is not None:
             session.end(error)
 
+    def end_stale(self, now: datetime, silence_seconds: float) -> None:
+        """Ends those whose certificate has expired, and those on which nothing has come for so long: their device may be gone."""
+        latest = monotonic() - silence_seconds
+        for session in list(self._open.values()):
+            if session.valid_until is not None and now > session.valid_until:
+                session.end(expired())
+            elif session.heard_at < latest:
+                session.end(silent())
+
     def close(self) -> None:
         """Ends all sessions, since the hub stops, or has lost its store."""
         for session in list(self._open.values()):
@@ -129,6 +143,16 @@ class Sessions:
 def replaced() -> Superseded:
     """Returns the error for a session after which another was opened."""
     return Superseded(Reason.SESSION_REPLACED, "The agent has opened another session. Do two devices share one identity?")
+
+
+def expired() -> NotAuthenticated:
+    """Returns the error for who shows a certificate that is good no more."""
+    return NotAuthenticated(Reason.CERTIFICATE_INVALID, "The certificate has expired. Renew it, or enrol again.")
+
+
+def silent() -> Unavailable:
+    """Returns the error for a session on which no heartbeat has come."""
+    return Unavailable(Reason.HUB_UNAVAILABLE, "Nothing has come in this session for several heartbeats. Connect again.")
 
 
 def lost() -> Unavailable:

@@ -14,6 +14,12 @@ EVENTS_SECONDS = 1.0
 SWEEP_SECONDS = 30.0
 """Overdue commands and old events are looked for this often."""
 
+STALE_SECONDS = 3.0
+"""Sessions that have expired, or fallen silent, are looked for this often: by one look at all, so that a heartbeat costs no timer."""
+
+SILENT_HEARTBEATS = 3
+"""After so many intervals without a message a session ends."""
+
 RESTART_SECONDS = 1.0
 
 _log = structlog.get_logger(__name__)

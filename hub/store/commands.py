@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Update, bindparam, delete, select, update
 
 from hub.store.tables import commands
 
@@ -18,6 +18,7 @@ EXPIRED = "EXPIRED"
 CANCELLED = "CANCELLED"
 
 
+_LISTED = [each for each in commands.c if each.name != "output"]
 _THIS = (commands.c.agent_id == bindparam("agent"), commands.c.command_id == bindparam("command"))
 _GET = select(commands).where(*_THIS)
 _INSERT = commands.insert()
@@ -62,7 +63,7 @@ def get(connection: Connection, agent_id: str, command_id: str) -> CommandRecord
 
 
 def page(connection: Connection, agent_id: str | None, before: int | None, size: int) -> list[CommandRecord]:
-    """Returns commands, the newest first.
+    """Returns commands without their output, the newest first.
 
     Args:
         connection: of the transaction.
@@ -70,7 +71,7 @@ def page(connection: Connection, agent_id: str | None, before: int | None, size:
         before: begins behind this number; None: with the newest.
         size: at most so many.
     """
-    chosen = select(commands).order_by(commands.c.number.desc()).limit(size)
+    chosen = select(*_LISTED).order_by(commands.c.number.desc()).limit(size)
     if agent_id is not None:
         chosen = chosen.where(commands.c.agent_id == agent_id)
     if before is not None:
@@ -99,3 +100,17 @@ def change(connection: Connection, agent_id: str, command_id: str, **values: Any
 def _update(names: tuple[str, ...]) -> Update:
     """Built once for each set of columns, since building a statement takes longer than SQLite takes to run it."""
     return update(commands).where(*_THIS).values({name: bindparam(name) for name in names})
+
+
+def has_ended(connection: Connection, before: datetime) -> bool:
+    """Says whether there are commands that ended before."""
+    return connection.execute(select(commands.c.number).where(_ended(before)).limit(1)).first() is not None
+
+
+def forget(connection: Connection, before: datetime) -> None:
+    """Deletes those that ended before."""
+    connection.execute(delete(commands).where(_ended(before)))
+
+
+def _ended(before: datetime) -> ColumnElement[bool]:
+    return commands.c.state.in_((SUCCEEDED, FAILED, EXPIRED, CANCELLED)) & (commands.c.end_time < before)

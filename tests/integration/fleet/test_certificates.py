@@ -93,6 +93,29 @@ async def test_an_expired_certificate_is_recovered_and_opens_a_session(
     assert folder.read().expire_time > now() + 80 * DAY
 
 
+async def test_a_device_whose_clock_is_behind_comes_back_though_it_takes_its_certificate_for_good(
+    fake: RunningFakeHub, folder: IdentityFolder, tmp_path: Path
+) -> None:
+    async with fleet_agent(fake.identity(life=timedelta(minutes=-30)), tmp_path) as agent:
+        running = asyncio.create_task(rotation(agent.link, folder, later(-1), agent.told).run())
+        await eventually(lambda: agent.session.state == "open")
+        running.cancel()
+
+
+async def test_a_device_whose_clock_is_far_ahead_renews_once_and_then_pauses(fake: RunningFakeHub, folder: IdentityFolder) -> None:
+    link = HubLink(fake.identity())
+    running = asyncio.create_task(rotation(link, folder, later(200)).run())
+    first = link.changed
+    await eventually(first.is_set)
+    issued = len(fake.certificates.issued)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await asyncio.shield(running)
+    running.cancel()
+    await link.close()
+    assert len(fake.certificates.issued) == issued
+
+
 async def test_recovery_with_another_key_is_refused(fake: RunningFakeHub) -> None:
     stolen = replace(fake.identity(life=timedelta(minutes=-30)), key_pem=fake.identity().key_pem)
     with pytest.raises(SeawallError) as caught:

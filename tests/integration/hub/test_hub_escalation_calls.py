@@ -114,6 +114,20 @@ async def test_the_first_piece_comes_before_the_last_is_made(tmp_path: Path) -> 
         assert [piece.text_delta async for piece in pieces] == ["last", ""]
 
 
+@pytest.mark.parametrize(("method", "reason"), [("SuspendAgent", "AGENT_SUSPENDED"), ("RetireAgent", "AGENT_RETIRED")])
+async def test_an_answer_under_way_ends_when_its_agent_is_shut_out(tmp_path: Path, method: str, reason: str) -> None:
+    steps = [HEAD, openai_delta("first"), hang()]
+    async with provider_server(steps) as server, site(tmp_path, provider("house", server)) as here:
+        pieces = aiter(here.stub.EscalatePrompt(prompt(), timeout=30))
+        await anext(pieces)
+        async with here.hub.channel(here.hub.operator) as channel:
+            stub: Any = agent_pb2_grpc.AgentServiceStub(channel)
+            await getattr(stub, method)(getattr(agent_pb2, f"{method}Request")(name="agents/plant-7"))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await anext(pieces)
+    assert (raised.value.code(), reason_of(raised.value)) == (grpc.StatusCode.PERMISSION_DENIED, reason)
+
+
 async def test_a_public_provider_is_asked_when_the_prompt_may_go_there(tmp_path: Path) -> None:
     async with provider_server(anthropic_answer("hi")) as server:
         cloud = provider("cloud", server, "public", kind="anthropic", api_key_env="CLOUD_KEY")

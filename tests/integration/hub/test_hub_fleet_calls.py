@@ -11,6 +11,7 @@ from uuid import uuid4
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from contract.errors import Reason
 from hub.clock import utc_now
@@ -54,6 +55,37 @@ def refused(reason: Reason) -> Iterator[None]:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         yield
     assert reason_of(raised.value) == reason
+
+
+async def test_without_a_mask_what_is_not_filled_in_stays(operator: Operator) -> None:
+    made = await operator.groups.CreateGroup(
+        group_request(
+            expression="labels.site:*",
+            priority=4,
+            configuration=group_pb2.Configuration(floor="internal"),
+            quota=group_pb2.Quota(tokens_per_day=9),
+        )
+    )
+    changed = await operator.groups.UpdateGroup(group_pb2.UpdateGroupRequest(group=group_pb2.Group(name=made.name, priority=5)))
+    assert (changed.priority, changed.expression, changed.configuration.floor) == (5, "labels.site:*", "internal")
+    assert changed.quota == made.quota
+    await label(operator, site="oslo")
+    agent = await operator.agents.UpdateAgent(agent_pb2.UpdateAgentRequest(agent=agent_pb2.Agent(name="agents/plant-7")))
+    assert dict(agent.labels) == {"site": "oslo"}
+    with refused(Reason.ETAG_MISMATCH):
+        await operator.agents.UpdateAgent(agent_pb2.UpdateAgentRequest(agent=agent_pb2.Agent(name="agents/plant-7", etag="99")))
+
+
+async def test_a_star_replaces_all(operator: Operator) -> None:
+    made = await operator.groups.CreateGroup(group_request(expression="labels.site:*", quota=group_pb2.Quota(tokens_per_day=9)))
+    change = group_pb2.UpdateGroupRequest(group=group_pb2.Group(name=made.name, priority=5), update_mask=FieldMask(paths=["*"]))
+    changed = await operator.groups.UpdateGroup(change)
+    assert (changed.priority, changed.expression, changed.HasField("quota")) == (5, "", False)
+    await label(operator, site="oslo")
+    for paths in (["*"], ["labels"]):
+        wanted = agent_pb2.Agent(name="agents/plant-7", labels={} if paths == ["*"] else {"site": "bergen"})
+        agent = await operator.agents.UpdateAgent(agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=FieldMask(paths=paths)))
+        assert agent.labels == wanted.labels
 
 
 async def label(operator: Operator, etag: str = "", **labels: str) -> agent_pb2.Agent:
@@ -159,6 +191,23 @@ async def test_a_part_of_a_group_is_changed(operator: Operator) -> None:
 async def test_a_group_that_cannot_be_is_refused(operator: Operator, group: dict[str, Any], reason: Reason) -> None:
     with refused(reason):
         await operator.groups.CreateGroup(group_request(**group))
+
+
+async def test_commands_with_large_outputs_and_errors_can_be_listed(hub: RunningHub, operator: Operator) -> None:
+    async with session(hub, await hub.enroll("plant-8")) as agent:
+        await agent.hello()
+        for _ in range(20):
+            request = command_pb2.CreateCommandRequest(
+                parent="agents/plant-8", command=command_pb2.Command(action=command_pb2.Command.FETCH_LOGS), request_id=str(uuid4())
+            )
+            made = await operator.commands.CreateCommand(request)
+            await agent.receive()
+            await agent.report(made, command_pb2.Command.SUCCEEDED, "Æ" * 256 * 1024)
+    listed = await operator.commands.ListCommands(command_pb2.ListCommandsRequest(parent="agents/plant-8", page_size=1000))
+    assert (len(listed.commands), listed.next_page_token) == (20, "")
+    assert {command.output for command in listed.commands} == {""}
+    found = await operator.commands.GetCommand(command_pb2.GetCommandRequest(name=made.name))
+    assert len(found.output) == 256 * 1024
 
 
 async def test_a_command_that_is_not_begun_can_be_taken_back(operator: Operator) -> None:

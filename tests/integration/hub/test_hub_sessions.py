@@ -114,6 +114,24 @@ async def test_an_agent_that_was_told_more_than_the_hub_remembers_is_told_anew(h
         assert wanted.configuration == group_pb2.Configuration()
 
 
+async def test_no_number_that_an_agent_says_keeps_the_others_from_their_configuration(
+    hub: RunningHub, identity: Identity, operator: Operator
+) -> None:
+    for applied in (2**62 - 1, 2**63 - 2):
+        async with session(hub, identity) as rogue:
+            await rogue.send(hello=session_pb2.Hello(applied_generation=applied))
+            if applied == 2**62 - 1:
+                await rogue.receive()
+            else:
+                await rogue.ending()
+    async with session(hub, await hub.enroll("plant-8")) as other:
+        await other.hello()
+        for group_id, floor in (("a", "internal"), ("b", "confidential")):
+            await operator.want(group_id, floor=floor)
+            assert (await other.receive()).desired_state.configuration.floor == floor
+    assert (await operator.agent()).desired_generation > 2**62
+
+
 async def test_a_command_is_sent_until_it_is_begun_and_its_result_is_kept(hub: RunningHub, identity: Identity, operator: Operator) -> None:
     made = await operator.command()
     for _ in range(2):
@@ -167,6 +185,10 @@ async def test_a_second_session_ends_the_first(hub: RunningHub, identity: Identi
         [{"heartbeat": session_pb2.Heartbeat(number=1)}],
         [{}],
         [{"hello": session_pb2.Hello(applied_generation=-2)}],
+        [{"hello": session_pb2.Hello(applied_generation=2**62)}],
+        [{"hello": session_pb2.Hello(applied_generation=2**63 - 2)}],
+        [{"hello": session_pb2.Hello()}, {"configuration": session_pb2.ConfigurationOutcome(generation=2**63 - 1)}],
+        [{"hello": session_pb2.Hello()}, {"configuration": session_pb2.ConfigurationOutcome(generation=2**62, refusal="no")}],
         [{"hello": session_pb2.Hello()}, {"hello": session_pb2.Hello()}],
         [{"hello": session_pb2.Hello(report=agent_pb2.AgentReport(version="v" * 5000))}],
         [

@@ -62,7 +62,7 @@ def everything(connection: Connection) -> list[Any]:
         join_tokens.get(connection, "t1"),
         groups.everything(connection),
         quotas.get(connection, NOW.date(), "oslo"),
-        commands.page(connection, None, None, 10),
+        commands.get(connection, "plant-7", "c1"),
         events.after(connection, 0, 10),
         releases.get_metadata(connection, "1.root.json"),
         releases.get_target(connection, "models/x/versions/1.json"),

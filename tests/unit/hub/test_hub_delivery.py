@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text, update
+from structlog.testing import capture_logs
 
 from hub.fleet.delivery import Delivery
 from hub.fleet.sessions import Sessions, Write
-from hub.store import agents, commands
+from hub.fleet.upkeep import forever
+from hub.store import agents, commands, tables
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
@@ -44,7 +46,7 @@ class Scene:
         self.database = Database.open(database_url)
         self.sessions = Sessions(limit=10)
         self.delivery = Delivery(self.database, self.sessions, REPLICA, lambda: NOW)
-        self.tasks = [asyncio.create_task(self.delivery.run())]
+        self.tasks = [asyncio.create_task(forever(self.delivery.run))]
 
     async def connect(self, agent_id: str, write: Write) -> None:
         record = AgentRecord(agent_id, "a" * 64, b"", NOW, NOW, replica_id=REPLICA)
@@ -117,3 +119,39 @@ async def test_a_stream_that_breaks_while_it_is_sent_to_breaks_nothing_else(scen
     await scene.command("broken", "lost")
     await scene.command("quick", "good")
     assert await quick.next_command() == "good"
+
+
+async def test_what_cannot_be_looked_up_stays_due(scene: Scene) -> None:
+    agent = Agent()
+    await scene.connect("a", agent.write)
+    await scene.database.write(lambda connection: connection.execute(text("ALTER TABLE commands RENAME COLUMN action TO deed")))
+    with capture_logs() as logs:
+        scene.delivery.mark(["a"])
+        async with asyncio.timeout(20):
+            while not logs:  # noqa: ASYNC110  # nobody tells of a log line
+                await asyncio.sleep(0.01)
+    await scene.database.write(lambda connection: connection.execute(text("ALTER TABLE commands RENAME COLUMN deed TO action")))
+    await scene.database.write(
+        lambda connection: commands.insert(connection, CommandRecord("late", "a", "RESTART", 0, NOW, NOW + timedelta(hours=1)))
+    )
+    assert await agent.next_command() == "late"
+
+
+async def test_an_agent_whose_row_cannot_be_read_holds_nobody_up_and_stays_due(scene: Scene) -> None:
+    broken, good = Agent(), Agent()
+    await scene.connect("broken", broken.write)
+    await scene.connect("good", good.write)
+    row = update(tables.agents).where(tables.agents.c.agent_id == "broken")
+    await scene.database.write(lambda connection: connection.execute(row.values(configuration=b"\xff", desired_generation=1)))
+    for agent_id in ("broken", "good"):
+        await scene.database.write(
+            lambda connection, agent_id=agent_id: commands.insert(  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                connection, CommandRecord(agent_id, agent_id, "RESTART", 0, NOW, NOW + timedelta(hours=1))
+            )
+        )
+    scene.delivery.mark(["broken", "good"])
+    assert await good.next_command() == "good"
+    await scene.database.write(lambda connection: connection.execute(row.values(configuration=b"")))
+    async with asyncio.timeout(20):
+        assert (await broken.got.get()).desired_state.generation == 1
+    assert await broken.next_command() == "broken"

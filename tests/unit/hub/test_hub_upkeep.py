@@ -2,13 +2,17 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from contract.errors import Busy, Forgotten, Reason, Superseded, Unavailable
+from hub.fleet.commands import Commands
 from hub.fleet.events import Journal
 from hub.fleet.sessions import Sessions
 from hub.fleet.upkeep import every, forever
+from hub.store import agents, commands
+from hub.store.agents import AgentRecord
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from seawall.hub.v1 import session_pb2
@@ -68,6 +72,25 @@ async def test_old_events_are_forgotten_but_the_count_goes_on(database_url: str)
     assert await anext(journal.watch(2)) == (None, 2)
     await happen(journal, NewEvent(START, "AGENT_ENROLLED", "agents/a9"))
     assert [event.sequence for event in await journal.page(0, 10)] == [3, 4]
+    database.close()
+
+
+async def test_commands_that_ended_long_ago_are_forgotten_and_those_that_have_not_are_kept(database_url: str) -> None:
+    now = [START]
+    database = Database.open(database_url)
+    known = Commands(database, Journal(database, lambda: now[0]), lambda: now[0])
+    await database.write(lambda connection: agents.insert(connection, AgentRecord("a", "a" * 64, b"", START, START)))
+    cancelled, begun = (str(uuid4()) for _ in range(2))
+    for command_id in (cancelled, begun):
+        await known.create("a", "RESTART", command_id, "me", log_lines=0, ttl=timedelta(days=1))
+    await known.cancel("a", cancelled, "me")
+    await database.write(lambda connection: commands.change(connection, "a", begun, state=commands.BEGUN, begin_time=START))
+    now[0] += timedelta(days=29)
+    await known.forget(timedelta(days=30))
+    assert len(await known.page("a", None, 10)) == 2
+    now[0] += timedelta(days=2)
+    await known.forget(timedelta(days=30))
+    assert [record.command_id for record in await known.page("a", None, 10)] == [begun]
     database.close()
 
 

@@ -257,7 +257,7 @@ class UpdateAgentRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """`labels` alone can be changed. Unset: `labels`."""
+        """`labels` alone can be changed. Unset: `labels`, if there are any; `labels` or `*`: these and no others, though there be none."""
 
     def __init__(
         self,

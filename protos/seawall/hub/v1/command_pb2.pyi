@@ -88,7 +88,7 @@ class Command(_message.Message):
     """For FETCH_LOGS: how many lines at most; 0: 200."""
     state: Global___Command.State.ValueType
     output: _builtins.str
-    """What came of it: the doctor's findings or log lines, as text. Never prompt text."""
+    """What came of it: the doctor's findings or log lines, as text. Never prompt text. Not in lists: GetCommand returns it."""
     error: _builtins.str
     """Why it failed; empty: it did not."""
     @_builtins.property

@@ -83,7 +83,7 @@ class CommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCommands(self, request, context):
-        """Lists an agent's commands, the newest first.
+        """Lists an agent's commands, the newest first, each without its `output`. Those that ended some time ago (`events_days` of the hub) are gone.
 
         Caller: roles operator, auditor.
         Errors: INVALID_ARGUMENT (NAME_INVALID, PAGE_TOKEN_INVALID).

@@ -47,7 +47,7 @@ class CommandServiceStub:
     Errors: NOT_FOUND (COMMAND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID).
     """
     ListCommands: _grpc.UnaryUnaryMultiCallable[_command_pb2.ListCommandsRequest, _command_pb2.ListCommandsResponse]
-    """Lists an agent's commands, the newest first.
+    """Lists an agent's commands, the newest first, each without its `output`. Those that ended some time ago (`events_days` of the hub) are gone.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (NAME_INVALID, PAGE_TOKEN_INVALID).
@@ -79,7 +79,7 @@ class CommandServiceAsyncStub(CommandServiceStub):
     Errors: NOT_FOUND (COMMAND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID).
     """
     ListCommands: _aio.UnaryUnaryMultiCallable[_command_pb2.ListCommandsRequest, _command_pb2.ListCommandsResponse]  # type: ignore[assignment]
-    """Lists an agent's commands, the newest first.
+    """Lists an agent's commands, the newest first, each without its `output`. Those that ended some time ago (`events_days` of the hub) are gone.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (NAME_INVALID, PAGE_TOKEN_INVALID).
@@ -126,7 +126,7 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _command_pb2.ListCommandsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_command_pb2.ListCommandsResponse, _abc.Awaitable[_command_pb2.ListCommandsResponse]]:
-        """Lists an agent's commands, the newest first.
+        """Lists an agent's commands, the newest first, each without its `output`. Those that ended some time ago (`events_days` of the hub) are gone.
 
         Caller: roles operator, auditor.
         Errors: INVALID_ARGUMENT (NAME_INVALID, PAGE_TOKEN_INVALID).

@@ -313,7 +313,7 @@ class UpdateGroupRequest(_message.Message):
     def group(self) -> Global___Group: ...
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of `expression`, `priority`, `configuration`, `quota`. Unset: all of them."""
+        """Of `expression`, `priority`, `configuration`, `quota`. Unset: those of them that are filled in; `*`: all, also those that are not."""
 
     def __init__(
         self,
