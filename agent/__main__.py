@@ -1,4 +1,4 @@
-"""The command line: run | enroll | status | doctor | ask | receipts."""
+"""The command line: run | enroll | status | doctor | update | ask | receipts."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import os
 import sqlite3
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -20,9 +19,11 @@ from agent.identity.attempts import Attempts
 from agent.identity.enrollment import enroll as enroll_device
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
+from agent.options import Config
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
+from agent.update_command import EXAMPLE, update
 from contract.errors import SeawallError
 
 KEY_VARIABLE = "SEAWALL_API_KEY"
@@ -30,15 +31,6 @@ KEY_VARIABLE = "SEAWALL_API_KEY"
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 _errors = Console(stderr=True)
 _out = Console(width=None if sys.stdout.isatty() else 200)  # a pipe has no edge to wrap at
-
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The configuration file, a TOML. Default: $SEAWALL_AGENT_CONFIG, then /etc/seawall/agent.toml, else built-in values.",
-    ),
-]
 
 
 def _show_version(wanted: bool) -> None:
@@ -116,6 +108,9 @@ def doctor(config: Config = None) -> None:
         _out.print(f"{mark} [bold]{finding.name}[/bold]:", end=" ")
         _out.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(0 if sound else 1)
+
+
+app.command(epilog=EXAMPLE)(update)
 
 
 @app.command(epilog="Example: seawall-agent ask 'What is the capital of France?'")

@@ -168,6 +168,20 @@ class TelemetrySettings(_Frozen):
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
+class UpdateSettings(_Frozen):
+    """Where new versions of the model come from, and how.
+
+    Args:
+        source: `hub`; or a mirror's HTTPS address, or a folder.
+        stale_seconds: for how long after its expiry the timestamp in a folder, which was carried here, still brings new versions.
+        bytes_per_second: the most that is fetched, on average; 0: as fast as it comes.
+    """
+
+    source: Annotated[str, Field(min_length=1)] = "hub"
+    stale_seconds: Annotated[float, Field(ge=0)] = 7 * _DAY
+    bytes_per_second: Annotated[float, Field(ge=0)] = 0.0
+
+
 class AgentSettings(BaseSettings):
     """All of the agent's settings.
 
@@ -190,6 +204,7 @@ class AgentSettings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     keep: KeepSettings = KeepSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    update: UpdateSettings = UpdateSettings()
 
     @field_validator("agent_id")
     @classmethod

@@ -87,12 +87,13 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
 class Agent:
     """The parts that run, and what is said of their health."""
 
-    def __init__(self, parts: Parts, fleet: Fleet | None, problems: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, parts: Parts, fleet: Fleet | None, slot: str, problems: Callable[[], Sequence[str]]) -> None:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
         self._parts = parts
         self._fleet = fleet
+        self._slot = slot
         self._problems = problems
 
     @property
@@ -106,6 +107,8 @@ class Agent:
             "ok": True,
             "agent": self.agent_id,
             "model": self._parts.models.bundle.name,
+            "model_version": self._parts.models.bundle.version,
+            "model_slot": self._slot or "none, the configuration's bundle",
             "model_digest": self._parts.models.bundle.digest(),
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
             "policy_digest": self._parts.policy.digest,
@@ -129,7 +132,8 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     policy = load_policy(settings)
     tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
     models = _models(settings.model.engine(settings.trust.held_tokens))
-    problems = await open_model(models, Slots(state.slots), settings.model.bundle)
+    slots = Slots(state.slots)
+    problems = await open_model(models, slots, settings.model.bundle)
     database = Database(state.database)
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
@@ -140,7 +144,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
             await commands.recover()
             fleet = build_fleet(link, state.identity, parts, desired, commands, utc_now, random.SystemRandom())
-        yield _agent(settings, parts, fleet, Inbox(database), lambda: (*problems, models.away))
+        yield _agent(settings, parts, fleet, slots.record.current, Inbox(database), lambda: (*problems, models.away))
     finally:
         if link is not None:
             await link.close()
@@ -206,12 +210,14 @@ def _parts(
     )
 
 
-def _agent(settings: AgentSettings, parts: Parts, fleet: Fleet | None, inbox: Inbox, problems: Callable[[], Sequence[str]]) -> Agent:
+def _agent(
+    settings: AgentSettings, parts: Parts, fleet: Fleet | None, slot: str, inbox: Inbox, problems: Callable[[], Sequence[str]]
+) -> Agent:
     pipeline: Answerer = Pipeline(parts, utc_now)
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
     model_name = parts.models.bundle.name
-    agent = Agent(parts, fleet, problems)
+    agent = Agent(parts, fleet, slot, problems)
     agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
     agent.http.bind()

@@ -15,6 +15,8 @@ from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
 from agent.intake.settings import HttpSettings
 from agent.local_client import LocalClient
+from agent.update.slot_files import verify_slot
+from agent.update.slot_record import SlotState, read_record
 from contract.errors import SeawallError, Unavailable
 from contract.policy import Policy
 
@@ -59,6 +61,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
     looks: list[tuple[str, Callable[[], str]]] = [
         ("state folder", lambda: _state(settings.state_folder)),
         ("model", lambda: _model(settings.model.bundle)),
+        ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
         ("policy", lambda: Policy(settings.policy_text()).digest),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
@@ -96,6 +99,22 @@ def _state(folder: Path) -> str:
 def _model(folder: Path) -> str:
     bundle = load_bundle(folder)
     return f"{bundle.name} {bundle.version} {bundle.precision}, {bundle.digest()[:19]}…, every file verified"
+
+
+def _slots(folder: Path) -> str:
+    """Reads the record and the slot that serves. What is wrong with it is told, and left as it is."""
+    try:
+        record = read_record(folder)
+    except (OSError, ValueError) as error:
+        raise _Wrong(
+            f"the record in {folder} cannot be used ({error}): no slot is trusted; remove the folder, then update again"
+        ) from error
+    if not record.current:
+        return "none is used, the configuration's bundle serves"
+    entry = record.entries[record.current]
+    index = verify_slot(folder / record.current, entry.index_sha256)
+    probation = ", on probation: seawall-agent update --keep or --back" if entry.state is SlotState.CURRENT else ""
+    return f"{index.model} {index.version} serves from slot {record.current}, every file verified{probation}"
 
 
 def _connects(host: str, port: int, what: str) -> str:

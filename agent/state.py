@@ -43,6 +43,11 @@ class StateFolder:
         return self.path / "models" / "slots"
 
     @property
+    def update(self) -> Path:
+        """The folder of updates that are under way, and of what is trusted."""
+        return self.path / "update"
+
+    @property
     def identity(self) -> IdentityFolder:
         """The identity's folder."""
         return IdentityFolder(self.path / "identity")

@@ -55,7 +55,7 @@ def verify_slot(slot: Path, index_sha256: str) -> Index:
         InvalidRequest: BUNDLE_INVALID, something is missing, changed or too much.
     """
     try:
-        index = _read_index(slot, index_sha256)
+        index = read_index(slot, index_sha256)
         bundle = slot / BUNDLE_FOLDER
         present = {path.name for path in bundle.iterdir()}
         if extra := present - {file.name for file in index.files}:
@@ -74,7 +74,7 @@ def verify_slot(slot: Path, index_sha256: str) -> Index:
 def read_bundle_file(slot: Path, index_sha256: str) -> Bundle | None:
     """Returns what `bundle.json` of a damaged slot says, if that file and the index are whole; else None."""
     try:
-        index = _read_index(slot, index_sha256)
+        index = read_index(slot, index_sha256)
         text = (slot / BUNDLE_FOLDER / BUNDLE_FILE).read_bytes()
         digests = [file.sha256 for file in index.files if file.name == BUNDLE_FILE]
         return Bundle.from_json(text) if digests == [hashlib.sha256(text).hexdigest()] else None
@@ -93,7 +93,13 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _read_index(slot: Path, index_sha256: str) -> Index:
+def read_index(slot: Path, index_sha256: str) -> Index:
+    """Returns the index of a slot, without a look at its files.
+
+    Raises:
+        InvalidRequest: BUNDLE_INVALID or RELEASE_INVALID, it is not the one that was verified.
+        OSError: it cannot be read.
+    """
     with (slot / INDEX_FILE).open("rb") as file:
         text = file.read(MAX_INDEX_BYTES + 1)
     if hashlib.sha256(text).hexdigest() != index_sha256:

@@ -1,7 +1,10 @@
 """What is known of the two slots: one small file, put there by renaming, so that a power cut leaves the old one or the new one."""
 
+import fcntl
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +15,7 @@ from agent.identity.files import sync_folder, write_private
 SLOT_NAMES = ("a", "b")
 
 _FILE = "record.json"
+_LOCK = "lock"
 _FORMAT_VERSION = 1
 _MOST_BYTES = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -96,6 +100,21 @@ def write_record(folder: Path, record: SlotRecord) -> None:
     if not folder.is_dir():
         make_synced_folder(folder)
     write_private(folder / _FILE, json.dumps({"format_version": _FORMAT_VERSION, **asdict(record)}, indent=1).encode())
+
+
+@contextmanager
+def locked_slots(folder: Path) -> Iterator[None]:
+    """Holds the lock of the slots, which ends with the process at the latest.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the disk does not take it.
+    """
+    if not folder.is_dir():
+        make_synced_folder(folder)
+    with (folder / _LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def make_synced_folder(folder: Path) -> None:

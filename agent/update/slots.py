@@ -11,15 +11,16 @@ import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from agent.identity.files import sync_folder
-from agent.update.slot_files import BUNDLE_FOLDER, ReadChunk, read_bundle_file, verify_slot, write_slot
-from agent.update.slot_record import SLOT_NAMES, SlotEntry, SlotRecord, SlotState, has_record, read_record, write_record
+from agent.update.chunk_folder import HeldFiles
+from agent.update.slot_files import BUNDLE_FOLDER, ReadChunk, read_bundle_file, read_index, verify_slot, write_slot
+from agent.update.slot_record import SLOT_NAMES, SlotEntry, SlotRecord, SlotState, has_record, locked_slots, read_record, write_record
 from contract.bundle import Bundle
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, SeawallError, Unavailable
 from contract.release import Index
@@ -71,6 +72,29 @@ class Slots:
         self._free_bytes = free_bytes
         self._spare_bytes = spare_bytes
         self._record = SlotRecord()
+        self._is_held = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes from writing to the slots until the block ends. An agent that starts meanwhile only reads them.
+
+        Raises:
+            NotPossibleNow: UPDATE_NOT_POSSIBLE, another process holds them; or DISK_FULL.
+            Unavailable: STORE_UNAVAILABLE, the disk does not take it.
+        """
+        with ExitStack() as lock:
+            try:
+                with self._disk():
+                    lock.enter_context(locked_slots(self._folder))
+            except Unavailable as error:
+                if isinstance(error.__cause__, BlockingIOError):
+                    raise _not_possible("another update is under way: wait for it, or end it") from error
+                raise
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
 
     @property
     def record(self) -> SlotRecord:
@@ -86,6 +110,11 @@ class Slots:
     def bundle(self) -> Path | None:
         """The folder of the model that the current slot holds."""
         return self._bundle(self._record.current) if self._record.current else None
+
+    @property
+    def other_bundle(self) -> Path:
+        """Where the slot that does not serve has its model, if it has one."""
+        return self._bundle(self._record.other)
 
     def start(self) -> Started:
         """Reads the record and verifies the current slot; takes the other one where that is damaged. Serving needs no writing."""
@@ -127,6 +156,33 @@ class Slots:
                 f" make room for {needed - usable} more. The model that serves stays.",
             )
 
+    def check_probation(self) -> None:
+        """Checks that the other slot is not needed as the way back.
+
+        Raises:
+            NotPossibleNow: UPDATE_NOT_POSSIBLE, the current one is on probation.
+        """
+        current = self._record.current
+        if current and self._record.entries[current].state is SlotState.CURRENT:
+            raise _not_possible(
+                "the model that serves is on probation, and the other slot is the way back: "
+                "seawall-agent update --keep if it answers well, --back if it does not"
+            )
+
+    def held_files(self, name: str) -> HeldFiles | None:
+        """Returns the chunks of a slot that is whole; None: it is not.
+
+        Args:
+            name: of the slot.
+        """
+        entry = self._record.entries[name]
+        if not entry.index_sha256:
+            return None
+        try:
+            return HeldFiles(self._folder / name / BUNDLE_FOLDER, read_index(self._folder / name, entry.index_sha256))
+        except (OSError, InvalidRequest):  # what cannot be read is fetched
+            return None
+
     def stage(self, index_json: bytes, read: ReadChunk) -> Index:
         """Writes a version into the slot that does not serve, and verifies every byte of it.
 
@@ -140,7 +196,7 @@ class Slots:
             Unavailable: STORE_UNAVAILABLE, the disk does not take it.
         """
         index = Index.from_json(index_json)
-        self._require_no_probation()
+        self.check_probation()
         self.check_room(index)
         name = self._record.other
         slot = self._folder / name
@@ -233,18 +289,14 @@ class Slots:
     def _bundle(self, name: str) -> Path:
         return self._folder / name / BUNDLE_FOLDER
 
-    def _require_no_probation(self) -> None:
-        current = self._record.current
-        if current and self._record.entries[current].state is SlotState.CURRENT:
-            raise _not_possible("the model that serves is on probation, and the other slot is the way back")
-
     def _fall_back(self, problems: list[str]) -> None:
         """Gives up the current slot. The other one serves if it has before; it is not asked whether it was only staged."""
         given_up, other = self._record.current, self._record.other
         has_served = self._record.entries[other].state in (SlotState.CURRENT, SlotState.PROVEN)
         fallen = replace(self._record.with_entry(given_up, _EMPTY), current=other if has_served else "")
         try:
-            self._write(fallen)
+            with nullcontext() if self._is_held else locked_slots(self._folder):
+                self._write(fallen)
         except OSError as error:
             problems.append(f"That slot {given_up} is given up cannot be written down: {error.strerror}.")
             self._record = fallen

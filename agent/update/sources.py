@@ -82,7 +82,9 @@ def missing(source: str, what: str) -> NotFound:
 
 def away(source: str, why: str) -> Unavailable:
     """Returns the error for a source that does not deliver."""
-    return Unavailable(Reason.RELEASE_UNAVAILABLE, f"{source} does not deliver the update ({why}): it is tried again.")
+    return Unavailable(
+        Reason.RELEASE_UNAVAILABLE, f"{source} does not deliver the update ({why}): look at the link, then try again. What came is kept."
+    )
 
 
 def refuse(source: str, why: str) -> NoReturn:

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError, ExpiredMetadataError, RepositoryError
-from tuf.api.metadata import Snapshot, TargetFile, Timestamp
+from tuf.api.metadata import Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
@@ -19,6 +20,9 @@ from contract.release import Index, target_path
 
 _METADATA, _TARGETS = "metadata/", "targets/"
 _ONLINE_ROLES = {Timestamp.type, Snapshot.type}
+F = TypeVar("F")
+T = TypeVar("T")
+
 _LONGEST_SECONDS = 600.0
 """For one file, whatever the source says of itself."""
 
@@ -92,11 +96,35 @@ class Trust:
             NotPossibleNow: RELEASE_EXPIRED, what is offered is too old; DISK_FULL, it cannot be kept.
             Unavailable: RELEASE_UNAVAILABLE, the source does not deliver.
         """
+
+        def find(updater: Updater) -> list[TargetFile]:
+            return [_found(updater, path) for path in paths]
+
+        def take(updater: Updater, found: list[TargetFile]) -> tuple[bytes, ...]:
+            return _contents(updater, found, self._folder)
+
+        return await self._verified(source, find, take)
+
+    async def versions(self, source: Source, role: str, name: str) -> tuple[str, ...]:
+        """Returns the versions that a role has signed of something, having brought the metadata up to date.
+
+        Args:
+            source: to ask.
+            role: that signs them, such as `models`.
+            name: of the model.
+
+        Raises:
+            SeawallError: as `targets` says.
+        """
+        return await self._verified(source, lambda updater: _signed_versions(updater, role, name), lambda _, versions: versions)
+
+    async def _verified(self, source: Source, find: Callable[[Updater], F], take: Callable[[Updater, F], T]) -> T:
+        """Returns what `take` makes of what `find` has found in metadata that is up to date, verified and synced."""
         loop = asyncio.get_running_loop()
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._targets, source, paths, loop)
+            return await asyncio.to_thread(self._take, source, find, take, loop)
 
-    def _targets(self, source: Source, paths: tuple[str, ...], loop: asyncio.AbstractEventLoop) -> tuple[bytes, ...]:
+    def _take(self, source: Source, find: Callable[[Updater], F], take: Callable[[Updater, F], T], loop: asyncio.AbstractEventLoop) -> T:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             now = self._clock.now()
@@ -104,11 +132,11 @@ class Trust:
             updater = _updater(self._folder, self._root, _Fetcher(source, loop), now - grace)
             try:
                 updater.refresh()
-                found = [_found(updater, path) for path in paths]
+                found = find(updater)
             finally:
                 _sync(self._folder)
             _check_expiry(updater, now)
-            contents = _contents(updater, found, self._folder)
+            taken = take(updater, found)
             self._clock.raise_to(now)
         except ExpiredMetadataError as error:
             raise NotPossibleNow(Reason.RELEASE_EXPIRED, _expired(source, error)) from error
@@ -120,7 +148,7 @@ class Trust:
         except OSError as error:
             message = f"The metadata in {self._folder} cannot be kept ({error.strerror}): make room, or let it be written to."
             raise NotPossibleNow(Reason.DISK_FULL, message) from error
-        return contents
+        return taken
 
 
 class _Fetcher(FetcherInterface):
@@ -163,6 +191,19 @@ def _found(updater: Updater, path: str) -> TargetFile:
     return target
 
 
+def _signed_versions(updater: Updater, role: str, name: str) -> tuple[str, ...]:
+    """Lists the targets of the role that answers for a model. python-tuf loads it when a target of its folder is asked for."""
+    updater.get_targetinfo(target_path(role, name, "any"))
+    try:
+        signed = updater._trusted_set[role]
+    except KeyError:
+        raise NotFound(Reason.RELEASE_NOT_FOUND, f"Nobody signs {role} here: the operator names who does, in the targets.") from None
+    if not isinstance(signed, Targets):
+        return ()
+    begin, end = target_path(role, name, "\n").split("\n")
+    return tuple(path.removeprefix(begin).removesuffix(end) for path in signed.targets if path.startswith(begin) and path.endswith(end))
+
+
 def _contents(updater: Updater, targets: list[TargetFile], folder: Path) -> tuple[bytes, ...]:
     """Returns the verified bytes of targets. Those that were asked for last are kept, and not fetched again."""
     files = [Path(updater.find_cached_target(target) or updater.download_target(target)) for target in targets]
@@ -197,4 +238,7 @@ def _source_error(source: Source, error: DownloadError) -> SeawallError:
         return cause
     if isinstance(error, DownloadLengthMismatchError):
         return InvalidRequest(Reason.RELEASE_INVALID, f"{source.name} sends more than may be ({error}): publish it again.")
-    return Unavailable(Reason.RELEASE_UNAVAILABLE, f"{source.name} does not deliver the update ({str(error)[:200]}): it is tried again.")
+    return Unavailable(
+        Reason.RELEASE_UNAVAILABLE,
+        f"{source.name} does not deliver the update ({str(error)[:200]}): look at the link, then try again. What came is kept.",
+    )

@@ -179,7 +179,7 @@ def test_a_model_and_a_policy_that_cannot_be_used_are_findings_and_end_nothing(l
     assert not found["model"].ok
     assert not found["policy"].ok
     assert "@id" in found["policy"].detail
-    assert set(found) == {"state folder", "model", "policy", "broker", "certificate", "hub", "session"}
+    assert set(found) == {"state folder", "model", "model slots", "policy", "broker", "certificate", "hub", "session"}
 
 
 def test_a_state_folder_that_is_a_file_is_a_finding(look: Look, tmp_path: Path) -> None:

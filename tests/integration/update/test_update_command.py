@@ -1,0 +1,283 @@
+"""An update that a technician starts: a ceremony, a hub and an agent as people run them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from onnx import helper
+
+from agent.inference.loading import load_bundle
+from agent.intake.settings import HttpSettings
+from agent.local_client import LocalClient
+from agent.update.slots import Slots
+from contract.bundle import Bundle, FileEntry, Shape, Source
+from contract.errors import Unavailable
+from tests.fakes.hub_process import HubProcess, run_hub, serving
+from tests.fakes.tls import free_port
+
+SECONDS = 120
+BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135m-instruct-int8"
+COMMON_BYTES, OWN_BYTES = 3_000_000, 2_000_000
+
+
+def command(program: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"SEAWALL_PASSPHRASE": "correct horse", "COLUMNS": "200"} | variables
+    words = [sys.executable, "-m", program, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+
+
+def models(*arguments: str | Path) -> str:
+    result = command("models", *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def key(ceremony: Path, role: str) -> Path:
+    return next((ceremony / "keys").glob(f"{role}-*.pem"))
+
+
+def make_bundle(folder: Path, version: str) -> Path:
+    """A whole bundle whose model nobody can run. Most of its weights are those of all others."""
+    folder.mkdir()
+    files = {
+        "model.onnx": helper.make_model(helper.make_graph([], "none", [], [])).SerializeToString(),
+        "model.onnx.data": Random(0).randbytes(COMMON_BYTES) + Random(version).randbytes(OWN_BYTES),
+        "tokenizer.json": b"{}",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    entries = {name: FileEntry(sha256(content).hexdigest(), len(content)) for name, content in files.items()}
+    source, shape = Source("test", "tiny", version, ""), Shape(1, 1, 8, 16, 4096)
+    (folder / "bundle.json").write_bytes(
+        Bundle("tiny", version, "int8", "Apache-2.0", source, shape, "{{ messages }}", (0,), entries).to_json()
+    )
+    return folder
+
+
+class Site:
+    """A hub with a trust, a publisher, and a device that is enrolled."""
+
+    def __init__(self, folder: Path, hub: HubProcess) -> None:
+        self.folder = folder
+        self.hub = hub
+        self.ceremony = folder / "ceremony"
+        self.state = folder / "state"
+        self.port = free_port()
+        self.bundle = folder / "bundles" / "none"
+        self.root = self.ceremony / "metadata" / "1.root.json"
+
+    def publish(self, bundle: Path, version: str) -> None:
+        to = ("--hub", self.hub.mtls, "--identity", self.folder / "publisher")
+        models("publish", bundle, "--version", version, "--root", self.root, "--key", key(self.ceremony, "models"), *to)
+
+    def enroll(self, *more: str) -> None:
+        ports = ("--enrollment-port", self.hub.enrollment.rpartition(":")[2], "--port", self.hub.mtls.rpartition(":")[2])
+        enrolled = self.agent("enroll", self.hub.join_token(), "--hub", "127.0.0.1", *ports, *more)
+        assert enrolled.returncode == 0, enrolled.stderr
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "SEAWALL_AGENT_STATE_FOLDER": str(self.state),
+            "SEAWALL_AGENT_MODEL__BUNDLE": str(self.bundle),
+            "SEAWALL_AGENT_HTTP__PORT": str(self.port),
+            "SEAWALL_AGENT_MQTT__PORT": str(free_port()),
+        }
+
+    def agent(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return command("agent", *arguments, **self.environment(), **variables)
+
+    def updated(self, *arguments: str | Path) -> dict[str, Any]:
+        result = self.agent("update", "--json", *arguments)
+        assert result.returncode == 0, result.stderr
+        outcome = json.loads(result.stdout.splitlines()[-1])
+        assert isinstance(outcome, dict)
+        return outcome
+
+    def refused(self, *arguments: str | Path, **variables: str) -> str:
+        """The one line that says why."""
+        result = self.agent("update", *arguments, **variables)
+        assert result.returncode == 1, result.stdout
+        assert not result.stdout
+        lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, result.stderr
+        return lines[0]
+
+    def serves(self) -> tuple[str, str]:
+        """What the next start would find: the version, every byte of which is verified, and its slot."""
+        slots = Slots(self.state / "models" / "slots")
+        started = slots.start()
+        assert started.problems == ()
+        assert started.index is not None
+        assert started.bundle is not None
+        load_bundle(started.bundle)
+        return started.index.version, slots.record.current
+
+    def prove(self) -> None:
+        slots = Slots(self.state / "models" / "slots")
+        slots.start()
+        slots.prove()
+
+    @contextmanager
+    def running_agent(self) -> Iterator[LocalClient]:
+        """The agent as a process of its own, once it answers."""
+        client = LocalClient(HttpSettings(port=self.port))
+        with (self.folder / "agent.log").open("ab") as log:
+            process = subprocess.Popen([sys.executable, "-m", "agent", "run"], stderr=log, env={**os.environ, **self.environment()})
+        try:
+            while not answers(client):
+                assert process.poll() is None, (self.folder / "agent.log").read_text()
+                time.sleep(0.1)
+            yield client
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+
+def answers(client: LocalClient) -> bool:
+    try:
+        return bool(client.health()["ok"])
+    except Unavailable:
+        return False
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    data = tmp_path / "hub"
+    assert run_hub("init", "--data", str(data)).returncode == 0
+    (tmp_path / "hub.json").write_text(run_hub("trust", "request", "--data", str(data)).stdout)
+    models("trust", "init", tmp_path / "ceremony", "--online-keys", tmp_path / "hub.json")
+    (tmp_path / "bundles").mkdir()
+    with serving(data) as hub:
+        assert hub.operate("trust", "import", str(tmp_path / "ceremony" / "metadata")).returncode == 0
+        assert run_hub("trust", "publisher", "builder", str(tmp_path / "publisher"), "--data", str(data)).returncode == 0
+        made = Site(tmp_path, hub)
+        made.enroll()
+        yield made
+
+
+@pytest.fixture
+def stick(tmp_path: Path) -> Path:
+    """A folder with a trust of its own, and version 9.0.0."""
+    folder, ceremony = tmp_path / "stick", tmp_path / "stick-ceremony"
+    models("trust", "init", ceremony)
+    folder.mkdir()
+    shutil.copytree(ceremony / "metadata", folder / "metadata")
+    to = ("--to", folder, "--online-key", key(ceremony, "online"), "--root", folder / "metadata" / "1.root.json")
+    models("publish", make_bundle(tmp_path / "nine", "9.0.0"), "--version", "9.0.0", "--key", key(ceremony, "models"), *to)
+    return folder
+
+
+def test_what_is_published_is_brought_and_serves_from_the_next_start_on(site: Site) -> None:
+    site.publish(make_bundle(site.folder / "bundles" / "1", "1.9.0"), "1.9.0")
+    assert "--model" in site.refused()
+    first = site.updated("--model", "tiny")
+    assert (first["version"], first["changed"], first["slot"]) == ("1.9.0", True, "a")
+    assert site.serves() == ("1.9.0", "a")
+    assert not list((site.state / "update" / "chunks").iterdir())
+    again = site.agent("update")
+    assert (again.returncode, again.stdout) == (0, "Nothing newer: tiny 1.9.0 is what slot a has.\n")
+
+    site.publish(make_bundle(site.folder / "bundles" / "2", "1.10.0"), "1.10.0")
+    assert "--keep" in site.refused(), "the other slot is the way back"
+    assert "restart" in site.refused("--keep"), "nobody serves it yet"
+    site.prove()
+    second = site.updated()
+    assert (second["version"], second["previous_version"]) == ("1.10.0", "1.9.0")
+    assert second["received_bytes"] < OWN_BYTES + 1_200_000, "only the chunks that differ come"
+    assert site.serves() == ("1.10.0", "b")
+
+    assert "Back to tiny 1.9.0" in site.agent("update", "--back").stdout
+    assert site.serves() == ("1.9.0", "a")
+    assert site.updated()["received_bytes"] == 0, "what a slot has is not fetched again"
+    assert site.serves() == ("1.10.0", "b")
+    assert "tiny 1.10.0 serves from slot b" in site.agent("doctor").stdout
+
+
+def test_what_was_cut_off_goes_on(site: Site) -> None:
+    site.publish(make_bundle(site.folder / "bundles" / "1", "1.0.0"), "1.0.0")
+    slow = {**os.environ, **site.environment(), "SEAWALL_AGENT_UPDATE__BYTES_PER_SECOND": "1000000"}
+    words = [sys.executable, "-m", "agent", "update", "--model", "tiny"]
+    chunks = site.state / "update" / "chunks"
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=slow, text=True) as process:
+        while process.poll() is None and not (chunks.is_dir() and any(len(path.name) == 64 for path in chunks.iterdir())):
+            time.sleep(0.02)
+        assert "another update is under way" in site.refused("--model", "tiny")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    kept_bytes = sum(path.stat().st_size for path in chunks.iterdir())
+    assert kept_bytes >= 1_000_000
+    outcome = site.updated("--model", "tiny")
+    total_bytes = sum(path.stat().st_size for path in (site.folder / "bundles" / "1").iterdir())
+    assert outcome["received_bytes"] <= total_bytes - kept_bytes + 1000
+    assert site.serves() == ("1.0.0", "a")
+
+
+def test_another_trust_brings_nothing(site: Site, stick: Path) -> None:
+    site.publish(make_bundle(site.folder / "bundles" / "1", "1.0.0"), "1.0.0")
+    message = site.refused("--from", stick, "--model", "tiny")
+    assert "No root here has the SHA-256" in message
+    assert "enrol again" in message
+    site.updated("--model", "tiny")
+    assert "not trusted" in site.refused("--from", stick), "the right root is here, and signed nothing of this"
+    assert site.serves() == ("1.0.0", "a")
+
+
+def test_a_folder_is_as_good_as_the_hub_for_whoever_trusts_its_root(site: Site, stick: Path) -> None:
+    identity = site.state / "identity" / "identity.json"
+    content = json.loads(identity.read_text())
+    content["root_sha256"] = sha256((stick / "metadata" / "1.root.json").read_bytes()).hexdigest()
+    identity.write_text(json.dumps(content))
+    assert site.updated("--from", stick, "--model", "tiny")["version"] == "9.0.0"
+    assert site.serves() == ("9.0.0", "a")
+    content["root_sha256"] = ""
+    identity.write_text(json.dumps(content))
+    assert "enroll --again" in site.refused("--from", stick)
+
+
+def test_what_cannot_be_done_is_said_in_one_line(site: Site) -> None:
+    assert "has no version of tiny" in site.refused("--model", "tiny")
+    site.publish(make_bundle(site.folder / "bundles" / "1", "1.0.0"), "1.0.0")
+    assert "Nobody signed models/tiny/versions/2.0.0.json" in site.refused("--model", "tiny", "--version", "2.0.0")
+    assert "There is no folder" in site.refused("--from", "/nowhere")
+    assert "no mirror's address" in site.refused("--from", "http://mirror.example.org")
+    assert "alone" in site.refused("--keep", "--version", "2.0.0")
+    site.hub.end(signal.SIGTERM)
+    assert "does not deliver the update (UNAVAILABLE)" in site.refused("--model", "tiny")
+
+
+@pytest.mark.model
+def test_the_agent_serves_from_the_slot_what_it_was_brought(site: Site) -> None:
+    site.bundle = BUNDLE
+    fresh = site.folder / "bundles" / "fresh"
+    shutil.copytree(BUNDLE, fresh, copy_function=os.link)
+    text = json.loads((BUNDLE / "bundle.json").read_text())
+    (fresh / "bundle.json").unlink()
+    (fresh / "bundle.json").write_text(json.dumps(text | {"version": "99.0.0"}))
+    site.publish(fresh, "99.0.0")
+    name = load_bundle(BUNDLE, verify=False).name
+    with site.running_agent() as client:
+        assert client.health()["model_slot"].startswith("none")
+        outcome = site.updated()
+        assert (outcome["version"], outcome["changed"]) == ("99.0.0", True)
+        assert outcome["received_bytes"] < 20_000, "the rest was in the configuration's bundle"
+        assert client.health()["model_version"] == text["version"], "what runs goes on running"
+        assert "restart" in site.refused("--keep")
+    with site.running_agent() as client:
+        health = client.health()
+        assert (health["model_version"], health["model_slot"], health["model_trouble"]) == ("99.0.0", "a", "none")
+        assert any(chunk["choices"] for chunk in client.ask("What is the capital of France?"))
+        assert f"{name} 99.0.0 in slot a is kept" in site.agent("update", "--keep").stdout
+    assert site.agent("update", "--keep").stdout == "Nothing is on probation.\n"
