@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -47,38 +48,54 @@ def key(ceremony: Path, role: str) -> Path:
     return next((ceremony / "keys").glob(f"{role}-*.pem"))
 
 
-def make_bundle(folder: Path, version: str) -> Path:
+def make_bundle(folder: Path, model: str, version: str) -> Path:
     """A whole bundle whose model nobody can run. Most of its weights are those of all others."""
     folder.mkdir()
     files = {
         "model.onnx": helper.make_model(helper.make_graph([], "none", [], [])).SerializeToString(),
-        "model.onnx.data": Random(0).randbytes(COMMON_BYTES) + Random(version).randbytes(OWN_BYTES),
+        "model.onnx.data": Random(0).randbytes(COMMON_BYTES) + Random(model + version).randbytes(OWN_BYTES),
         "tokenizer.json": b"{}",
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
     entries = {name: FileEntry(sha256(content).hexdigest(), len(content)) for name, content in files.items()}
-    source, shape = Source("test", "tiny", version, ""), Shape(1, 1, 8, 16, 4096)
+    source, shape = Source("test", model, version, ""), Shape(1, 1, 8, 16, 4096)
     (folder / "bundle.json").write_bytes(
-        Bundle("tiny", version, "int8", "Apache-2.0", source, shape, "{{ messages }}", (0,), entries).to_json()
+        Bundle(model, version, "int8", "Apache-2.0", source, shape, "{{ messages }}", (0,), entries).to_json()
     )
     return folder
 
 
-class Site:
-    """A hub with a trust, a publisher, and a device that is enrolled."""
+@dataclass(frozen=True)
+class Distribution:
+    """A hub with a trust and a publisher, in a folder."""
 
-    def __init__(self, folder: Path, hub: HubProcess) -> None:
+    folder: Path
+    hub: HubProcess
+
+
+class Site:
+    """A device that is enrolled, and a hub that it has from others: a test publishes a model of its own name there."""
+
+    def __init__(self, folder: Path, distribution: Distribution, model: str) -> None:
         self.folder = folder
-        self.hub = hub
-        self.ceremony = folder / "ceremony"
+        self.hub = distribution.hub
+        self.ceremony = distribution.folder / "ceremony"
+        self.publisher = distribution.folder / "publisher"
+        self.model = model
         self.state = folder / "state"
         self.port = free_port()
-        self.bundle = folder / "bundles" / "none"
+        self.bundle = folder / "none"
         self.root = self.ceremony / "metadata" / "1.root.json"
 
+    def publish_version(self, version: str) -> Path:
+        """Makes a bundle and publishes it."""
+        bundle = make_bundle(self.folder / version, self.model, version)
+        self.publish(bundle, version)
+        return bundle
+
     def publish(self, bundle: Path, version: str) -> None:
-        to = ("--hub", self.hub.mtls, "--identity", self.folder / "publisher")
+        to = ("--hub", self.hub.mtls, "--identity", self.publisher)
         models("publish", bundle, "--version", version, "--root", self.root, "--key", key(self.ceremony, "models"), *to)
 
     def enroll(self, *more: str) -> None:
@@ -86,8 +103,14 @@ class Site:
         enrolled = self.agent("enroll", self.hub.join_token(), "--hub", "127.0.0.1", *ports, *more)
         assert enrolled.returncode == 0, enrolled.stderr
 
+    def change_identity(self, **fields: str) -> None:
+        """As if the device had been enrolled otherwise."""
+        file = self.state / "identity" / "identity.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
     def environment(self) -> dict[str, str]:
         return {
+            "SEAWALL_AGENT_AGENT_ID": self.model,
             "SEAWALL_AGENT_STATE_FOLDER": str(self.state),
             "SEAWALL_AGENT_MODEL__BUNDLE": str(self.bundle),
             "SEAWALL_AGENT_HTTP__PORT": str(self.port),
@@ -151,44 +174,49 @@ def answers(client: LocalClient) -> bool:
         return False
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    data = tmp_path / "hub"
+@pytest.fixture(scope="module")
+def distribution(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Distribution]:
+    folder = tmp_path_factory.mktemp("distribution")
+    data = folder / "hub"
     assert run_hub("init", "--data", str(data)).returncode == 0
-    (tmp_path / "hub.json").write_text(run_hub("trust", "request", "--data", str(data)).stdout)
-    models("trust", "init", tmp_path / "ceremony", "--online-keys", tmp_path / "hub.json")
-    (tmp_path / "bundles").mkdir()
+    (folder / "hub.json").write_text(run_hub("trust", "request", "--data", str(data)).stdout)
+    models("trust", "init", folder / "ceremony", "--online-keys", folder / "hub.json")
     with serving(data) as hub:
-        assert hub.operate("trust", "import", str(tmp_path / "ceremony" / "metadata")).returncode == 0
-        assert run_hub("trust", "publisher", "builder", str(tmp_path / "publisher"), "--data", str(data)).returncode == 0
-        made = Site(tmp_path, hub)
-        made.enroll()
-        yield made
+        assert hub.operate("trust", "import", str(folder / "ceremony" / "metadata")).returncode == 0
+        assert run_hub("trust", "publisher", "builder", str(folder / "publisher"), "--data", str(data)).returncode == 0
+        yield Distribution(folder, hub)
 
 
 @pytest.fixture
-def stick(tmp_path: Path) -> Path:
+def site(tmp_path: Path, distribution: Distribution) -> Site:
+    made = Site(tmp_path, distribution, f"tiny-{sha256(str(tmp_path).encode()).hexdigest()[:8]}")
+    made.enroll()
+    return made
+
+
+@pytest.fixture
+def stick(tmp_path: Path, site: Site) -> Path:
     """A folder with a trust of its own, and version 9.0.0."""
     folder, ceremony = tmp_path / "stick", tmp_path / "stick-ceremony"
     models("trust", "init", ceremony)
     folder.mkdir()
     shutil.copytree(ceremony / "metadata", folder / "metadata")
     to = ("--to", folder, "--online-key", key(ceremony, "online"), "--root", folder / "metadata" / "1.root.json")
-    models("publish", make_bundle(tmp_path / "nine", "9.0.0"), "--version", "9.0.0", "--key", key(ceremony, "models"), *to)
+    models("publish", make_bundle(tmp_path / "nine", site.model, "9.0.0"), "--version", "9.0.0", "--key", key(ceremony, "models"), *to)
     return folder
 
 
 def test_what_is_published_is_brought_and_serves_from_the_next_start_on(site: Site) -> None:
-    site.publish(make_bundle(site.folder / "bundles" / "1", "1.9.0"), "1.9.0")
+    site.publish_version("1.9.0")
     assert "--model" in site.refused()
-    first = site.updated("--model", "tiny")
+    first = site.updated("--model", site.model)
     assert (first["version"], first["changed"], first["slot"]) == ("1.9.0", True, "a")
     assert site.serves() == ("1.9.0", "a")
     assert not list((site.state / "update" / "chunks").iterdir())
     again = site.agent("update")
-    assert (again.returncode, again.stdout) == (0, "Nothing newer: tiny 1.9.0 is what slot a has.\n")
+    assert (again.returncode, again.stdout) == (0, f"Nothing newer: {site.model} 1.9.0 is what slot a has.\n")
 
-    site.publish(make_bundle(site.folder / "bundles" / "2", "1.10.0"), "1.10.0")
+    site.publish_version("1.10.0")
     assert "--keep" in site.refused(), "the other slot is the way back"
     assert "restart" in site.refused("--keep"), "nobody serves it yet"
     site.prove()
@@ -197,71 +225,67 @@ def test_what_is_published_is_brought_and_serves_from_the_next_start_on(site: Si
     assert second["received_bytes"] < OWN_BYTES + 1_200_000, "only the chunks that differ come"
     assert site.serves() == ("1.10.0", "b")
 
-    assert "Back to tiny 1.9.0" in site.agent("update", "--back").stdout
+    assert f"Back to {site.model} 1.9.0" in site.agent("update", "--back").stdout
     assert site.serves() == ("1.9.0", "a")
     assert site.updated()["received_bytes"] == 0, "what a slot has is not fetched again"
     assert site.serves() == ("1.10.0", "b")
-    assert "tiny 1.10.0 serves from slot b" in site.agent("doctor").stdout
+    assert f"{site.model} 1.10.0 serves from slot b" in site.agent("doctor").stdout
 
 
 def test_what_was_cut_off_goes_on(site: Site) -> None:
-    site.publish(make_bundle(site.folder / "bundles" / "1", "1.0.0"), "1.0.0")
+    bundle = site.publish_version("1.0.0")
     slow = {**os.environ, **site.environment(), "SEAWALL_AGENT_UPDATE__BYTES_PER_SECOND": "1000000"}
-    words = [sys.executable, "-m", "agent", "update", "--model", "tiny"]
+    words = [sys.executable, "-m", "agent", "update", "--model", site.model]
     chunks = site.state / "update" / "chunks"
     with subprocess.Popen(words, stderr=subprocess.PIPE, env=slow, text=True) as process:
         while process.poll() is None and not (chunks.is_dir() and any(len(path.name) == 64 for path in chunks.iterdir())):
             time.sleep(0.02)
-        assert "another update is under way" in site.refused("--model", "tiny")
+        assert "another update is under way" in site.refused("--model", site.model)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
     kept_bytes = sum(path.stat().st_size for path in chunks.iterdir())
     assert kept_bytes >= 1_000_000
-    outcome = site.updated("--model", "tiny")
-    total_bytes = sum(path.stat().st_size for path in (site.folder / "bundles" / "1").iterdir())
+    outcome = site.updated("--model", site.model)
+    total_bytes = sum(path.stat().st_size for path in bundle.iterdir())
     assert outcome["received_bytes"] <= total_bytes - kept_bytes + 1000
     assert site.serves() == ("1.0.0", "a")
 
 
 def test_another_trust_brings_nothing(site: Site, stick: Path) -> None:
-    site.publish(make_bundle(site.folder / "bundles" / "1", "1.0.0"), "1.0.0")
-    message = site.refused("--from", stick, "--model", "tiny")
+    site.publish_version("1.0.0")
+    message = site.refused("--from", stick, "--model", site.model)
     assert "No root here has the SHA-256" in message
     assert "enrol again" in message
-    site.updated("--model", "tiny")
+    site.updated("--model", site.model)
     assert "not trusted" in site.refused("--from", stick), "the right root is here, and signed nothing of this"
     assert site.serves() == ("1.0.0", "a")
 
 
 def test_a_folder_is_as_good_as_the_hub_for_whoever_trusts_its_root(site: Site, stick: Path) -> None:
-    identity = site.state / "identity" / "identity.json"
-    content = json.loads(identity.read_text())
-    content["root_sha256"] = sha256((stick / "metadata" / "1.root.json").read_bytes()).hexdigest()
-    identity.write_text(json.dumps(content))
-    assert site.updated("--from", stick, "--model", "tiny")["version"] == "9.0.0"
+    site.change_identity(root_sha256=sha256((stick / "metadata" / "1.root.json").read_bytes()).hexdigest())
+    assert site.updated("--from", stick, "--model", site.model)["version"] == "9.0.0"
     assert site.serves() == ("9.0.0", "a")
-    content["root_sha256"] = ""
-    identity.write_text(json.dumps(content))
+    site.change_identity(root_sha256="")
     assert "enroll --again" in site.refused("--from", stick)
 
 
 def test_what_cannot_be_done_is_said_in_one_line(site: Site) -> None:
-    assert "has no version of tiny" in site.refused("--model", "tiny")
-    site.publish(make_bundle(site.folder / "bundles" / "1", "1.0.0"), "1.0.0")
-    assert "Nobody signed models/tiny/versions/2.0.0.json" in site.refused("--model", "tiny", "--version", "2.0.0")
+    assert f"has no version of {site.model}" in site.refused("--model", site.model)
+    site.publish_version("1.0.0")
+    assert f"Nobody signed models/{site.model}/versions/2.0.0.json" in site.refused("--model", site.model, "--version", "2.0.0")
     assert "There is no folder" in site.refused("--from", "/nowhere")
     assert "no mirror's address" in site.refused("--from", "http://mirror.example.org")
     assert "alone" in site.refused("--keep", "--version", "2.0.0")
-    site.hub.end(signal.SIGTERM)
-    assert "does not deliver the update (UNAVAILABLE)" in site.refused("--model", "tiny")
+    site.change_identity(hub_address=f"127.0.0.1:{free_port()}")
+    assert "does not deliver the update (UNAVAILABLE)" in site.refused("--model", site.model)
 
 
 @pytest.mark.model
 def test_the_agent_serves_from_the_slot_what_it_was_brought(site: Site) -> None:
     site.bundle = BUNDLE
-    fresh = site.folder / "bundles" / "fresh"
+    fresh = site.folder / "fresh"
     shutil.copytree(BUNDLE, fresh, copy_function=os.link)
     text = json.loads((BUNDLE / "bundle.json").read_text())
     (fresh / "bundle.json").unlink()
@@ -278,6 +302,10 @@ def test_the_agent_serves_from_the_slot_what_it_was_brought(site: Site) -> None:
     with site.running_agent() as client:
         health = client.health()
         assert (health["model_version"], health["model_slot"], health["model_trouble"]) == ("99.0.0", "a", "none")
+        assert "Back to the configuration's bundle" in site.agent("update", "--back").stdout
+        assert "still serves from the slot" in site.refused()
+    assert site.updated()["received_bytes"] == 0, "what was given up is not fetched again"
+    with site.running_agent() as client:
         assert any(chunk["choices"] for chunk in client.ask("What is the capital of France?"))
         assert f"{name} 99.0.0 in slot a is kept" in site.agent("update", "--keep").stdout
     assert site.agent("update", "--keep").stdout == "Nothing is on probation.\n"

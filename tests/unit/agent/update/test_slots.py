@@ -226,3 +226,23 @@ def test_before_a_slot_is_touched_the_record_trusts_it_no_more(slots: Slots, fol
 
     slots.stage(THREE.index_json, looking)
     assert set(seen) == {SlotState.STAGING}
+
+
+def test_an_agent_that_starts_while_another_process_holds_the_slots_serves_and_writes_nothing(slots: Slots, folder: Path) -> None:
+    install(slots, ONE)
+    slots.prove()
+    install(slots, TWO)
+    damage(folder / "b" / "bundle" / "model.onnx")
+    before = (folder / "record.json").read_bytes()
+    with slots.held():
+        found = opened(folder).start()
+        assert found.index == ONE.index
+        assert "cannot be written down" in found.problems[1]
+        assert (folder / "record.json").read_bytes() == before
+        with pytest.raises(NotPossibleNow) as refused, opened(folder).held():
+            raise AssertionError
+        assert refused.value.reason is Reason.UPDATE_NOT_POSSIBLE
+        assert slots.start().index == ONE.index, "who holds them may write"
+    assert (folder / "record.json").read_bytes() != before
+    with opened(folder).held():
+        assert served(opened(folder)) == "1"
