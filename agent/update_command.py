@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from agent.config import AgentSettings, load_settings
@@ -137,11 +137,19 @@ def _served_digest(settings: AgentSettings) -> str | None:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("looking", total=None)
+    """A bar on standard error; why it stands still is a line above it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TextColumn("{task.fields[rate]}"))
+    with Bars(*columns, console=Console(stderr=True, highlight=False, markup=False), transient=True) as bars:
+        task = bars.add_task("looking", total=None, rate="")
+        said = ""
 
         def tell(progress: Progress) -> None:
-            bars.update(task, description=progress.waiting or "fetching", completed=progress.done_bytes, total=progress.total_bytes)
+            nonlocal said
+            if progress.waiting and progress.waiting != said:
+                bars.console.print(progress.waiting, soft_wrap=True)
+            said = progress.waiting
+            rate = f"{progress.bytes_per_second / 1e6:.1f} MB/s"
+            doing = "waiting" if progress.waiting else "fetching"
+            bars.update(task, description=doing, completed=progress.done_bytes, total=progress.total_bytes, rate=rate)
 
         yield tell

@@ -4,15 +4,19 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -25,7 +29,7 @@ from agent.update.slots import Slots
 from contract.bundle import Bundle, FileEntry, Shape, Source
 from contract.errors import Unavailable
 from tests.fakes.hub_process import HubProcess, run_hub, serving
-from tests.fakes.tls import free_port
+from tests.fakes.tls import Authority, Pair, free_port
 
 SECONDS = 120
 BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135m-instruct-int8"
@@ -120,8 +124,8 @@ class Site:
     def agent(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         return command("agent", *arguments, **self.environment(), **variables)
 
-    def updated(self, *arguments: str | Path) -> dict[str, Any]:
-        result = self.agent("update", "--json", *arguments)
+    def updated(self, *arguments: str | Path, **variables: str) -> dict[str, Any]:
+        result = self.agent("update", "--json", *arguments, **variables)
         assert result.returncode == 0, result.stderr
         outcome = json.loads(result.stdout.splitlines()[-1])
         assert isinstance(outcome, dict)
@@ -261,6 +265,35 @@ def test_another_trust_brings_nothing(site: Site, stick: Path) -> None:
     site.updated("--model", site.model)
     assert "not trusted" in site.refused("--from", stick), "the right root is here, and signed nothing of this"
     assert site.serves() == ("1.0.0", "a")
+
+
+@contextmanager
+def https_mirror(folder: Path, certificate: Pair, scratch: Path) -> Iterator[str]:
+    """A folder behind a web server; yields its address."""
+    pem = scratch / "mirror.pem"
+    pem.write_bytes(certificate.key_pem + certificate.certificate_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder))) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_mirror_is_as_good_as_the_hub_if_its_certificate_is(site: Site, stick: Path) -> None:
+    site.change_identity(root_sha256=sha256((stick / "metadata" / "1.root.json").read_bytes()).hexdigest())
+    authority = Authority()
+    (site.folder / "authority.pem").write_bytes(authority.pem)
+    with https_mirror(stick, authority.issue(), site.folder) as address:
+        wanted = ("--from", address, "--model", site.model)
+        assert "does not deliver" in site.refused(*wanted)
+        assert site.updated(*wanted, SSL_CERT_FILE=str(site.folder / "authority.pem"))["version"] == "9.0.0"
+    assert site.serves() == ("9.0.0", "a")
 
 
 def test_a_folder_is_as_good_as_the_hub_for_whoever_trusts_its_root(site: Site, stick: Path) -> None:

@@ -262,3 +262,29 @@ def _sign_all(device: Device) -> None:
     device.root = device.repository.trusted_root
     for name in ("targets", "models", "snapshot", "timestamp"):
         device.repository.sign(name)
+
+
+async def test_the_versions_of_a_model_are_those_that_its_role_has_signed(device: Device) -> None:
+    for version, model in (("1.1.0", "tiny"), ("3.0.0", "tiny-two")):
+        device.repository.add(version_of({"bundle.json": [b"{}"]}, version, model)[0])
+    device.repository.publish()
+    source = FakeSource(device.repository)
+    assert await device.trust().versions(source, "models", "tiny") == ("1.0.0", "1.1.0")
+    assert await device.trust().versions(source, "models", "large") == ()
+    with pytest.raises(NotFound, match="Nobody signs rosters"):
+        await device.trust().versions(source, "rosters", "site")
+
+
+async def test_versions_that_too_few_have_signed_are_not_told(device: Device) -> None:
+    device.repository.add(version_of({"bundle.json": [b"{}"]}, "6.6.6")[0])
+    device.repository.publish(device.repository.keys["models"][:1])
+    with pytest.raises(InvalidRequest) as refused:
+        await device.trust().versions(FakeSource(device.repository), "models", "tiny")
+    assert refused.value.reason is Reason.RELEASE_INVALID
+
+
+async def test_versions_are_not_told_from_what_has_expired(device: Device) -> None:
+    device.time = NOW + 2 * HOUR
+    with pytest.raises(NotPossibleNow) as refused:
+        await device.trust().versions(FakeSource(device.repository), "models", "tiny")
+    assert refused.value.reason is Reason.RELEASE_EXPIRED
