@@ -164,6 +164,7 @@ def _timed(work: Coroutine[Any, Any, Any], barrier: Barrier, times: Connection) 
     begun = time.monotonic()
     asyncio.run(work)
     times.send((begun, time.monotonic()))
+    barrier.wait(timeout=120)  # what a folder takes to be removed is nobody's time
 
 
 async def _receive(identity: Identity, digests: Sequence[str]) -> None:

@@ -6,9 +6,10 @@ The wire is counted below gRPC, so framing and the index are in the figures. The
 - added_file_bytes: sent where a file of 4 MB was added; unchanged_bytes: sent, the index apart, where nothing changed;
 - resume_extra_share: sent more than without cuts, of a download that was cut `cuts` times;
 - throughput_ratio: of eight agents at once, which verify, unpack and sync every chunk, by eight clients of a bare gRPC stream at once,
-  which do what any receiver must: hash what comes, write it to a file, sync that once; the median of `rounds`;
-- server_throughput_ratio: the same where neither does anything with the bytes; discarded_throughput_ratio: the agents that verify and
-  sync, by the clients that do nothing;
+  which do what any receiver must: hash what comes, write it to a file, sync that once. Both bring the same version, and the bare
+  stream, which packs nothing, sends all its bytes; the median of `rounds`;
+- discarded_throughput_ratio: the same agents, by clients that do nothing with what comes;
+- server_throughput_ratio: agents and clients that both do nothing, by what is on the wire, so that it is the server that is compared;
 - hub_memory_growth_bytes: of the hub's largest memory, from one download to eight at once.
 
 The hub is `seawall-hub serve` with versions that were published to it. The bare stream passes the same mutual TLS with the same
@@ -160,18 +161,18 @@ def count_bytes(site: Site, versions: dict[str, Version]) -> tuple[dict[str, flo
 
 def race(site: Site, bare: str, version: Version, whole_bytes: int, rounds: int) -> dict[str, float]:
     """Returns how eight agents at once compare with eight clients of the bare stream."""
-    agents, ratios = list(site.identities), []
+    agents, ratios, size_bytes = list(site.identities), [], version.index.size_bytes()
     clients = [replace(identity, hub_address=bare) for identity in agents]
     for _ in range(rounds):
-        discarded = seconds_together(stream_together, clients, whole_bytes)
-        kept = seconds_together(keep_together, clients, whole_bytes)
+        discarded = seconds_together(stream_together, clients, size_bytes)
+        kept = seconds_together(keep_together, clients, size_bytes)
         received = seconds_together(receive_together, agents, list(version.index.chunks()))
         fetched = seconds_together(fetch_together, agents, version.wanted)
-        ratios.append((kept / fetched, discarded / received, discarded / fetched))
-        speeds = [f"{AGENTS * whole_bytes / seconds / 1e6:.0f}" for seconds in (discarded, kept, received, fetched)]
-        print(f"eight at once, MB/s: bare {speeds[0]}, hashed and written {speeds[1]}", end="; ")
+        ratios.append((kept / fetched, discarded / fetched, discarded / received * whole_bytes / size_bytes))
+        speeds = [f"{AGENTS * size_bytes / seconds / 1e6:.0f}" for seconds in (discarded, kept, received, fetched)]
+        print(f"eight at once, MB/s of the version: bare {speeds[0]}, hashed and written {speeds[1]}", end="; ")
         print(f"hub's chunks {speeds[2]}, verified and synced {speeds[3]}", flush=True)
-    names = ("throughput_ratio", "server_throughput_ratio", "discarded_throughput_ratio")
+    names = ("throughput_ratio", "discarded_throughput_ratio", "server_throughput_ratio")
     return {name: median(column) for name, column in zip(names, zip(*ratios, strict=True), strict=True)}
 
 
