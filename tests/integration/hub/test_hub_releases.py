@@ -154,16 +154,16 @@ async def test_a_stream_that_has_brought_two_mebibytes_sends_whole_blobs(trusted
 
 async def test_what_is_there_is_sent_before_what_is_missing_is_said(trusted: Repository) -> None:
     await trusted.upload((DIGEST, pack(WEIGHTS)))
-    got: list[bytes] = []
+    got = bytearray()
 
     async def receive() -> None:
         async for piece in trusted.agent.FetchBlobs(release_pb2.FetchBlobsRequest(digests=[DIGEST, "0" * 64, DIGEST])):
-            got.append(piece.data)
+            got.extend(piece.data)
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await receive()
     assert reason_of(raised.value) == "RELEASE_NOT_FOUND"
-    assert b"".join(got) == pack(WEIGHTS)
+    assert bytes(got) == pack(WEIGHTS)
 
 
 @pytest.mark.parametrize(
