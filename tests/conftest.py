@@ -5,11 +5,13 @@ These are the same on every run, however busy the machine is. Others: `pytest --
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
-from tests.fakes.postgres import HOW_TO_GET_IT, Postgres, find_programs, running_postgres
+if TYPE_CHECKING:
+    from tests.fakes.postgres import Postgres
 
 settings.register_profile("seawall", deadline=None, derandomize=True)
 settings.register_profile("thorough", deadline=None, max_examples=3000)
@@ -17,8 +19,10 @@ settings.load_profile("seawall")
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def postgres() -> "Iterator[Postgres]":
     """A PostgreSQL for all tests of a run; each makes databases of its own."""
+    from tests.fakes.postgres import HOW_TO_GET_IT, find_programs, running_postgres  # the models' virtual environment has no driver
+
     programs = find_programs()
     if programs is None:
         pytest.skip(HOW_TO_GET_IT)
