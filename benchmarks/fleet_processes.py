@@ -70,6 +70,11 @@ class ServerProcess:
         """Of its memory."""
         return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
+    def peak_bytes(self) -> int:
+        """Of its memory, the most that it ever had."""
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self._process.pid}/status").read_text())
+        return int(found[1]) * 1024 if found else 0
+
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Sends a signal, and waits."""
         if self._process.poll() is None:

@@ -1,32 +1,39 @@
-"""What `benchmarks/updates.py` measures with: a server of blobs and of bare bytes, agents, and a wire that counts and can be cut.
+"""What `benchmarks/updates.py` measures with: a server of bare bytes, agents, and a wire that counts and can be cut.
 
-Each server and each agent is a process of its own.
+The server and each agent are processes of their own.
 """
 
 import asyncio
+import hashlib
 import os
 import random
-import resource
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import grpc
 
 from agent.hub_channel import CHANNEL_OPTIONS
+from agent.identity.files import Identity
 from agent.update.chunk_folder import ChunkFolder, HeldFiles
+from agent.update.clock_floor import ClockFloor
 from agent.update.fetcher import Fetcher, FetchSettings
 from agent.update.hub_source import HubSource
 from agent.update.pacing import Pace, PaceSettings
-from contract.release import Index, blob_path
-from seawall.hub.v1 import release_pb2 as pb
-from seawall.hub.v1 import release_pb2_grpc
+from agent.update.trust import Trust
+from benchmarks.fleet_site import TRUST_DOMAIN
+from contract.release import Index
+from hub.clock import utc_now
+from hub.config import Limits
+from hub.folder import DataFolder
+from hub.listeners import listener_options
 
 PIECE_BYTES = 256 * 1024
 BATCH = FetchSettings().batch
@@ -36,30 +43,6 @@ RECONNECTING = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_
 BARE = "/bare.Bytes/Stream"
 
 OPTIONS = tuple(option for option in CHANNEL_OPTIONS if option[0] != "grpc.max_reconnect_backoff_ms") + RECONNECTING
-
-
-class BlobServer(release_pb2_grpc.ReleaseServiceServicer):
-    """Serves the blobs and targets in a folder as the hub does: one blob in memory at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def GetMetadata(self, request: pb.GetMetadataRequest, context: Any) -> pb.Metadata:  # noqa: N802, ARG002
-        """See the proto."""
-        return pb.Metadata(content=await asyncio.to_thread((self._folder / request.name).read_bytes))
-
-    async def GetTarget(self, request: pb.GetTargetRequest, context: Any) -> pb.Target:  # noqa: N802, ARG002
-        """See the proto."""
-        return pb.Target(content=await asyncio.to_thread((self._folder / request.path).read_bytes))
-
-    async def FetchBlobs(self, request: pb.FetchBlobsRequest, context: Any) -> AsyncIterator[pb.BlobPiece]:  # noqa: N802, ARG002
-        """See the proto."""
-        offset = request.first_offset
-        for digest in request.digests:
-            stored = await asyncio.to_thread((self._folder / blob_path(digest)).read_bytes)
-            for begin in range(offset, len(stored), PIECE_BYTES):
-                yield pb.BlobPiece(digest=digest, offset=begin, stored_size_bytes=len(stored), data=stored[begin : begin + PIECE_BYTES])
-            offset = 0
 
 
 class _Bare(grpc.GenericRpcHandler):
@@ -76,66 +59,104 @@ class _Bare(grpc.GenericRpcHandler):
             left -= PIECE_BYTES
 
 
-def serve(folder: Path, pipe: Connection) -> None:
-    """Runs the server. Each question in the pipe is answered with the process's largest memory, bytes."""
-    asyncio.run(_serve(folder, pipe))
+def serve(data: Path, pipe: Connection) -> None:
+    """Runs the bare server behind the hub's own certificate, with its listener's options, until anything comes in the pipe."""
+    asyncio.run(_serve(DataFolder(data), pipe))
 
 
-async def _serve(folder: Path, pipe: Connection) -> None:
-    server = grpc.aio.server()
-    release_pb2_grpc.add_ReleaseServiceServicer_to_server(BlobServer(folder), server)
+async def _serve(folder: DataFolder, pipe: Connection) -> None:
+    trust = folder.load_trust(TRUST_DOMAIN, utc_now)
+    key, certificate = folder.server.read()
+    shown = grpc.ssl_server_credentials([(key, certificate + trust.chain_pem)], trust.trusted_pem, require_client_auth=True)
+    server = grpc.aio.server(options=listener_options(Limits()))
     server.add_generic_rpc_handlers((_Bare(),))
-    pipe.send(server.add_insecure_port("127.0.0.1:0"))
+    pipe.send(server.add_secure_port("127.0.0.1:0", shown))
     await server.start()
-    while await asyncio.to_thread(pipe.recv):
-        pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    await asyncio.to_thread(pipe.recv)
     await server.stop(0)
 
 
-class Agent:
-    """Fetches versions from a port.
+@dataclass(frozen=True)
+class Wanted:
+    """What an agent of the benchmark fetches.
 
     Args:
-        port: on loopback.
-        folder: for chunks.
+        root: that it trusts.
+        model: the name.
+        version: of the model.
+    """
+
+    root: bytes
+    model: str
+    version: str
+
+
+class Agent:
+    """Fetches versions from a hub.
+
+    Args:
+        identity: who it is, and where the hub is.
+        folder: for chunks, and for what TUF has verified.
         settings: of its fetcher.
     """
 
-    def __init__(self, port: int, folder: Path, settings: FetchSettings | None = None) -> None:
-        self._port = port
-        self.chunks = ChunkFolder(folder)
+    def __init__(self, identity: Identity, folder: Path, settings: FetchSettings | None = None) -> None:
+        self._identity = identity
+        self._folder = folder
+        self.chunks = ChunkFolder(folder / "chunks")
         pace = Pace(PaceSettings(), lambda: datetime.now(UTC))
         self._fetcher = Fetcher(self.chunks, pace, random.Random(0), settings)
 
-    async def fetch(self, path: str, held: tuple[HeldFiles, ...] = ()) -> Index:
-        """Fetches a version, its index first."""
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._port}", options=OPTIONS) as channel:
-
-            @contextmanager
-            def use() -> Iterator[grpc.aio.Channel]:
-                yield channel
-
-            source = HubSource(use)
-            index = Index.from_json(await source.target(path))
+    async def fetch(self, wanted: Wanted, held: tuple[HeldFiles, ...] = (), told: Callable[[], None] = lambda: None) -> Index:
+        """Fetches a version; tells when its index is verified."""
+        async with source_of(self._identity) as source:
+            clock = ClockFloor(self._folder / "trust", lambda: datetime.now(UTC))
+            trust = Trust(self._folder / "trust", wanted.root, clock)
+            index = await trust.index(source, "models", wanted.model, wanted.version)
+            told()
             await self._fetcher.fetch(index, source, held)
         return index
 
 
-def fetch_together(port: int, path: str, barrier: Barrier, times: Connection) -> None:
-    """One of several agents that fetch at the same time: every chunk is verified and synced to the disk."""
+@asynccontextmanager
+async def source_of(identity: Identity) -> AsyncGenerator[HubSource, None]:
+    """Yields the hub as an agent's source."""
+    async with channel_of(identity) as channel:
+
+        @contextmanager
+        def use() -> Iterator[grpc.aio.Channel]:
+            yield channel
+
+        yield HubSource(use)
+
+
+def channel_of(identity: Identity) -> grpc.aio.Channel:
+    """Returns an agent's channel, which is there again at once where a wire is cut on purpose."""
+    credentials = grpc.ssl_channel_credentials(identity.ca_pem, identity.key_pem, identity.certificate_pem)
+    return grpc.aio.secure_channel(identity.hub_address, credentials, options=OPTIONS)
+
+
+def fetch_together(identity: Identity, wanted: Wanted, barrier: Barrier, times: Connection) -> None:
+    """One of several agents that fetch at the same time: TUF, every chunk verified, unpacked and synced to the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        agent = Agent(port, Path(folder))
-        _timed(agent.fetch(path), barrier, times)
+        agent = Agent(identity, Path(folder))
+        _timed(agent.fetch(wanted), barrier, times)
 
 
-def receive_together(port: int, path: str, barrier: Barrier, times: Connection) -> None:
-    """One of several agents that do nothing with the chunks that come: what the server can send."""
-    _timed(_receive(port, path), barrier, times)
+def receive_together(identity: Identity, digests: Sequence[str], barrier: Barrier, times: Connection) -> None:
+    """One of several agents that do nothing with the chunks that come: what the hub can send."""
+    _timed(_receive(identity, digests), barrier, times)
 
 
-def stream_together(port: int, size_bytes: int, barrier: Barrier, times: Connection) -> None:
+def keep_together(identity: Identity, size_bytes: int, barrier: Barrier, times: Connection) -> None:
+    """One of several clients of the bare stream that do what any receiver must: hash what comes, write it to a file, sync that once."""
+    with tempfile.TemporaryFile() as file:
+        _timed(_keep(identity, size_bytes, file), barrier, times)
+
+
+def stream_together(identity: Identity, size_bytes: int, barrier: Barrier, times: Connection) -> None:
     """One of several clients of the bare stream, which do nothing with what comes."""
-    _timed(_stream(port, size_bytes), barrier, times)
+    _timed(_stream(identity, size_bytes, lambda _: None), barrier, times)
 
 
 def _timed(work: Coroutine[Any, Any, Any], barrier: Barrier, times: Connection) -> None:
@@ -143,28 +164,35 @@ def _timed(work: Coroutine[Any, Any, Any], barrier: Barrier, times: Connection) 
     begun = time.monotonic()
     asyncio.run(work)
     times.send((begun, time.monotonic()))
+    barrier.wait(timeout=120)  # what a folder takes to be removed is nobody's time
 
 
-async def _receive(port: int, path: str) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=OPTIONS) as channel:
-
-        @contextmanager
-        def use() -> Iterator[grpc.aio.Channel]:
-            yield channel
-
-        source = HubSource(use)
-        digests = list(Index.from_json(await source.target(path)).chunks())
+async def _receive(identity: Identity, digests: Sequence[str]) -> None:
+    async with source_of(identity) as source:
         for begin in range(0, len(digests), BATCH):
             async for _ in source.blobs(digests[begin : begin + BATCH], 0):
                 pass
 
 
-async def _stream(port: int, size_bytes: int) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+async def _keep(identity: Identity, size_bytes: int, file: IO[bytes]) -> None:
+    whole = hashlib.sha256()
+
+    def take(piece: bytes) -> None:
+        whole.update(piece)
+        file.write(piece)
+
+    await _stream(identity, size_bytes, take)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+async def _stream(identity: Identity, size_bytes: int, take: Callable[[bytes], None]) -> None:
+    async with channel_of(identity) as channel:
         ask: Any = channel.unary_stream(BARE)
         received = 0
         async for piece in ask(str(size_bytes).encode()):
             received += len(piece)
+            take(piece)
     if received != size_bytes:
         raise EOFError(f"{received} of {size_bytes} bytes")
 
@@ -180,11 +208,12 @@ class Wire:
         """Of all that was sent; in order."""
 
     @asynccontextmanager
-    async def to(self, port: int) -> AsyncGenerator[int, None]:
-        """Listens on loopback, and yields the port."""
+    async def to(self, address: str) -> AsyncGenerator[str, None]:
+        """Listens on loopback, and yields the address."""
+        host, _, port = address.rpartition(":")
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_connection("127.0.0.1", port)
+            there, back = await asyncio.open_connection(host, int(port))
             ended, gone = asyncio.Event(), asyncio.Event()
             self._open.append((ended, gone))
             works = [
@@ -199,7 +228,7 @@ class Wire:
 
         server = await asyncio.start_server(connected, "127.0.0.1", 0)
         async with server:
-            yield server.sockets[0].getsockname()[1]
+            yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             for ended, _ in self._open:
                 ended.set()
             await asyncio.gather(*(gone.wait() for _, gone in self._open))

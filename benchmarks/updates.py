@@ -1,14 +1,19 @@
-"""What an update costs: bytes on the wire, bytes that come twice, and how fast one server feeds eight agents.
+"""What an update costs: bytes on the wire, bytes that come twice, and how fast one hub feeds eight agents.
 
 The wire is counted below gRPC, so framing and the index are in the figures. The last line is JSON:
 
 - template_only_share: of the bundle's bytes, sent where only the chat template changed;
 - added_file_bytes: sent where a file of 4 MB was added; unchanged_bytes: sent, the index apart, where nothing changed;
 - resume_extra_share: sent more than without cuts, of a download that was cut `cuts` times;
-- throughput_ratio: of one server's chunks to eight agents at once, by a bare gRPC stream to eight clients; neither does anything with the
-  bytes, so that it is the server that is compared; the median of `rounds`;
-- kept_throughput_ratio: the same where the agents verify and sync each chunk, all eight on this machine's processors and disk;
-- hub_memory_growth_bytes: of the server's largest memory, from one download to eight at once.
+- throughput_ratio: of eight agents at once, which verify, unpack and sync every chunk, by eight clients of a bare gRPC stream at once,
+  which do what any receiver must: hash what comes, write it to a file, sync that once. Both bring the same version, and the bare
+  stream, which packs nothing, sends all its bytes; the median of `rounds`;
+- discarded_throughput_ratio: the same agents, by clients that do nothing with what comes;
+- server_throughput_ratio: agents and clients that both do nothing, by what is on the wire, so that it is the server that is compared;
+- hub_memory_growth_bytes: of the hub's largest memory, from one download to eight at once.
+
+The hub is `seawall-hub serve` with versions that were published to it. The bare stream passes the same mutual TLS with the same
+options. All receivers share this machine's processors with the server.
 """
 
 import argparse
@@ -21,23 +26,24 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from agent.identity.files import Identity
 from agent.update.chunk_folder import HeldFiles
 from agent.update.fetcher import FetchSettings
-from benchmarks.update_peers import Agent, Wire, fetch_together, receive_together, serve, stream_together
-from contract.blobs import pack
+from benchmarks.update_peers import Agent, Wanted, Wire, fetch_together, keep_together, receive_together, serve, stream_together
+from benchmarks.update_site import Site, running_site
 from contract.bundle import BUNDLE_FILE
-from contract.release import Index, blob_path
+from contract.release import Index
 from models.chunks import index_folder
 
 AGENTS = 8
 CUTS = 50
+MODEL = "benchmark"
 ADDED_BYTES = 4_000_000
 PROCESSES: SpawnContext = multiprocessing.get_context("spawn")
 HASTY = FetchSettings(attempts=100, first_delay_seconds=0.02, longest_delay_seconds=0.1)
@@ -45,27 +51,23 @@ HASTY = FetchSettings(attempts=100, first_delay_seconds=0.02, longest_delay_seco
 
 @dataclass(frozen=True)
 class Version:
-    """A version that is served."""
+    """A version that was published.
+
+    Args:
+        folder: of its files.
+        index: of them.
+        wanted: how agents ask for it.
+    """
 
     folder: Path
     index: Index
-
-    @property
-    def path(self) -> str:
-        """Where the server has its index."""
-        return f"{self.index.version}.json"
+    wanted: Wanted
 
 
-def publish(folder: Path, version: str, served: Path) -> Version:
-    """Puts a bundle's index and blobs where the server finds them."""
-    index, places = index_folder(folder, "benchmark", version)
-    (served / f"{version}.json").write_bytes(index.to_json())
-    for digest, place in places.items():
-        path = served / blob_path(digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pack(place.read()))
-    return Version(folder, index)
+def publish(site: Site, folder: Path, version: str) -> Version:
+    """Publishes a bundle to the hub."""
+    site.publish(folder, MODEL, version)
+    return Version(folder, index_folder(folder, MODEL, version)[0], Wanted(site.root.read_bytes(), MODEL, version))
 
 
 def variants(bundle: Path, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -81,25 +83,41 @@ def variants(bundle: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     yield "1.2.0", added
 
 
-async def sent_bytes(port: int, version: Version, cuts: int = 0, installed: Version | None = None, whole_bytes: int = 0) -> int:
-    """Returns what the server sends to an agent that fetches a version."""
-    wire = Wire()
+@dataclass(frozen=True)
+class Sent:
+    """What the hub sent to an agent, TLS and all.
+
+    Args:
+        all_bytes: from the first on.
+        chunk_bytes: after the index was verified.
+    """
+
+    all_bytes: int
+    chunk_bytes: int
+
+
+async def sent(site: Site, version: Version, cuts: int = 0, installed: Version | None = None, whole_bytes: int = 0) -> Sent:
+    """Returns what the hub sends to an agent that fetches a version."""
+    wire, before = Wire(), [0]
     wire.cut_at = sorted(random.Random(3).randrange(whole_bytes * 9 // 10) for _ in range(cuts)) if cuts else []
     held = (HeldFiles(installed.folder, installed.index),) if installed else ()
     with tempfile.TemporaryDirectory() as folder:
-        async with wire.to(port) as wire_port:
-            agent = Agent(wire_port, Path(folder), HASTY)
-            index = await agent.fetch(version.path, held)
+        async with wire.to(site.hub.address) as address:
+            agent = Agent(replace(site.identities[0], hub_address=address), Path(folder), HASTY)
+            index = await agent.fetch(version.wanted, held, lambda: before.append(wire.sent_bytes))
         if any(agent.chunks.find(chunk) is None and not held for chunk in index.chunks().values()) or wire.cuts != cuts:
             raise EOFError(f"not all of it came, or {wire.cuts} of {cuts} cuts")
-    return wire.sent_bytes
+    return Sent(wire.sent_bytes, wire.sent_bytes - before[-1])
 
 
-def seconds_together(target: Callable[..., None], port: int, what: Any) -> float:
+def seconds_together(target: Callable[..., None], identities: list[Identity], what: Any) -> float:
     """Returns how long eight processes take that begin at the same time: from the first's beginning to the last's end."""
-    barrier = PROCESSES.Barrier(AGENTS)
-    pipes = [PROCESSES.Pipe(duplex=False) for _ in range(AGENTS)]
-    processes = [PROCESSES.Process(target=target, args=(port, what, barrier, times)) for _, times in pipes]
+    barrier = PROCESSES.Barrier(len(identities))
+    pipes = [PROCESSES.Pipe(duplex=False) for _ in identities]
+    processes = [
+        PROCESSES.Process(target=target, args=(identity, what, barrier, times))
+        for identity, (_, times) in zip(identities, pipes, strict=True)
+    ]
     for process in processes:
         process.start()
     moments = [ours.recv() for ours, _ in pipes]
@@ -109,51 +127,53 @@ def seconds_together(target: Callable[..., None], port: int, what: Any) -> float
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[tuple[int, Callable[[], int]]]:
-    """Yields the port of a server in a process of its own, and what asks for its largest memory."""
+def bare_server(data: Path) -> Iterator[str]:
+    """Yields the address of the bare server, in a process of its own."""
     ours, its = PROCESSES.Pipe()
-    process = PROCESSES.Process(target=serve, args=(folder, its))
+    process = PROCESSES.Process(target=serve, args=(data, its))
     process.start()
     try:
-        yield ours.recv(), lambda: _ask(ours)
+        yield f"127.0.0.1:{ours.recv()}"
     finally:
-        ours.send(False)
+        ours.send(None)
         process.join()
 
 
-def _ask(pipe: Connection) -> int:
-    pipe.send(True)
-    return int(pipe.recv())
-
-
-def measure(port: int, memory: Callable[[], int], versions: dict[str, Version], rounds: int) -> dict[str, float]:
-    """Returns all figures."""
+def count_bytes(site: Site, versions: dict[str, Version]) -> tuple[dict[str, float], int]:
+    """Returns what one agent at a time is sent, and how much a whole version is."""
     first, template, added = (versions[name] for name in ("1.0.0", "1.1.0", "1.2.0"))
-    whole = asyncio.run(sent_bytes(port, first))
-    cut = asyncio.run(sent_bytes(port, first, CUTS, whole_bytes=whole))
+    whole = asyncio.run(sent(site, first)).all_bytes
+    cut = asyncio.run(sent(site, first, CUTS, whole_bytes=whole)).all_bytes
     print(f"whole {whole / 1e6:.1f} MB, with {CUTS} cuts {cut / 1e6:.1f} MB", flush=True)
-    template_bytes = asyncio.run(sent_bytes(port, template, installed=first))
-    added_bytes = asyncio.run(sent_bytes(port, added, installed=first))
-    again_bytes = asyncio.run(sent_bytes(port, first, installed=first))
-    before = memory()
-    print(f"template {template_bytes} B, added {added_bytes} B, again {again_bytes} B")
-    ratios, kept = [], []
-    for _ in range(rounds):
-        bare = seconds_together(stream_together, port, whole)
-        received, fetched = (seconds_together(target, port, first.path) for target in (receive_together, fetch_together))
-        ratios.append(bare / received)
-        kept.append(bare / fetched)
-        speeds = [f"{AGENTS * whole / seconds / 1e6:.0f}" for seconds in (bare, received, fetched)]
-        print(f"eight at once, MB/s: bare {speeds[0]}, chunks {speeds[1]}, chunks verified and synced {speeds[2]}", flush=True)
+    template_bytes = asyncio.run(sent(site, template, installed=first)).all_bytes
+    added_bytes = asyncio.run(sent(site, added, installed=first)).all_bytes
+    again = asyncio.run(sent(site, first, installed=first))
+    print(
+        f"template {template_bytes} B, added {added_bytes} B, again {again.all_bytes} B, after the index {again.chunk_bytes} B", flush=True
+    )
     return {
         "template_only_share": template_bytes / first.index.size_bytes(),
         "added_file_bytes": added_bytes,
-        "unchanged_bytes": again_bytes - len(first.index.to_json()),
+        "unchanged_bytes": again.chunk_bytes,
         "resume_extra_share": cut / whole - 1,
-        "throughput_ratio": median(ratios),
-        "kept_throughput_ratio": median(kept),
-        "hub_memory_growth_bytes": memory() - before,
-    }
+    }, whole
+
+
+def race(site: Site, bare: str, version: Version, whole_bytes: int, rounds: int) -> dict[str, float]:
+    """Returns how eight agents at once compare with eight clients of the bare stream."""
+    agents, ratios, size_bytes = list(site.identities), [], version.index.size_bytes()
+    clients = [replace(identity, hub_address=bare) for identity in agents]
+    for _ in range(rounds):
+        discarded = seconds_together(stream_together, clients, size_bytes)
+        kept = seconds_together(keep_together, clients, size_bytes)
+        received = seconds_together(receive_together, agents, list(version.index.chunks()))
+        fetched = seconds_together(fetch_together, agents, version.wanted)
+        ratios.append((kept / fetched, discarded / fetched, discarded / received * whole_bytes / size_bytes))
+        speeds = [f"{AGENTS * size_bytes / seconds / 1e6:.0f}" for seconds in (discarded, kept, received, fetched)]
+        print(f"eight at once, MB/s of the version: bare {speeds[0]}, hashed and written {speeds[1]}", end="; ")
+        print(f"hub's chunks {speeds[2]}, verified and synced {speeds[3]}", flush=True)
+    names = ("throughput_ratio", "discarded_throughput_ratio", "server_throughput_ratio")
+    return {name: median(column) for name, column in zip(names, zip(*ratios, strict=True), strict=True)}
 
 
 def main() -> None:
@@ -165,12 +185,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of the throughput, for example 5")
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        served = Path(folder) / "served"
-        served.mkdir()
-        versions = {name: publish(path, name, served) for name, path in variants(options.bundle, Path(folder))}
-        with server(served) as (port, memory):
-            told = {**measure(port, memory, versions, options.rounds), "load_of_others": load}
+    with tempfile.TemporaryDirectory() as folder, running_site(Path(folder), AGENTS) as site:
+        versions = {name: publish(site, path, name) for name, path in variants(options.bundle, Path(folder))}
+        told, whole_bytes = count_bytes(site, versions)
+        before = site.hub.peak_bytes()
+        with bare_server(site.data) as bare:
+            told |= race(site, bare, versions["1.0.0"], whole_bytes, options.rounds)
+        told |= {"hub_memory_growth_bytes": site.hub.peak_bytes() - before, "load_of_others": load}
     print(json.dumps({name: round(value, 6) for name, value in told.items()}))
 
 

@@ -24,7 +24,7 @@ def pack(content: bytes) -> bytes:
     return ZSTD + packed if len(packed) <= WORTH * len(content) else PLAIN + content
 
 
-def unpack(stored: bytes, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> bytes:
+def unpack(stored: bytes | bytearray, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> bytes:
     """Returns the chunk in a blob, having compared its digest.
 
     Args:
@@ -35,16 +35,16 @@ def unpack(stored: bytes, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> byt
     Raises:
         InvalidRequest: RELEASE_INVALID, it is not that chunk.
     """
-    head, body = stored[:1], stored[1:]
+    head, body = bytes(stored[:1]), memoryview(stored)[1:]
     if len(stored) > MAX_STORED_BYTES or head not in (PLAIN, ZSTD):
         raise invalid_release(f"blob {sha256[:80]} is none: it is too long, or of an unknown form")
-    content = body if head == PLAIN else _unpacked(body, sha256, most_bytes)
+    content = bytes(body) if head == PLAIN else _unpacked(body, sha256, most_bytes)
     if len(content) > most_bytes or hashlib.sha256(content).hexdigest() != sha256:
         raise invalid_release(f"blob {sha256[:80]} holds something else than its name says")
     return content
 
 
-def _unpacked(body: bytes, sha256: str, most_bytes: int) -> bytes:
+def _unpacked(body: memoryview, sha256: str, most_bytes: int) -> bytes:
     reader = zstandard.ZstdDecompressor(max_window_size=8 * MAX_CHUNK_BYTES).stream_reader(body)
     try:
         return bytes(reader.read(most_bytes + 1))

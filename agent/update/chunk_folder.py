@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,6 +53,9 @@ class HeldFiles:
 class ChunkFolder:
     """What was fetched: each chunk in a file of its digest's name, and what there is of one that was cut off beside it.
 
+    Chunks are written as they come, and synced many at a time. A power cut can leave one torn under its name: whoever finds a chunk
+    compares its digest, so that it is as if it were not there.
+
     Args:
         folder: made where it is missing.
         spare_bytes: that stay free on its disk, for answers and logs.
@@ -60,6 +64,9 @@ class ChunkFolder:
     def __init__(self, folder: Path, spare_bytes: int = 64 * 1024 * 1024) -> None:
         self._folder = folder
         self._spare_bytes = spare_bytes
+        self._written: list[Path] = []
+        self._writing_down = threading.Lock()
+        self._syncing = threading.Lock()
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -68,13 +75,33 @@ class ChunkFolder:
         return _checked(self._folder / chunk.sha256, 0, chunk)
 
     def keep(self, chunk: Chunk, content: bytes) -> None:
-        """Keeps a chunk that was verified, durably.
+        """Keeps a chunk that was verified. It is on the disk for good after the next `sync`.
 
         Raises:
             NotPossibleNow: DISK_FULL.
         """
-        self._write(self._folder / chunk.sha256, content)
-        (self._folder / f"{chunk.sha256}{_PART}").unlink(missing_ok=True)
+        path = self._folder / chunk.sha256
+        with _writing(self._folder), _whole_or_gone(path), path.open("wb") as file:
+            file.write(content)
+        with self._writing_down:
+            self._written.append(path)
+
+    def sync(self) -> None:
+        """Brings to the disk what was kept since the last time; only then what there was of those chunks is forgotten.
+
+        Raises:
+            NotPossibleNow: DISK_FULL. What was to be synced is gone, and is fetched again.
+        """
+        with self._syncing:
+            with self._writing_down:
+                paths, self._written = self._written, []
+            if paths:
+                with _writing(self._folder), _whole_or_gone(*paths):
+                    for path in paths:
+                        _sync_file(path)
+                    sync_folder(self._folder)
+                for path in paths:
+                    path.with_name(f"{path.name}{_PART}").unlink(missing_ok=True)
 
     def part(self, chunk: Chunk) -> bytes:
         """Returns what there is of a chunk that was cut off, as it is stored at the source."""
@@ -99,7 +126,9 @@ class ChunkFolder:
 
     def clear(self) -> None:
         """Removes everything: the version is installed, or nobody wants it."""
-        with _writing(self._folder):
+        with _writing(self._folder), self._syncing:
+            with self._writing_down:
+                self._written.clear()
             for path in self._folder.iterdir():
                 path.unlink()
 
@@ -118,16 +147,12 @@ class ChunkFolder:
     def _write(self, path: Path, content: bytes) -> None:
         beside = path.with_name(f"{path.name}.new")
         with _writing(self._folder):
-            try:
+            with _whole_or_gone(beside):
                 with beside.open("wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
                 beside.replace(path)
-            except OSError:
-                with suppress(OSError):  # a disk that cannot be written to keeps it; the error that is on its way says so
-                    beside.unlink(missing_ok=True)
-                raise
             sync_folder(self._folder)
 
 
@@ -148,3 +173,23 @@ def _writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         why = "it is full: make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else f"{error.strerror}: let it be written to"
         raise NotPossibleNow(Reason.DISK_FULL, f"The update cannot be kept in {folder} ({why}). What runs goes on running.") from error
+
+
+@contextmanager
+def _whole_or_gone(*paths: Path) -> Iterator[None]:
+    """Removes files that could not be written."""
+    try:
+        yield
+    except OSError:
+        for path in paths:
+            with suppress(OSError):  # a disk that cannot be written to keeps it; the error that is on its way says so
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

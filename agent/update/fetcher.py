@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.update.chunk_folder import ChunkFolder, Holder
@@ -13,6 +14,9 @@ from agent.update.receiving import Receiver
 from agent.update.sources import Source
 from contract.errors import Reason, SeawallError
 from contract.release import Chunk, Index
+
+SYNC_SECONDS = 1.0
+"""So often what came is synced: a power cut costs a second of the link, and a fast link is not held up by each chunk."""
 
 _AGAIN = {Reason.RELEASE_INVALID, Reason.RELEASE_UNAVAILABLE, Reason.HUB_UNAVAILABLE}
 
@@ -32,7 +36,7 @@ class FetchSettings:
     """
 
     streams: int = 4
-    batch: int = 32
+    batch: int = 128
     attempts: int = 8
     bad_chunks: int = 3
     first_delay_seconds: float = 1.0
@@ -89,13 +93,29 @@ class Fetcher:
         await asyncio.to_thread(self._folder.check_space, missing_bytes)
         total_bytes = sum(chunk.size_bytes for chunk in index.chunks().values())
         meter = Meter(total_bytes - missing_bytes, total_bytes, tell)
-        todo = deque(missing)
         try:
-            async with asyncio.TaskGroup() as streams:
-                for _ in range(min(self._settings.streams, source.streams)):
-                    streams.create_task(self._work(todo, source, meter))
+            async with asyncio.TaskGroup() as tasks:
+                ended = asyncio.Event()
+                tasks.create_task(self._sync_until(ended))
+                await self._bring_all(deque(missing), source, meter)
+                ended.set()
         except* SeawallError as errors:
-            raise errors.exceptions[0] from None
+            raise _first(errors) from None
+        finally:
+            await asyncio.to_thread(self._folder.sync)
+
+    async def _bring_all(self, todo: deque[Chunk], source: Source, meter: Meter) -> None:
+        async with asyncio.TaskGroup() as streams:
+            for _ in range(min(self._settings.streams, source.streams)):
+                streams.create_task(self._work(todo, source, meter))
+
+    async def _sync_until(self, ended: asyncio.Event) -> None:
+        """Syncs what came, again and again, beside the streams; for the last time when they have ended."""
+        while not ended.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SYNC_SECONDS):
+                    await ended.wait()
+            await asyncio.to_thread(self._folder.sync)
 
     def _missing(self, index: Index, held: Sequence[Holder]) -> list[Chunk]:
         holders = (self._folder, *held)
@@ -130,3 +150,8 @@ class Fetcher:
     def _delay_seconds(self, failed: int) -> float:
         longest: float = min(self._settings.longest_delay_seconds, self._settings.first_delay_seconds * 2 ** (failed - 1))
         return longest * self._randomness.uniform(0.5, 1.0)
+
+
+def _first(errors: BaseExceptionGroup[SeawallError]) -> SeawallError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found

@@ -69,7 +69,7 @@ class Receiver:
                         return
                     if keeping is not None:
                         await keeping
-                    keeping = asyncio.create_task(self._keep(chunk, bytes(stored), batch, resumed))
+                    keeping = asyncio.create_task(self._keep(chunk, stored, batch, resumed))
                     stored = bytearray()
             finally:
                 if keeping is not None:
@@ -101,17 +101,19 @@ class Receiver:
                 await asyncio.to_thread(self._folder.keep_part, chunk, bytes(stored))
         return True
 
-    async def _keep(self, chunk: Chunk, stored: bytes, batch: list[Chunk], resumed: bool) -> None:
+    async def _keep(self, chunk: Chunk, stored: bytearray, batch: list[Chunk], resumed: bool) -> None:
         try:
-            content = await asyncio.to_thread(unpack, stored, chunk.sha256, chunk.size_bytes)
+            await asyncio.to_thread(self._settle, chunk, stored)
         except InvalidRequest as error:
             await asyncio.to_thread(self._folder.drop_part, chunk)
             if resumed:  # what was here may be what did not fit: it is fetched from its beginning
                 raise away(self._source.name, "a chunk does not go on where it was cut off") from error
             raise
-        await asyncio.to_thread(self._folder.keep, chunk, content)
         batch.remove(chunk)
         self._meter.verified(chunk.size_bytes)
+
+    def _settle(self, chunk: Chunk, stored: bytearray) -> None:
+        self._folder.keep(chunk, unpack(stored, chunk.sha256, chunk.size_bytes))
 
     async def _next(self, pieces: AsyncIterator[Piece]) -> Piece:
         begun = self._clock()

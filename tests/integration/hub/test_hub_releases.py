@@ -137,6 +137,35 @@ async def test_blobs_come_in_order_and_go_on_where_they_stopped(trusted: Reposit
         assert {digest: unpack(stored, digest) for digest, stored in got.items()} == {DIGEST: WEIGHTS, list(blobs)[1]: noise}
 
 
+async def test_a_stream_that_has_brought_two_mebibytes_sends_whole_blobs(trusted: Repository) -> None:
+    noise = [hashlib.shake_256(bytes([number])).digest(900_000) for number in range(5)]
+    blobs = {hashlib.sha256(content).hexdigest(): pack(content) for content in noise}
+    await trusted.upload(*blobs.items())
+    asked = release_pb2.FetchBlobsRequest(digests=list(blobs), first_offset=100_000)
+    pieces = [piece async for piece in trusted.agent.FetchBlobs(asked)]
+    sent_bytes = 0
+    for piece in pieces:
+        most_bytes = 256 * 1024 if sent_bytes < 2 * 1024 * 1024 else piece.stored_size_bytes - piece.offset
+        assert len(piece.data) == min(most_bytes, piece.stored_size_bytes - piece.offset)
+        sent_bytes += len(piece.data)
+    assert len(pieces[-1].data) == 900_001
+    assert b"".join(piece.data for piece in pieces) == b"".join(blobs.values())[100_000:]
+
+
+async def test_what_is_there_is_sent_before_what_is_missing_is_said(trusted: Repository) -> None:
+    await trusted.upload((DIGEST, pack(WEIGHTS)))
+    got = bytearray()
+
+    async def receive() -> None:
+        async for piece in trusted.agent.FetchBlobs(release_pb2.FetchBlobsRequest(digests=[DIGEST, "0" * 64, DIGEST])):
+            got.extend(piece.data)
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await receive()
+    assert reason_of(raised.value) == "RELEASE_NOT_FOUND"
+    assert bytes(got) == pack(WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("digests", "offset", "refused"),
     [

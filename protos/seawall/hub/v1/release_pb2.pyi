@@ -137,7 +137,7 @@ class BlobPiece(_message.Message):
     stored_size_bytes: _builtins.int
     """Of the whole blob as it is stored: one byte that says how, 0 for plain and 1 for zstd, then the chunk."""
     data: _builtins.bytes
-    """At most 256 KiB."""
+    """At most 256 KiB in the first 2 MiB of a stream, and what is left of the blob after that."""
     def __init__(
         self,
         *,

@@ -94,6 +94,19 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The inodes that were synced; syncing goes on as it does."""
+    really, inodes = os.fsync, set[int]()
+
+    def fsync(descriptor: int) -> None:
+        really(descriptor)
+        inodes.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return inodes
+
+
 def whole() -> dict[str, bytes]:
     return {"empty": b"", "model.onnx.data": b"".join(WEIGHTS), "tokenizer.json": b"".join(TEXT)}
 
@@ -260,6 +273,48 @@ async def test_a_disk_that_fills_is_said_and_not_tried_again(site: Site, monkeyp
         await site.fetch(source())
     assert caught.value.reason is Reason.DISK_FULL
     assert site.waits.seconds == []
+
+
+async def test_everything_is_synced_when_it_is_said_to_be_here(site: Site, synced: set[int]) -> None:
+    await site.fetch(source())
+    assert {path.stat().st_ino for path in (site.folder, *site.folder.iterdir())} <= synced
+
+
+async def test_what_came_is_synced_where_the_source_goes_away(site: Site, synced: set[int]) -> None:
+    last = INDEX.files[1].chunks[3].sha256
+    with pytest.raises(Unavailable):
+        await site.fetch(BadSource(lambda piece: away("it", "gone") if piece.digest == last else piece))
+    kept = list(site.folder.iterdir())
+    assert FIRST.sha256 in {path.name for path in kept}
+    assert {path.stat().st_ino for path in kept} <= synced
+
+
+async def test_a_chunk_that_a_power_cut_tore_is_fetched_again(site: Site) -> None:
+    site.chunks.keep(FIRST, WEIGHTS[0])
+    (site.folder / FIRST.sha256).write_bytes(WEIGHTS[0][:4096] + bytes(FIRST.size_bytes - 4096))
+    honest = source()
+    await site.fetch(honest)
+    assert FIRST.sha256 in honest.asked
+    assert site.files() == whole()
+
+
+def test_a_part_is_forgotten_only_when_its_chunk_is_on_the_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    site.chunks.keep_part(FIRST, b"begun")
+    site.chunks.keep(FIRST, WEIGHTS[0])
+    assert site.chunks.part(FIRST) == b"begun"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(NotPossibleNow):
+            site.chunks.sync()
+    assert site.chunks.find(FIRST) is None
+    assert site.chunks.part(FIRST) == b"begun"
+    site.chunks.keep(FIRST, WEIGHTS[0])
+    site.chunks.sync()
+    assert site.chunks.find(FIRST) == WEIGHTS[0]
+    assert site.chunks.part(FIRST) == b""
 
 
 async def test_outside_its_hours_nothing_is_fetched(site: Site) -> None:
