@@ -1,7 +1,7 @@
 """An agent's end of a session, as plain as can be: a test says what it sends and looks at what comes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,12 +13,16 @@ from tests.fakes.hub import Identity, RunningHub
 SECONDS = 20
 """A message that has not come by then does not come."""
 
+REFUSED_TRIES = 10
+"""Where a hub refuses a stream while its first message is being written, gRPC hides the hub's word behind an error of its own."""
+
 
 class FakeSession:
     """A stream to a hub."""
 
-    def __init__(self, call: Any) -> None:
-        self.call = call
+    def __init__(self, open_call: Callable[[], Any]) -> None:
+        self._open_call = open_call
+        self.call = open_call()
 
     async def send(self, **message: Any) -> None:
         await self.call.write(session_pb2.ConnectRequest(**message))
@@ -32,8 +36,15 @@ class FakeSession:
         return response
 
     async def hello(self, applied: int = 0, version: str = "1.0", model: str = "") -> session_pb2.Welcome:
-        report = agent_pb2.AgentReport(version=version, model=model)
-        await self.send(hello=session_pb2.Hello(report=report, applied_generation=applied))
+        message = session_pb2.Hello(report=agent_pb2.AgentReport(version=version, model=model), applied_generation=applied)
+        for _ in range(REFUSED_TRIES):
+            try:
+                await self.send(hello=message)
+                break
+            except grpc.aio.AioRpcError as error:
+                if "execute_batch" not in str(error.debug_error_string()):
+                    raise
+                self.call = self._open_call()
         return (await self.receive()).welcome
 
     async def beat(self, number: int) -> session_pb2.ConnectResponse:
@@ -59,6 +70,6 @@ class FakeSession:
 async def session(hub: RunningHub, identity: Identity) -> AsyncIterator[FakeSession]:
     """A stream on which nothing has been said yet."""
     async with hub.channel(identity) as channel:
-        call = session_pb2_grpc.SessionServiceStub(channel).Connect()
-        yield FakeSession(call)
-        call.cancel()
+        agent = FakeSession(lambda: session_pb2_grpc.SessionServiceStub(channel).Connect())
+        yield agent
+        agent.call.cancel()
