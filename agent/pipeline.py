@@ -18,9 +18,10 @@ from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
+from agent.inference.current import LocalModel
 from agent.narrowing import Narrowing, both
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
-from agent.routes import LocalAnswer, LocalModel, Models, Outcome, departed, escalated, recalled
+from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics

@@ -10,32 +10,11 @@ from typing import Protocol
 from agent.cache.exact import CachedAnswer
 from agent.confidence import confidence
 from agent.escalation import Completion
+from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.prompts import FinishReason, Message, Sampling
 from contract.bundle import Bundle
 from contract.receipts import Departure, Route
-
-
-class LocalModel(Protocol):
-    """What is needed of `agent.inference.engine.Engine`."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """What it was loaded from."""
-        ...
-
-    @property
-    def context_tokens(self) -> int:
-        """The most tokens that prompt and answer have together."""
-        ...
-
-    def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Returns the tokens of a conversation."""
-        ...
-
-    def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
-        """Answers a conversation: a Piece for each token, then one Finished."""
-        ...
 
 
 class Models(Protocol):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 
+from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.prompts import Answer, Answerer, Delta, Message, Prompt, Sampling
-from agent.routes import LocalModel, Models
+from agent.routes import Models
 from contract import telemetry
 from contract.bundle import Bundle
 from contract.errors import InvalidRequest, Reason
@@ -127,7 +128,7 @@ class TracedModels:
 
 
 class TracedModel:
-    """Traces the model's answers; see agent.routes.LocalModel.
+    """Traces the model's answers; see agent.inference.current.LocalModel.
 
     Args:
         model: the model.

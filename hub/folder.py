@@ -325,5 +325,18 @@ def write_file(path: Path, content: bytes) -> None:
         raise _cannot_write(path, error) from error
 
 
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder survive a power cut.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _cannot_write(path: Path, error: OSError) -> InvalidRequest:
     return InvalidRequest(Reason.CONFIG_INVALID, f"{path} cannot be written: {error.strerror}. Give another --data, or more rights.")

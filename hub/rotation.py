@@ -1,6 +1,5 @@
 """A new certificate authority in place of the old one, in two steps, with a time between them in which both are trusted."""
 
-import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from hub.fleet.authorities import Trust, to_pem
 from hub.fleet.certificates import OPERATOR_LIFE, CertificateAuthority, create_ca_certificate
-from hub.folder import DataFolder, private_key_pem, write_file
+from hub.folder import DataFolder, private_key_pem, sync_folder, write_file
 
 
 def rotate(folder: DataFolder, trust: Trust, comeback: timedelta) -> Trust:
@@ -97,7 +96,7 @@ def _replace(folder: DataFolder, files: Mapping[str, bytes]) -> None:
     try:
         prepared = _prepare(folder, files)
         prepared.rename(folder.changes)
-        _sync(folder.path)
+        sync_folder(folder.path)
     except OSError as error:
         raise InvalidRequest(
             Reason.CONFIG_INVALID, f"{error.filename} cannot be written: {error.strerror}. Run this as the hub's user, and make room."
@@ -112,13 +111,5 @@ def _prepare(folder: DataFolder, files: Mapping[str, bytes]) -> Path:
         leftover.unlink()
     for name, content in files.items():
         write_file(prepared / name, content)
-    _sync(prepared)
+    sync_folder(prepared)
     return prepared
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

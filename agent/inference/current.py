@@ -28,7 +28,7 @@ _FIRST_GUESS_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class LoadedModel(Protocol):
+class LocalModel(Protocol):
     """What is needed of `agent.inference.engine.Engine`."""
 
     @property
@@ -48,6 +48,10 @@ class LoadedModel(Protocol):
     def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
         """Answers a conversation: a Piece for each token, then one Finished."""
         ...
+
+
+class LoadedModel(LocalModel, Protocol):
+    """A model that can be let go of."""
 
     async def close(self) -> None:
         """Lets go of it."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from agent.update.clock_floor import sync_folder
+from agent.identity.files import sync_folder
 from contract.blobs import MAX_STORED_BYTES
 from contract.errors import NotPossibleNow, Reason
 from contract.release import Chunk, Index

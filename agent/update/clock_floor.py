@@ -1,10 +1,10 @@
 """The time that is believed: the clock's, but never before the last time at which trust held."""
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.identity.files import write_private
 from contract.errors import NotPossibleNow, Reason
 
 _FILE = "last-seen"
@@ -46,19 +46,4 @@ class ClockFloor:
         Args:
             time: UTC.
         """
-        beside = self._file.with_suffix(".new")
-        with beside.open("w", encoding="ascii") as file:
-            file.write(time.isoformat() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._file)
-        sync_folder(self._file.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        write_private(self._file, f"{time.isoformat()}\n".encode("ascii"))

@@ -13,7 +13,8 @@ from tuf.api.metadata import Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
-from agent.update.clock_floor import ClockFloor, sync_folder
+from agent.identity.files import sync_folder
+from agent.update.clock_floor import ClockFloor
 from agent.update.sources import Source
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Unavailable
 from contract.release import Index, target_path

@@ -13,6 +13,7 @@ from obstore.store import ObjectStore, from_url
 
 from contract.errors import NotPossibleNow, Reason, Unavailable
 from contract.release import blob_path
+from hub.folder import sync_folder
 
 LOOKS_AT_ONCE = 32
 """Questions to an object store that are under way at the same time."""
@@ -163,16 +164,8 @@ def _write(path: Path, content: bytes) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
-    _sync(path.parent)
-    _sync(path.parent.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)
 
 
 def _away(why: str) -> Unavailable:

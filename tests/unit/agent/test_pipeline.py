@@ -18,11 +18,11 @@ from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed
 from agent.inference.away import AwayModel, ModelAway, model_loading
+from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
-from agent.routes import LocalModel
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
