@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from seawall.hub.v1 import agent_pb2 as _agent_pb2
 from seawall.hub.v1 import command_pb2 as _command_pb2
 from seawall.hub.v1 import group_pb2 as _group_pb2
+from seawall.hub.v1 import rollout_pb2 as _rollout_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,7 @@ class ConnectRequest(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -41,6 +43,8 @@ class ConnectRequest(_message.Message):
     def configuration(self) -> Global___ConfigurationOutcome: ...
     @_builtins.property
     def command(self) -> Global___CommandOutcome: ...
+    @_builtins.property
+    def release(self) -> _rollout_pb2.ReleaseReport: ...
     def __init__(
         self,
         *,
@@ -48,12 +52,13 @@ class ConnectRequest(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         configuration: Global___ConfigurationOutcome | None = ...,
         command: Global___CommandOutcome | None = ...,
+        release: _rollout_pb2.ReleaseReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "configuration", "command"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "configuration", "command", "release"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -176,6 +181,7 @@ class ConnectResponse(_message.Message):
     COMMAND_FIELD_NUMBER: _builtins.int
     OUTCOME_RECEIVED_FIELD_NUMBER: _builtins.int
     AUTHORITIES_FIELD_NUMBER: _builtins.int
+    DESIRED_RELEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -190,6 +196,10 @@ class ConnectResponse(_message.Message):
 
     @_builtins.property
     def authorities(self) -> Global___Authorities: ...
+    @_builtins.property
+    def desired_release(self) -> _rollout_pb2.DesiredRelease:
+        """Sent after Welcome if a rollout wants anything of the agent, and whenever that changes."""
+
     def __init__(
         self,
         *,
@@ -199,12 +209,13 @@ class ConnectResponse(_message.Message):
         command: _command_pb2.Command | None = ...,
         outcome_received: Global___OutcomeReceived | None = ...,
         authorities: Global___Authorities | None = ...,
+        desired_release: _rollout_pb2.DesiredRelease | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "command", b"command", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "command", b"command", "desired_release", b"desired_release", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "command", b"command", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "command", b"command", "desired_release", b"desired_release", "desired_state", b"desired_state", "heartbeat", b"heartbeat", "message", b"message", "outcome_received", b"outcome_received", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "desired_state", "command", "outcome_received", "authorities"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "heartbeat", "desired_state", "command", "outcome_received", "authorities", "desired_release"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
