@@ -18,6 +18,21 @@ class DataClass(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Where something is in a text.
+
+    Args:
+        start: its first character.
+        end: behind its last one.
+        kind: of the data, such as PERSON.
+    """
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Classification:
     """What is known of a prompt's data. Holds no text.
 
