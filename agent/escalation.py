@@ -35,7 +35,12 @@ _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What answered, and what it took."""
+    """What answered, and what it took.
+
+    Args:
+        invented_placeholders: how many stood in the answer that were never sent.
+        notes: what the rules for output say of it, for the receipt.
+    """
 
     provider: str
     tier: str
@@ -44,6 +49,8 @@ class Completion:
     input_tokens: int
     output_tokens: int
     finish_reason: FinishReason
+    invented_placeholders: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class EscalationFailed(Unavailable):

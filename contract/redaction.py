@@ -63,7 +63,7 @@ class Placeholder:
 
 
 def form_letter(form: int) -> str:
-    """Returns how a spelling is marked: nothing, then b, c, …"""
+    """Returns how a spelling is marked: nothing, then b, c and so on."""
     return chr(ord("a") + form) if form else ""
 
 

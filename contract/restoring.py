@@ -1,8 +1,8 @@
-"""Puts the values back into an answer whose question was redacted, also while it streams in, cut anywhere.
+r"""Puts the values back into an answer whose question was redacted, also while it streams in, cut anywhere.
 
 Models do not copy placeholders to the letter. Taken for one are, of those that were sent and of no others:
     - any case: `<person_37>`;
-    - Markdown's and HTML's escapes: `\\<PERSON\\_37\\>`, `&lt;PERSON_37&gt;`;
+    - Markdown's and HTML's escapes: `\<PERSON\_37\>`, `&lt;PERSON_37&gt;`;
     - a space or a dash for an underscore, in brackets: `<person 37>`;
     - no brackets at all, as a word of its own: `PERSON_37`;
     - a spelling that was not sent, where the thing has one that was: `<PERSON_37c>`.

@@ -12,9 +12,38 @@ from contract.restoring import Restorer, restore
 
 KINDS = ("PERSON", "EMAIL_ADDRESS", "ADDRESS", "API_KEY")
 WORDS = st.sampled_from(
-    ["Ada", "ada", "ADA", "Lovelace", "Byron", "Lord Byron", "the", "to", "a", "<", ">", "&lt;", "\\", "_", "PERSON", "PERSON_3", "<ADDRESS_4>", "37", "'s",
-     "**", "\n", "Straße", "STRASSE", "ﬁne", "x" * 30, "12 Main St", "sk-live-abc", "é", "İ"]
-)  # fmt: skip
+    [
+        "Ada",
+        "ada",
+        "ADA",
+        "Lovelace",
+        "Byron",
+        "Lord Byron",
+        "the",
+        "to",
+        "a",
+        "<",
+        ">",
+        "&lt;",
+        "\\",
+        "_",
+        "PERSON",
+        "PERSON_3",
+        "<ADDRESS_4>",
+        "37",
+        "'s",
+        "**",
+        "\n",
+        "Straße",
+        "STRASSE",
+        "ﬁne",
+        "x" * 30,
+        "12 Main St",
+        "sk-live-abc",
+        "é",
+        "İ",
+    ]
+)
 TEXTS = st.lists(st.tuples(WORDS, st.sampled_from([" ", "", ", "])), max_size=14).map(lambda parts: "".join(a + b for a, b in parts))
 
 
@@ -38,7 +67,9 @@ def redacted(texts: Sequence[str], findings: Sequence[Sequence[Finding]], data: 
 
 @given(conversations(), st.data())
 @settings(max_examples=300, deadline=None)
-def test_restoring_what_was_redacted_gives_what_was_written(conversation: tuple[list[str], list[list[Finding]]], data: st.DataObject) -> None:
+def test_restoring_what_was_redacted_gives_what_was_written(
+    conversation: tuple[list[str], list[list[Finding]]], data: st.DataObject
+) -> None:
     texts, findings = conversation
     result = redacted(texts, findings, data)
     if result is not None and not any("person_" in text.lower() or "address_" in text.lower() for text in texts):
@@ -75,9 +106,40 @@ def test_later_turns_use_the_names_of_earlier_ones(conversation: tuple[list[str]
 
 
 PIECES = st.sampled_from(
-    ["<", ">", "\\", "&lt;", "&gt;", "&", "PERSON", "person", "EMAIL_ADDRESS", "EMAIL\\_ADDRESS", "_", " ", "-", "3", "37", "37b", "5", "x", "'s", "**", "é",
-     "<PERSON_37>", "<person 37>", "&lt;PERSON\\_37b&gt;", "PERSON_37", "<EMAIL_ADDRESS_5>", "<PERSON_99>", "<CARD_1>", "E", "&l", "<P"]
-)  # fmt: skip
+    [
+        "<",
+        ">",
+        "\\",
+        "&lt;",
+        "&gt;",
+        "&",
+        "PERSON",
+        "person",
+        "EMAIL_ADDRESS",
+        "EMAIL\\_ADDRESS",
+        "_",
+        " ",
+        "-",
+        "3",
+        "37",
+        "37b",
+        "5",
+        "x",
+        "'s",
+        "**",
+        "é",
+        "<PERSON_37>",
+        "<person 37>",
+        "&lt;PERSON\\_37b&gt;",
+        "PERSON_37",
+        "<EMAIL_ADDRESS_5>",
+        "<PERSON_99>",
+        "<CARD_1>",
+        "E",
+        "&l",
+        "<P",
+    ]
+)
 
 
 @given(st.lists(PIECES, max_size=20).map("".join), st.data())
