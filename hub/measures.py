@@ -67,7 +67,7 @@ class SessionCounts:
         opened: so many were.
         heartbeats: so many were answered.
         ended: by reason.
-        delivered: by kind, `desired_state` or `command`.
+        delivered: by kind, `desired_state`, `desired_release` or `command`.
         delivery_seconds: from when something was due for a connected agent until it was sent.
         end_seconds: from when the hub ended a session until it was closed.
     """
@@ -75,7 +75,7 @@ class SessionCounts:
     opened: int = 0
     heartbeats: int = 0
     ended: dict[str, int] = field(default_factory=dict)
-    delivered: dict[str, int] = field(default_factory=lambda: {"desired_state": 0, "command": 0})
+    delivered: dict[str, int] = field(default_factory=lambda: {"desired_state": 0, "desired_release": 0, "command": 0})
     delivery_seconds: Distribution = field(default_factory=lambda: Distribution(FLEET_BUCKETS_SECONDS))
     end_seconds: Distribution = field(default_factory=lambda: Distribution(FLEET_BUCKETS_SECONDS))
 

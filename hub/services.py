@@ -13,6 +13,7 @@ from hub.api.events import EventServicer
 from hub.api.groups import GroupServicer
 from hub.api.publishing import PublisherServicer
 from hub.api.releases import ReleaseServicer
+from hub.api.rollouts import RolloutServicer
 from hub.api.sessions import SessionServicer
 from hub.clock import Clock
 from hub.config import Settings
@@ -39,6 +40,8 @@ from seawall.hub.v1 import (
     join_token_pb2,
     release_pb2,
     release_pb2_grpc,
+    rollout_pb2,
+    rollout_pb2_grpc,
     session_pb2,
     session_pb2_grpc,
 )
@@ -52,6 +55,7 @@ _FILES = (
     group_pb2.DESCRIPTOR,
     join_token_pb2.DESCRIPTOR,
     release_pb2.DESCRIPTOR,
+    rollout_pb2.DESCRIPTOR,
     session_pb2.DESCRIPTOR,
 )
 
@@ -66,6 +70,7 @@ def add_fleet(server: grpc.aio.Server, fleet: Fleet, authorities: Authorities, s
     group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, fleet.quotas, domain), server)
     command_pb2_grpc.add_CommandServiceServicer_to_server(CommandServicer(fleet.commands, domain), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(fleet.journal), server)
+    rollout_pb2_grpc.add_RolloutServiceServicer_to_server(RolloutServicer(fleet.rollouts, domain), server)
 
 
 def add_releases(server: grpc.aio.Server, repository: Repository, blobs: Blobs, publishing: Publishing, trust_domain: str) -> None:

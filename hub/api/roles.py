@@ -52,6 +52,18 @@ _OURS: dict[str, dict[str, frozenset[str]]] = {
         "UploadBlobs": _PUBLISHERS,
         "PublishMetadata": _PUBLISHERS,
     },
+    "RolloutService": {
+        "GetRollout": _READERS,
+        "ListRollouts": _READERS,
+        "ListRolloutAgents": _READERS,
+        "CreateRollout": _OPERATOR,
+        "PauseRollout": _OPERATOR,
+        "ResumeRollout": _OPERATOR,
+        "ApproveRollout": _OPERATOR,
+        "CancelRollout": _OPERATOR,
+        "RollBackRollout": _OPERATOR,
+        "WatchRollout": _READERS,
+    },
     "EventService": {"WatchEvents": _READERS, "ListEvents": _READERS},
 }
 

@@ -84,8 +84,10 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
                 await self._configured(session, request.configuration)
             elif kind == "command":
                 await self._commanded(session, request.command)
+            elif kind == "release":
+                await self._fleet.release_reports.keep(session.agent_id, request.release)
             else:
-                raise _invalid("After Hello come heartbeats and outcomes.")
+                raise _invalid("After Hello come heartbeats, outcomes and reports.")
 
     async def _tell_authorities(self, session: Session, told: tuple[str, ...]) -> tuple[str, ...]:
         """Tells an agent of CAs that have changed. Heartbeats come at different times, so that not all agents renew at once.

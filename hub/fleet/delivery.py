@@ -23,7 +23,7 @@ from hub.store import agents, commands
 from hub.store.agents import ACTIVE, Due
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
-from seawall.hub.v1 import group_pb2, session_pb2
+from seawall.hub.v1 import group_pb2, rollout_pb2, session_pb2
 
 CHUNK = 200
 """Agents looked up in one transaction."""
@@ -150,7 +150,7 @@ class Delivery:
         counts = self._sessions.counts
         for message in messages:
             await session.send(message)
-            counts.delivered["command" if message.HasField("command") else "desired_state"] += 1
+            counts.delivered[message.WhichOneof("message") or ""] += 1
         counts.delivery_seconds.observe(monotonic() - since)
         session.sending = False
         if session.again:
@@ -183,6 +183,11 @@ def _messages(session: Session, due: Due, told: list[CommandRecord]) -> list[ses
         state = session_pb2.DesiredState(generation=due.generation, configuration=configuration)
         result.append(session_pb2.ConnectResponse(desired_state=state))
         session.generation = due.generation
+    if due.release_number != session.release:
+        if due.release:
+            wish = rollout_pb2.DesiredRelease.FromString(due.release)
+            result.append(session_pb2.ConnectResponse(desired_release=wish))
+        session.release = due.release_number
     for record in told:
         if record.number is not None and record.number > session.command:
             result.append(session_pb2.ConnectResponse(command=command_message(record)))

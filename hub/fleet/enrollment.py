@@ -24,6 +24,7 @@ from hub.store.agents import RETIRED, AgentRecord
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.join_tokens import JoinTokenRecord
+from hub.store.signals import Topic, signal
 
 DEFAULT_TTL = timedelta(hours=1)
 MAX_TTL = timedelta(days=30)
@@ -125,6 +126,7 @@ class Enrollment:
         record = _record(agent_id, digest, certificate, authority, token.labels)
         _insert(connection, record)
         refresh(connection, now, agent_id)
+        signal(connection, Topic.ROLLOUTS, [agent_id])
         if not join_tokens.spend(connection, token_id, time=now, request_id=request.request_id, agent_id=agent_id):
             raise _used()
         return record, [NewEvent(now, "AGENT_ENROLLED", agent_name(agent_id))]

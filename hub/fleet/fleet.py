@@ -21,6 +21,11 @@ from hub.fleet.quotas import Quotas
 from hub.fleet.reports import Reports
 from hub.fleet.sessions import Sessions
 from hub.fleet.upkeep import EVENTS_SECONDS, SILENT_HEARTBEATS, STALE_SECONDS, SWEEP_SECONDS, every, forever, once
+from hub.release.engine import LOOK_SECONDS, Engine
+from hub.release.engine import SWEEP_SECONDS as ROLLOUT_SWEEP_SECONDS
+from hub.release.published import is_published
+from hub.release.reports import ReleaseReports
+from hub.release.rollouts import Rollouts
 from hub.store.database import Database
 from hub.store.signals import Changes, Topic
 
@@ -40,6 +45,9 @@ class Fleet:
     groups: Groups
     quotas: Quotas
     commands: Commands
+    rollouts: Rollouts
+    release_reports: ReleaseReports
+    engine: Engine
 
     @classmethod
     def create(cls, database: Database, limits: Limits, replica_id: str, clock: Clock) -> Self:
@@ -66,6 +74,9 @@ class Fleet:
             groups=Groups(database, journal, clock),
             quotas=Quotas(database, clock),
             commands=Commands(database, journal, clock),
+            rollouts=Rollouts(database, journal, is_published, clock),
+            release_reports=ReleaseReports(journal, clock),
+            engine=Engine(database, journal, clock),
         )
 
     @asynccontextmanager
@@ -79,6 +90,9 @@ class Fleet:
             for work in (
                 partial(self.database.listen, self._react),
                 self.delivery.run,
+                self.engine.run,
+                partial(every, LOOK_SECONDS, self.engine.look),
+                partial(every, ROLLOUT_SWEEP_SECONDS, self.engine.sweep),
                 partial(every, STALE_SECONDS, partial(self.delivery.end_stale, silence_seconds)),
                 partial(every, EVENTS_SECONDS, self.presence.flush),
                 partial(every, BEAT_SECONDS, self.presence.beat),
@@ -103,3 +117,6 @@ class Fleet:
             self.journal.wake()
         if Topic.AGENTS in changes:
             self.delivery.mark(changes[Topic.AGENTS])
+        if Topic.ROLLOUTS in changes:
+            self.engine.mark(changes[Topic.ROLLOUTS])
+            self.rollouts.wake()

@@ -61,6 +61,7 @@ class Lifecycle:
             agents.change(connection, agent_id, labels=dict(labels), revision=before.revision + 1)
             refresh(connection, self._clock(), agent_id)
             signal(connection, Topic.AGENTS, [agent_id])
+            signal(connection, Topic.ROLLOUTS, [agent_id])
             return find(agent_id, connection), [self._event("AGENT_UPDATED", agent_id, actor, "Its labels were changed.")]
 
         return await self._journal.write(work)
@@ -104,6 +105,7 @@ class Lifecycle:
             raise NotPossibleNow(Reason.AGENT_RETIRED, f"Agent {agent_id} is retired for good. Its name may be enrolled anew.")
         agents.change(connection, agent_id, state=state, revision=before.revision + 1)
         signal(connection, Topic.AGENTS, [agent_id])
+        signal(connection, Topic.ROLLOUTS, [agent_id])
         return find(agent_id, connection), [self._event(_EVENTS[state], agent_id, actor, reason)]
 
     def _event(self, kind: str, agent_id: str, actor: str, detail: str) -> NewEvent:

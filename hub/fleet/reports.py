@@ -13,7 +13,7 @@ from hub.fleet.configuration import next_generation
 from hub.fleet.directory import check_admitted, find
 from hub.fleet.events import Journal
 from hub.fleet.messages import command_name
-from hub.store import agents, commands
+from hub.store import agents, commands, rollout_agents
 from hub.store.commands import BEGUN, FAILED, SUCCEEDED
 from hub.store.database import Database
 from hub.store.events import NewEvent
@@ -104,6 +104,8 @@ def _greeted(agent_id: str, key_hash: str, report: bytes, applied: int, replica_
             signal(connection, Topic.AGENTS, [agent_id])  # its session elsewhere ends
     if changes:
         agents.change(connection, agent_id, **changes)
+    if record.release_rollout and rollout_agents.reach(connection, record.release_rollout, agent_id, now):
+        signal(connection, Topic.ROLLOUTS)
 
 
 def _configured(

@@ -27,6 +27,7 @@ class Session:
         task: the one that serves the stream.
         generation: that the agent has, or has been sent.
         command: the number of the last command that was sent.
+        release: the number of what a rollout wants that was sent last; 0: nothing was.
         sending: whether a delivery is under way.
         again: whether more has become due since it began.
         ready: whether it is welcomed, so that it may be sent to and judged.
@@ -39,6 +40,7 @@ class Session:
     task: "asyncio.Task[object]"
     generation: int
     command: int = 0
+    release: int = 0
     sending: bool = False
     again: bool = False
     ready: bool = False

@@ -36,6 +36,9 @@ class AgentRecord:
         refusal: why it refused that generation; empty: it did not.
         certificate_issuer: the hash of the key of the CA that issued the certificate; empty: from before this was kept.
         replica_id: the process of the hub that holds its session; None: it has none.
+        release: what a rollout wants of it, a DesiredRelease, serialised; empty: nothing.
+        release_number: grows with each change of `release`.
+        release_rollout: the rollout that it was last told of; empty: none.
     """
 
     agent_id: str
@@ -55,6 +58,9 @@ class AgentRecord:
     refusal: str = ""
     certificate_issuer: str = ""
     replica_id: str | None = None
+    release: bytes = b""
+    release_number: int = 0
+    release_rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,8 @@ class Due:
     replica_id: str | None
     configuration: bytes
     generation: int
+    release: bytes
+    release_number: int
 
 
 def insert(connection: Connection, record: AgentRecord) -> None:
@@ -124,9 +132,10 @@ def wanted(connection: Connection, agent_id: str | None) -> list[tuple[str, Mapp
 
 def due(connection: Connection, agent_ids: Sequence[str]) -> dict[str, Due]:
     """Returns what sessions need to know of some agents, by id."""
-    columns = select(agents.c.agent_id, agents.c.state, agents.c.replica_id, agents.c.configuration, agents.c.desired_generation)
-    rows = connection.execute(columns.where(agents.c.agent_id.in_(agent_ids)))
-    return {row[0]: Due(row[1], row[2], row[3], row[4]) for row in rows}
+    row = agents.c
+    columns = (row.state, row.replica_id, row.configuration, row.desired_generation, row.release, row.release_number)
+    found = connection.execute(select(row.agent_id, *columns).where(row.agent_id.in_(agent_ids)))
+    return {agent_id: Due(*rest) for agent_id, *rest in found}
 
 
 def set_configurations(connection: Connection, changes: Iterable[tuple[str, bytes, int]]) -> None:

@@ -22,10 +22,11 @@ class Topic(StrEnum):
 
     EVENTS = "events"
     AGENTS = "agents"
+    ROLLOUTS = "rollouts"
 
 
 Changes = Mapping[Topic, frozenset[str] | None]
-"""By topic: of which agents; None: of any. Events are of nobody."""
+"""By topic: of which agents; None: of any. Events are of nobody. Of rollouts: those that one may choose now, if there are such."""
 
 React = Callable[[Changes], None]
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Date,
     DateTime,
@@ -85,6 +86,9 @@ agents = Table(
     Column("refusal", Words(), nullable=False),
     Column("certificate_issuer", Name(64), nullable=False),
     Column("replica_id", Name(32)),
+    Column("release", LargeBinary, nullable=False),
+    Column("release_number", BigInteger, nullable=False),
+    Column("release_rollout", Name(63), nullable=False),
     Index("agents_by_replica", "replica_id"),
 )
 
@@ -186,4 +190,46 @@ release_targets = Table(
     Column("path", Name(400), primary_key=True),
     Column("content", LargeBinary, nullable=False),
     Column("create_time", UtcDateTime, nullable=False),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("number", COUNT, primary_key=True),
+    Column("rollout_id", Name(63), nullable=False, unique=True),
+    Column("model", Name(63), nullable=False),
+    Column("wanted", LargeBinary, nullable=False),
+    Column("state", Name(24), nullable=False),
+    Column("reason", Words(), nullable=False),
+    Column("mover", Name(512), nullable=False),
+    Column("current_wave", Integer, nullable=False),
+    Column("approved_wave", Integer, nullable=False),
+    Column("forgiven_wave", Integer, nullable=False),
+    Column("times", JSON, nullable=False),
+    Column("members", JSON, nullable=False),
+    Column("creator", Name(512), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("update_time", UtcDateTime, nullable=False),
+    Column("end_time", UtcDateTime),
+    Column("revision", Integer, nullable=False),
+    Column("request_id", Name(36), nullable=False),
+    Index("rollouts_by_model", "model", "number"),
+    sqlite_autoincrement=True,
+)
+
+rollout_agents = Table(
+    "rollout_agents",
+    metadata,
+    Column("rollout_id", Name(63), ForeignKey("rollouts.rollout_id", ondelete="CASCADE"), primary_key=True),
+    Column("agent_id", Name(63), ForeignKey("agents.agent_id", ondelete="CASCADE"), primary_key=True),
+    Column("wave", Integer, nullable=False),
+    Column("action", Name(16), nullable=False),
+    Column("choose_time", UtcDateTime, nullable=False),
+    Column("reach_time", UtcDateTime),
+    Column("state", Name(16), nullable=False),
+    Column("failed", Boolean, nullable=False),
+    Column("report", LargeBinary),
+    Column("report_time", UtcDateTime),
+    Index("rollout_agents_by_state", "rollout_id", "wave", "state"),
+    Index("rollout_agents_by_agent", "agent_id"),
 )

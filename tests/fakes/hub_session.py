@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import grpc.aio
 
 from seawall.hub.v1 import agent_pb2, command_pb2, session_pb2, session_pb2_grpc
-from tests.fakes.hub import Identity, RunningHub
+from tests.fakes.hub import Identity
 
 SECONDS = 20
 """A message that has not come by then does not come."""
@@ -66,8 +66,14 @@ class FakeSession:
             return error
 
 
+class Reachable(Protocol):
+    """A hub that agents can call."""
+
+    def channel(self, identity: Identity) -> grpc.aio.Channel: ...
+
+
 @asynccontextmanager
-async def session(hub: RunningHub, identity: Identity) -> AsyncIterator[FakeSession]:
+async def session(hub: Reachable, identity: Identity) -> AsyncIterator[FakeSession]:
     """A stream on which nothing has been said yet."""
     async with hub.channel(identity) as channel:
         agent = FakeSession(lambda: session_pb2_grpc.SessionServiceStub(channel).Connect())

@@ -28,6 +28,7 @@ from seawall.hub.v1 import (
     group_pb2,
     join_token_pb2,
     release_pb2,
+    rollout_pb2,
     session_pb2,
 )
 from tests.fakes.hub import Identity, RunningHub, certificate_request, running_hub
@@ -41,6 +42,7 @@ PROMPT = escalation_pb2.EscalatePromptRequest(
 )
 
 REQUEST_ID = str(uuid.uuid4())
+ROLLOUT = "rollouts/june"
 PLANT, GROUP, COMMAND = "agents/plant-7", "groups/careful", f"agents/plant-7/commands/{REQUEST_ID}"
 DOCTOR = command_pb2.Command(action=command_pb2.Command.RUN_DOCTOR)
 
@@ -70,6 +72,20 @@ REQUESTS: dict[str, Any] = {
     "/seawall.hub.v1.PublisherService/ListMissingBlobs": release_pb2.ListMissingBlobsRequest(),
     "/seawall.hub.v1.PublisherService/UploadBlobs": release_pb2.UploadBlobsRequest(digest="none"),
     "/seawall.hub.v1.PublisherService/PublishMetadata": release_pb2.PublishMetadataRequest(role="models"),
+    "/seawall.hub.v1.RolloutService/CreateRollout": rollout_pb2.CreateRolloutRequest(
+        rollout_id="june",
+        rollout=rollout_pb2.Rollout(model_version="models/x/versions/1", waves=[rollout_pb2.Wave()]),
+        request_id=REQUEST_ID,
+    ),
+    "/seawall.hub.v1.RolloutService/GetRollout": rollout_pb2.GetRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/ListRollouts": rollout_pb2.ListRolloutsRequest(),
+    "/seawall.hub.v1.RolloutService/ListRolloutAgents": rollout_pb2.ListRolloutAgentsRequest(parent=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/PauseRollout": rollout_pb2.PauseRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/ResumeRollout": rollout_pb2.ResumeRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/ApproveRollout": rollout_pb2.ApproveRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/CancelRollout": rollout_pb2.CancelRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/RollBackRollout": rollout_pb2.RollBackRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.RolloutService/WatchRollout": rollout_pb2.WatchRolloutRequest(name=ROLLOUT),
     "/seawall.hub.v1.SessionService/Connect": session_pb2.ConnectRequest(hello=session_pb2.Hello()),
     "/seawall.hub.v1.CertificateService/RenewCertificate": certificate_pb2.RenewCertificateRequest(
         certificate_request=certificate_request(ec.generate_private_key(ec.SECP256R1()))
@@ -87,7 +103,18 @@ FIRST_CONTACT: dict[str, Any] = {
 }
 """On the listener that asks for no certificate."""
 
-MODULES = (agent_pb2, certificate_pb2, command_pb2, escalation_pb2, event_pb2, group_pb2, join_token_pb2, release_pb2, session_pb2)
+MODULES = (
+    agent_pb2,
+    certificate_pb2,
+    command_pb2,
+    escalation_pb2,
+    event_pb2,
+    group_pb2,
+    join_token_pb2,
+    release_pb2,
+    rollout_pb2,
+    session_pb2,
+)
 
 ROLE_TABLE = """
                                                               agent      operator   auditor    publisher  anyone
@@ -121,17 +148,28 @@ seawall.hub.v1.ReleaseService/FetchBlobs                      yes        yes    
 seawall.hub.v1.PublisherService/ListMissingBlobs              -          yes        -          yes        -
 seawall.hub.v1.PublisherService/UploadBlobs                   -          yes        -          yes        -
 seawall.hub.v1.PublisherService/PublishMetadata               -          yes        -          yes        -
+seawall.hub.v1.RolloutService/GetRollout                      -          yes        yes        -          -
+seawall.hub.v1.RolloutService/ListRollouts                    -          yes        yes        -          -
+seawall.hub.v1.RolloutService/ListRolloutAgents               -          yes        yes        -          -
+seawall.hub.v1.RolloutService/CreateRollout                   -          yes        -          -          -
+seawall.hub.v1.RolloutService/PauseRollout                    -          yes        -          -          -
+seawall.hub.v1.RolloutService/ResumeRollout                   -          yes        -          -          -
+seawall.hub.v1.RolloutService/ApproveRollout                  -          yes        -          -          -
+seawall.hub.v1.RolloutService/CancelRollout                   -          yes        -          -          -
+seawall.hub.v1.RolloutService/RollBackRollout                 -          yes        -          -          -
+seawall.hub.v1.RolloutService/WatchRollout                    -          yes        yes        -          -
 grpc.health.v1.Health/Check                                   yes        yes        yes        yes        -
 grpc.health.v1.Health/Watch                                   yes        yes        yes        yes        -
 grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo yes        yes        yes        yes        -
 """
 """Who may call what."""
 
-STREAMS = {"EscalatePrompt", "FetchBlobs", "Watch", "WatchEvents"}
+STREAMS = {"EscalatePrompt", "FetchBlobs", "Watch", "WatchEvents", "WatchRollout"}
 ROLES = ("agent", "operator", "auditor", "publisher")
 
-ANSWERED = {"", "NO_PROVIDER_ALLOWED", "GROUP_NOT_FOUND", "COMMAND_NOT_FOUND", "RELEASE_NOT_FOUND", "RELEASE_INVALID"}
-"""What a permitted call comes to here: no provider is configured, nothing was published, and who only reads finds no group or command."""
+ANSWERED = {"", "NO_PROVIDER_ALLOWED", "GROUP_NOT_FOUND", "COMMAND_NOT_FOUND", "RELEASE_NOT_FOUND", "RELEASE_INVALID", "ROLLOUT_NOT_FOUND"}
+"""What a permitted call comes to here: no provider is configured, nothing was published, so that nothing is rolled out, and who only reads
+finds no group or command."""
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from hub.backup import back_up, restore
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
 from hub.release.keys import online_signer
-from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, releases, replicas
+from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, releases, replicas, rollout_agents, rollouts
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
@@ -31,11 +31,15 @@ from hub.store.dump import TABLES
 from hub.store.events import NewEvent
 from hub.store.groups import GroupRecord
 from hub.store.join_tokens import JoinTokenRecord
+from hub.store.rollout_agents import RolloutAgentRecord
+from hub.store.rollouts import RolloutRecord
 from tests.fakes.postgres import Postgres
 
 T = TypeVar("T")
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+ROLLOUT = RolloutRecord("june", "x", b"\xff\0", "ACTIVE", ((NOW.isoformat(), None, None),), (1,), "spiffe://x/operators/me", NOW, NOW)
+ROLLOUT_AGENT = RolloutAgentRecord("june", "plant-7", 0, "TAKE", NOW, NOW, "FETCHING", True, b"\xfe", NOW)
 COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"')
 
 
@@ -52,6 +56,9 @@ def fill(connection: Connection) -> None:
     commands.insert(connection, COMMAND)
     releases.put_metadata(connection, "1.root.json", b"\xfe{}", NOW)
     releases.put_target(connection, "models/x/versions/1.json", b"", NOW)
+    rollouts.insert(connection, ROLLOUT)
+    rollout_agents.insert(connection, [ROLLOUT_AGENT])
+    rollout_agents.want(connection, "june", ["plant-7"], b"\xfd")
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 
@@ -66,6 +73,8 @@ def everything(connection: Connection) -> list[Any]:
         events.after(connection, 0, 10),
         releases.get_metadata(connection, "1.root.json"),
         releases.get_target(connection, "models/x/versions/1.json"),
+        rollouts.get(connection, "june"),
+        rollout_agents.get(connection, "june", "plant-7"),
     ]
 
 
@@ -140,7 +149,7 @@ def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder,
     assert saved.stat().st_mode & 0o077 == 0
 
 
-LATER = ("quota_usage", "release_metadata", "release_targets", "spent_nonces")
+LATER = ("quota_usage", "release_metadata", "release_targets", "rollout_agents", "rollouts", "spent_nonces")
 """Tables that came after revision 0002."""
 
 
@@ -150,7 +159,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_pat
         described["revision"] = "0002"
         rows = [json.loads(line) for line in contents["database.jsonl"].splitlines()]
         later = {
-            "agents": ("replica_id", "certificate_issuer"),
+            "agents": ("replica_id", "certificate_issuer", "release", "release_number", "release_rollout"),
             "join_tokens": ("labels",),
             "groups": ("escalations_per_day", "tokens_per_day"),
         }
