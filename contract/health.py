@@ -170,6 +170,13 @@ def first_failed(figures: Mapping[str, float], limits: Mapping[str, float]) -> s
     return next((name for name in FIGURES if name in figures and not _holds(name, figures[name], limits)), "")
 
 
+def beyond(name: str, figures: Mapping[str, float], limits: Mapping[str, float]) -> str:
+    """Says in a sentence that a figure is beyond its limit."""
+    if name not in limits:
+        return f"{name} is no number."
+    return f"{name} is {figures[name]:.4g}; {'at least' if name in AT_LEAST else 'at most'} {limits[name]:.4g} is wanted."
+
+
 def tightened(limits: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
     """Returns the limits of both; where both limit one figure, the one that lets less pass."""
     result = {**others, **limits}

@@ -127,6 +127,11 @@ class CurrentModel:
         return self._seat.model.context_tokens
 
     @property
+    def folder(self) -> Path | None:
+        """That the model which answers now was loaded from; None: there is none."""
+        return self._folder if self.away == "" else None
+
+    @property
     def away(self) -> str:
         """Why there is no model now; empty: there is one."""
         model = self._seat.model
@@ -186,12 +191,8 @@ class CurrentModel:
                 async with self._loaded_once(folder, is_beside) as tried:
                     yield tried
                 return
-            await self._vacate(model_loading(self._load_seconds))
-            try:
-                async with self._loaded_once(folder, is_beside) as tried:
-                    yield tried
-            finally:
-                await self._take_before_again()
+            async with self._vacated(), self._loaded_once(folder, is_beside) as tried:
+                yield tried
 
     async def go_without(self, why: str, last: Bundle | None = None) -> None:
         """Lets go of the model; prompts are left to the cache and the hub.
@@ -206,6 +207,21 @@ class CurrentModel:
     async def close(self) -> None:
         """Lets go of the model at once; answers that are not complete end with Unavailable."""
         await self._seat.model.close()
+
+    @asynccontextmanager
+    async def _vacated(self) -> AsyncIterator[None]:
+        """Lets go of the model for as long as the block lasts. A cancellation that comes before it is let go of leaves it where it is."""
+        before, self._seat = self._seat, _Seat(AwayModel(model_loading(self._load_seconds), self.bundle, self.context_tokens))
+        try:
+            await self._drain(before)
+        except asyncio.CancelledError:
+            self._seat = before
+            raise
+        try:
+            await self._close(before)
+            yield
+        finally:
+            await self._take_before_again()
 
     @asynccontextmanager
     async def _loaded_once(self, folder: Path, is_beside: bool) -> AsyncIterator[Tried]:
@@ -241,17 +257,30 @@ class CurrentModel:
         await self._retire(before)
 
     async def _retire(self, seat: _Seat) -> None:
+        await self._drain(seat)
+        await self._close(seat)
+
+    async def _drain(self, seat: _Seat) -> None:
         try:
             async with asyncio.timeout(self._drain_seconds):
                 await seat.is_free.wait()
         except TimeoutError:
             _log.warning("answers are cut off: their clients do not read them", answers=seat.holders)
+
+    async def _close(self, seat: _Seat) -> None:
         await seat.model.close()
         seat.model = AwayModel(model_loading(self._load_seconds), seat.model.bundle)
         gc.collect()  # its memory is needed now, not when the collector happens to come by
 
     async def _loaded(self, folder: Path) -> LoadedModel:
         started = monotonic()
-        model = await asyncio.to_thread(self._load, folder)
+        loading = asyncio.ensure_future(asyncio.to_thread(self._load, folder))
+        try:
+            model = await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            await asyncio.wait([loading])
+            if loading.exception() is None:
+                await loading.result().close()  # nobody else would let go of it
+            raise
         self._load_seconds = monotonic() - started
         return model

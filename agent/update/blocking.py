@@ -15,4 +15,5 @@ async def finished(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait([running])
+        running.exception()  # who was cancelled does not ask how it ended
         raise

@@ -229,11 +229,12 @@ class Slots:
                 self._write(self._record.with_entry(name, _EMPTY))
                 self._remove(name)
 
-    def switch(self, rollout: str = "") -> Path:
+    def switch(self, rollout: str = "", state: SlotState = SlotState.CURRENT) -> Path:
         """Makes the verified slot the current one, on probation; returns its bundle's folder.
 
         Args:
             rollout: that will end the probation; empty: a person will.
+            state: PROVEN for a version that has served well before: it needs no probation.
 
         Raises:
             NotPossibleNow: UPDATE_NOT_POSSIBLE, nothing is staged.
@@ -243,7 +244,7 @@ class Slots:
         entry = self._record.entries[name]
         if entry.state is not SlotState.VERIFIED:
             raise _not_possible("nothing is staged that could be switched to")
-        switched = self._record.with_entry(name, replace(entry, state=SlotState.CURRENT, rollout=rollout))
+        switched = self._record.with_entry(name, replace(entry, state=state, rollout=rollout))
         with self._disk():
             self._write(replace(switched, current=name))
         return self._bundle(name)
