@@ -50,6 +50,7 @@ class Deployment:
         self.models = places.models
         self._configured = places.configured
         self._bring = places.bring
+        self._found = Started(None, None, ())
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -67,10 +68,12 @@ class Deployment:
         return self.slots.name_of(self.models.folder)
 
     def before(self) -> Before:
-        """Returns what serves now, as it will be found again."""
-        name, bundle = self.slot, self.models.bundle
-        index_sha256 = self.slots.record.entries[name].index_sha256 if name else ""
-        return Before(bundle.name, bundle.version, index_sha256, "" if self.models.away else bundle.digest())
+        """Returns what serves now, as it will be found again. To be called after `bring`."""
+        bundle, index = self.models.bundle, self._found.index
+        digest = "" if self.models.away else bundle.digest()
+        if index is None or self.models.folder != self._found.bundle:
+            return Before(bundle.name, bundle.version, "", digest)
+        return Before(index.model, index.version, self.slots.record.entries[self.slots.record.current].index_sha256, digest)
 
     async def bring(self, model: str, version: str, tell: Tell) -> bool:
         """Stages a version. Returns whether it is another than the one that serves. To be called while the slots are held.
@@ -78,9 +81,9 @@ class Deployment:
         Raises:
             SeawallError: as `Updater.bring`; or UPDATE_NOT_POSSIBLE, the one that serves is on a probation that a person must end.
         """
-        started = await finished(self.slots.start)
+        self._found = await finished(self.slots.start)
         self.slots.check_probation()
-        _, is_new = await self._bring(started, model, version, tell)
+        _, is_new = await self._bring(self._found, model, version, tell)
         return is_new
 
     async def put_in(self, rollout: str) -> None:

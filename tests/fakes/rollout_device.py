@@ -30,6 +30,7 @@ from contract.errors import InvalidRequest, Reason, SeawallError
 from contract.release import Index
 from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport, Trial
 from tests.fakes.engine import FakeEngine
+from tests.fakes.fleet_agent import eventually
 from tests.fakes.versions import MODEL, make_version
 
 CONFIGURED = 99
@@ -187,6 +188,15 @@ class Device:
                 assert self._running is None or not self._running.done(), self._running
                 await asyncio.sleep(0.001)
         return report
+
+    async def until_well_started(self, rollout: str) -> None:
+        """Waits until a start is none of those that came to nothing."""
+
+        async def is_well_started() -> bool:
+            entry = await self.store.get(f"rollouts/{rollout}")
+            return entry is not None and entry.probation is not None and not entry.probation.starts
+
+        await eventually(is_well_started, 20)
 
     def answers(self, count: int, unsure: int = 0, errors: int = 0) -> None:
         """Has the model that serves answer prompts."""
