@@ -88,9 +88,9 @@ def check_leaf(leaf: str) -> None:
     """Checks the last level of a topic under a client's prefix.
 
     Raises:
-        NotFound: TOPIC_UNKNOWN, nothing comes in there.
+        NotFound: TOPIC_UNKNOWN, prompts do not come in there.
     """
-    if leaf not in (PROMPTS, FEEDBACK):
+    if leaf != PROMPTS:
         raise NotFound(Reason.TOPIC_UNKNOWN, f"Nothing is taken from the topic .../{named(leaf)[1:-1]}: send prompts to .../{PROMPTS}.")
 
 
