@@ -13,10 +13,12 @@ from agent.commands import Commands
 from agent.desired import Desired
 from agent.hub_stream import Ended, HubStream
 from agent.identity.authorities import ToldAuthorities
+from agent.releases import Releases
 from agent.store.commands import CommandEntry, State
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
 from seawall.hub.v1.command_pb2 import Command
+from seawall.hub.v1.rollout_pb2 import ReleaseReport
 
 MISSED_HEARTBEATS = 3
 """So many unanswered ones mean that nobody is there, though the connection stands."""
@@ -53,20 +55,22 @@ class SessionParts:
     """What a session is held with.
 
     Args:
-        report: what the agent says of itself.
+        report: returns what the agent says of itself now.
         desired: applies what is wanted.
         authorities: is told of the hub's CAs.
         commands: does what is told.
+        releases: keeps what rollouts want, and tells how far this agent is.
         randomness: for jitter.
         times: how long things take.
         heartbeat_answered: told how many seconds the hub took for the last heartbeat.
         elapsed: returns seconds that no change of the clock moves.
     """
 
-    report: AgentReport
+    report: Callable[[], AgentReport]
     desired: Desired
     authorities: ToldAuthorities
     commands: Commands
+    releases: Releases
     randomness: random.Random
     times: SessionTimes = SessionTimes()
     heartbeat_answered: Callable[[float], None] = lambda _: None
@@ -102,7 +106,7 @@ class Connection:
         Raises:
             Ended: the hub does not answer it.
         """
-        hello = pb.Hello(report=self._parts.report, applied_generation=self._parts.desired.generation)
+        hello = pb.Hello(report=self._parts.report(), applied_generation=self._parts.desired.generation)
         try:
             async with asyncio.timeout(self._parts.times.welcome):
                 await self._stream.write(pb.ConnectRequest(hello=hello))
@@ -132,7 +136,7 @@ class Connection:
             Ended: it is over.
             SeawallError: the store does not take what has come.
         """
-        await first_to_end(self._write(), self._beat(interval), self._tell_outcomes(), self._read())
+        await first_to_end(self._write(), self._beat(interval), self._tell_outcomes(), self._tell_releases(), self._read())
 
     async def _write(self) -> None:
         while True:
@@ -163,6 +167,17 @@ class Connection:
                     self._outgoing.put_nowait(pb.ConnectRequest(command=_outcome(entry)))
             await changed.wait()
 
+    async def _tell_releases(self) -> None:
+        """Tells the hub how far this agent is with rollouts: at the beginning of each session, and whenever it changes."""
+        told: dict[str, ReleaseReport] = {}
+        while True:
+            changed = self._parts.releases.changed
+            for report in self._parts.releases.reports():
+                if told.get(report.rollout) != report:
+                    told[report.rollout] = report
+                    self._outgoing.put_nowait(pb.ConnectRequest(release=report))
+            await changed.wait()
+
     async def _handle(self, response: pb.ConnectResponse) -> None:
         match response.WhichOneof("message"):
             case "heartbeat":
@@ -176,6 +191,8 @@ class Connection:
                 self._parts.authorities.tell(tuple(response.authorities.ca_key_hashes))
             case "command":
                 await self._parts.commands.take(response.command, self._hub_now())
+            case "desired_release":
+                await self._parts.releases.want(response.desired_release)
             case "outcome_received":
                 await self._received(response.outcome_received.command)
 

@@ -32,6 +32,7 @@ from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answerer
+from agent.releases import Releases
 from agent.service import notify, supervised, watchdog
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
@@ -40,12 +41,21 @@ from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
 from agent.store.inbox import Inbox
+from agent.store.live import LiveStore
+from agent.store.rollouts import RolloutStore
 from agent.telemetry import Metrics
 from agent.tracing import TracedAnswerer, TracedModels, open_tracing
-from agent.update.slots import Slots
+from agent.update.checks import Checks
+from agent.update.crash_loop import before_start
+from agent.update.deployment import Bring, Deployment, Places, Tell
+from agent.update.health_gate import HealthGate
+from agent.update.opening import UpdateSite, open_source, open_updater
+from agent.update.rollout_worker import RolloutWorker
+from agent.update.slots import Slots, Started
 from agent.update.starting import open_model
 from contract.errors import InvalidRequest
 from contract.policy import Policy
+from contract.release import Index
 from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
@@ -87,7 +97,7 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
 class Agent:
     """The parts that run, and what is said of their health."""
 
-    def __init__(self, parts: Parts, fleet: Fleet | None, slot: str, problems: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, parts: Parts, fleet: Fleet | None, slot: Callable[[], str], problems: Callable[[], Sequence[str]]) -> None:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
@@ -108,7 +118,7 @@ class Agent:
             "agent": self.agent_id,
             "model": self._parts.models.bundle.name,
             "model_version": self._parts.models.bundle.version,
-            "model_slot": self._slot or "none, the configuration's bundle",
+            "model_slot": self._slot() or "none, the configuration's bundle",
             "model_digest": self._parts.models.bundle.digest(),
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
             "policy_digest": self._parts.policy.digest,
@@ -133,9 +143,11 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
     models = _models(settings.model.engine(settings.trust.held_tokens))
     slots = Slots(state.slots)
-    problems = await open_model(models, slots, settings.model.bundle)
     database = Database(state.database)
     try:
+        live, rollouts = LiveStore(database, settings.keep.receipt_seconds), RolloutStore(database)
+        await before_start(slots, rollouts, live)
+        problems = await open_model(models, slots, settings.model.bundle)
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
         parts = _parts(settings, link, policy, models, database, desired, state.data_key(), tracing)
         fleet = None
@@ -143,8 +155,12 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             await desired.load()
             commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
             await commands.recover()
-            fleet = build_fleet(link, state.identity, parts, desired, commands, utc_now, random.SystemRandom())
-        yield _agent(settings, parts, fleet, slots.record.current, Inbox(database), lambda: (*problems, models.away))
+            releases = Releases(rollouts, parts.metrics.rollout_came_to)
+            deployment = Deployment(Places(slots, models, settings.model.bundle, _bringing(settings, state, link, slots, models)))
+            checks = Checks(models, HealthGate(), parts.traffic, random.SystemRandom())
+            worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
+            fleet = build_fleet(link, state.identity, parts, desired, commands, releases, worker, utc_now, random.SystemRandom())
+        yield _agent(settings, parts, fleet, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away))
     finally:
         if link is not None:
             await link.close()
@@ -172,6 +188,18 @@ def _models(settings: EngineSettings) -> CurrentModel:
         return fits_beside(settings, load_bundle(folder, verify=False), free_memory_bytes())
 
     return CurrentModel(lambda folder: Engine(folder, settings), fits)
+
+
+def _bringing(settings: AgentSettings, state: StateFolder, link: HubLink, slots: Slots, models: CurrentModel) -> Bring:
+    """Returns what brings a version here, over the agent's own link where it comes from the hub."""
+
+    async def bring(started: Started, model: str, version: str, tell: Tell) -> tuple[Index, bool]:
+        site = UpdateSite(state.update, link.identity, settings.update, settings.model.bundle)
+        async with open_source(settings.update.source, link.identity, link) as source:
+            updater = await open_updater(source, site, slots, started, lambda: None if models.away else models.bundle.digest())
+            return await updater.bring(source, model, version, tell)
+
+    return bring
 
 
 def _own_limits(settings: AgentSettings) -> OwnLimits:
@@ -211,15 +239,25 @@ def _parts(
 
 
 def _agent(
-    settings: AgentSettings, parts: Parts, fleet: Fleet | None, slot: str, inbox: Inbox, problems: Callable[[], Sequence[str]]
+    settings: AgentSettings,
+    parts: Parts,
+    fleet: Fleet | None,
+    slot: Callable[[], str],
+    database: Database,
+    live: LiveStore,
+    problems: Callable[[], Sequence[str]],
 ) -> Agent:
+    async def give_feedback(client: str, prompt_id: str, is_good: bool) -> None:
+        await live.give_feedback(client, prompt_id, is_good, utc_now().timestamp())
+
     pipeline: Answerer = Pipeline(parts, utc_now)
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
     model_name = parts.models.bundle.name
     agent = Agent(parts, fleet, slot, problems)
-    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
-    agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
+    inbox, refused, registry = Inbox(database), parts.metrics.refused, parts.metrics.registry
+    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), refused, give_feedback)
+    agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, registry, utc_now, random.SystemRandom(), give_feedback)
     agent.http.bind()
     parts.metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)
     return agent

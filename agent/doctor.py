@@ -114,6 +114,8 @@ def _slots(folder: Path) -> str:
     entry = record.entries[record.current]
     index = verify_slot(folder / record.current, entry.index_sha256)
     probation = ", on probation: seawall-agent update --keep or --back" if entry.state is SlotState.CURRENT else ""
+    if record.rollout:
+        probation = f", on probation, which {record.rollout} ends by itself"
     return f"{index.model} {index.version} serves from slot {record.current}, every file verified{probation}"
 
 

@@ -7,9 +7,9 @@ joins them.
 import asyncio
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -19,6 +19,7 @@ from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
+from agent.inference.session import ModelFailed
 from agent.narrowing import Narrowing, both
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
@@ -26,6 +27,7 @@ from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
+from agent.traffic import LiveAnswer, Traffic
 from agent.turns import Turns
 from contract.classification import Classification
 from contract.errors import Reason, SeawallError
@@ -41,6 +43,7 @@ class Parts:
     Args:
         narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
         tracing: told of each step.
+        traffic: told of what the model on the device has answered.
     """
 
     agent_id: str
@@ -55,6 +58,7 @@ class Parts:
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
     tracing: Tracing = NO_TRACING
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Pipeline:
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Answer, None]:
         """Answers a prompt: Deltas, then one Answer. Closing it early cancels the work; see Answerer for what it raises."""
+        asked: Asked | None = None
         try:
             async with AsyncExitStack() as stack:
                 asked = await self._hear(prompt, stack)
@@ -105,7 +110,7 @@ class Pipeline:
                 texts: list[str] = []
                 async for piece in routed.pieces:
                     if isinstance(piece, Outcome):
-                        yield await self._record(routed.asked, "".join(texts), piece, routed.reasons)
+                        yield await self._record(routed.asked, texts, piece, routed.reasons)
                     elif piece:
                         if not texts:
                             self._parts.metrics.first_token(monotonic() - asked.started)
@@ -113,6 +118,8 @@ class Pipeline:
                         yield Delta(piece)
         except SeawallError as error:
             self._parts.metrics.refused(error.reason)
+            if asked is not None and (isinstance(error, ModelFailed) or error.reason is Reason.AGENT_STOPPING):
+                self._parts.traffic.broke(asked.model.bundle.digest())
             raise
         except Exception:
             self._parts.metrics.refused(Reason.INTERNAL)
@@ -209,10 +216,16 @@ class Pipeline:
         head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]
         return escalated(head, answer, asked.messages, judged)
 
-    async def _record(self, asked: Asked, text: str, outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
+    async def _record(self, asked: Asked, texts: Sequence[str], outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
         # 7 record
         with self._parts.tracing.step(RECORD):
-            return await self._recorded(asked, text, outcome, self._receipt(asked, outcome, reasons))
+            answer = await self._recorded(asked, "".join(texts), outcome, self._receipt(asked, outcome, reasons))
+        if outcome.route != "cache" and outcome.confidence is not None:
+            given = tuple(texts) if outcome.route == "local" else ()
+            is_unsure, sampling = outcome.confidence < asked.bar, asked.prompt.sampling
+            digest = asked.model.bundle.digest()
+            self._parts.traffic.answered(LiveAnswer(digest, is_unsure, asked.messages, sampling, given, outcome.output_tokens))
+        return answer
 
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
         if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:

@@ -83,6 +83,11 @@ class Metrics:
         self._is_open = False
         self._session_lost: float | None = None
         self.generation = Gauge("seawall_agent_generation", "Of the desired state that is applied; 0: none.", registry=registry)
+        self.update_done = Gauge("seawall_agent_update_done_bytes", "Of the version that is fetched, here already.", registry=registry)
+        self.update_total = Gauge("seawall_agent_update_total_bytes", "Of the version that is fetched; 0: none is.", registry=registry)
+        self._rollouts = Counter("seawall_agent_rollout_states", "States that rollouts have come to here.", ["state"], registry=registry)
+        for state in ("proven", "refused", "rolled_back"):  # there from the start: an increase from 0 is seen
+            self._rollouts.labels(state)
         self.certificate_expiry = Gauge(
             "seawall_agent_certificate_expire_time_seconds",
             "End of the certificate's life, POSIX time; 0: not enrolled.",
@@ -112,6 +117,10 @@ class Metrics:
     def refused(self, reason: Reason) -> None:
         """Counts a prompt that was refused."""
         self._refusals.labels(reason.value).inc()
+
+    def rollout_came_to(self, state: str) -> None:
+        """Counts a new state of a rollout on this device."""
+        self._rollouts.labels(state).inc()
 
     def heartbeat_answered(self, seconds: float) -> None:
         """Counts a heartbeat that the hub has answered."""

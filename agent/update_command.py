@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -15,21 +13,15 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from agent.config import AgentSettings, load_settings
-from agent.identity.files import Identity
 from agent.inference.loading import load_bundle
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
 from agent.options import Config
 from agent.state import StateFolder
-from agent.update.chunk_folder import ChunkFolder
-from agent.update.clock_floor import ClockFloor
-from agent.update.fetcher import Fetcher
-from agent.update.opening import open_source, trusted_root
-from agent.update.pacing import Pace, PaceSettings
+from agent.update.opening import UpdateSite, open_source, open_updater
 from agent.update.progress import Progress
 from agent.update.slots import Slots, SlotState, Started
-from agent.update.trust import Trust, TrustSettings
-from agent.update.updater import Outcome, Updater, Wanted
+from agent.update.updater import Outcome, Wanted
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, Unavailable
 
 EXAMPLE = "Example: seawall-agent update, or from a USB stick: seawall-agent update --from /media/stick"
@@ -63,6 +55,8 @@ def update(
     slots = Slots(state.slots)
     with slots.held():
         started = slots.start()
+        if (keep or back) and slots.record.rollout:
+            slots.check_probation()
         if keep or back:
             done = _keep(slots, started, settings) if keep else _back(slots)
             said = json.dumps({"done": done}) if as_json else done
@@ -73,29 +67,12 @@ def update(
 
 
 async def _update(settings: AgentSettings, state: StateFolder, slots: Slots, started: Started, name: str, wanted: Wanted) -> Outcome:
-    identity = _rooted(state)
-    folder = state.update / identity.root_sha256[:16]  # another root knows nothing of what this one has seen
+    identity = state.identity.read()
+    site = UpdateSite(state.update, identity, settings.update, settings.model.bundle)
     async with open_source(name, identity) as source:
-        root = await trusted_root(folder, source, identity)
-        clock = ClockFloor(state.update, lambda: datetime.now(UTC))
-        trust = Trust(folder / "metadata", root, clock, TrustSettings(settings.update.stale_seconds))
-        chunks = ChunkFolder(state.update / "chunks")
-        pace = Pace(PaceSettings(settings.update.bytes_per_second), datetime.now)
-        fetcher = Fetcher(chunks, pace, random.SystemRandom())
-        updater = Updater(trust, fetcher, chunks, slots, started, settings.model.bundle, lambda: _served_digest(settings))
+        updater = await open_updater(source, site, slots, started, lambda: _served_digest(settings))
         with _bar() as tell:
             return await updater.update(source, wanted, tell)
-
-
-def _rooted(state: StateFolder) -> Identity:
-    identity = state.identity.read()
-    if not identity.root_sha256:
-        raise NotPossibleNow(
-            Reason.UPDATE_NOT_POSSIBLE,
-            "This device was enrolled before its hub had a root of trust, so nothing can be verified: "
-            "ask the hub's operator for a new join token, then seawall-agent enroll --again TOKEN.",
-        )
-    return identity
 
 
 def _keep(slots: Slots, started: Started, settings: AgentSettings) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from contract.bundle import BUNDLE_FILE, MODEL_FILE, TOKENIZER_FILE, Bundle, Shape
+from contract.health import HEALTH_FILE
 from models.blocks import Precision
 from models.bundling import entries, new_folder
 from models.errors import unsupported
@@ -35,6 +36,8 @@ def build_bundle(recipe: Recipe, gguf: Path, precision: Precision, target: Path,
     with new_folder(target) as folder:
         write_llama(source, precision, recipe.context_tokens, folder / MODEL_FILE, progress)
         write_tokenizer(tokenizer, folder / TOKENIZER_FILE)
+        if recipe.health is not None:
+            (folder / HEALTH_FILE).write_bytes(recipe.health.to_json())
         bundle = Bundle(
             name=recipe.name,
             version=bundle_version(recipe, precision),

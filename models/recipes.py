@@ -7,6 +7,7 @@ from typing import Any
 
 from contract.bundle import Source
 from contract.errors import NotFound, Reason
+from contract.health import HealthTest
 
 _FOLDER = Path(__file__).parent
 _RECIPE_FILE = "model.toml"
@@ -26,6 +27,7 @@ class Recipe:
         context_tokens: how many tokens a prompt and its answer may have together.
         chat_template: Jinja text, or TEMPLATE_FROM_GGUF.
         stop_tokens: any of them ends an answer.
+        health: the test that its bundles carry; None: they carry none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Recipe:
     context_tokens: int
     chat_template: str
     stop_tokens: tuple[str, ...]
+    health: HealthTest | None = None
 
 
 def names(folder: Path = _FOLDER) -> list[str]:
@@ -50,6 +53,7 @@ def read_recipe(name: str, folder: Path = _FOLDER) -> Recipe:
 
     Raises:
         NotFound: MODEL_UNKNOWN: there is none of this name.
+        InvalidRequest: BUNDLE_INVALID: its health test cannot be one.
     """
     known = names(folder)
     if name not in known:
@@ -67,4 +71,5 @@ def read_recipe(name: str, folder: Path = _FOLDER) -> Recipe:
         context_tokens=content["context_tokens"],
         chat_template=content["chat_template"],
         stop_tokens=tuple(content["stop_tokens"]),
+        health=HealthTest.from_content(content["health"]) if "health" in content else None,
     )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from agent.inference.answer import Finished, Piece
+from agent.inference.scoring import Scored
 from agent.prompts import Message, Sampling
 from contract.bundle import Bundle, Shape, Source
 from contract.errors import Reason, Unavailable
@@ -55,16 +56,27 @@ class AwayModel:
         """Returns about how many tokens a conversation has: the tokenizer is away too."""
         return sum(len(message.content) // _CHARACTERS_PER_TOKEN + 1 for message in messages)
 
-    async def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, client: str = "", *, priority: int = 0
+    ) -> AsyncGenerator[Piece | Finished, None]:
         """Refuses.
 
         Raises:
             ModelAway: MODEL_LOADING or MODEL_UNAVAILABLE.
         """
-        del messages, sampling, client
+        del messages, sampling, client, priority
         pieces: tuple[Piece | Finished, ...] = ()  # an asynchronous generator, as the engine's is: it refuses when it is read
         for piece in pieces:
             yield piece
+        raise ModelAway(self.refusal.reason, self.refusal.message)
+
+    async def score(self, text: str, *, priority: int = 0) -> Scored:
+        """Refuses.
+
+        Raises:
+            ModelAway: MODEL_LOADING or MODEL_UNAVAILABLE.
+        """
+        del text, priority
         raise ModelAway(self.refusal.reason, self.refusal.message)
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from agent.inference.answer import Answer, Finished, Limits, Logits, Piece
 from agent.inference.prefixes import Copy
 from agent.inference.sampling import Sampler
 from agent.inference.scheduler import Change, Decode, Prefill, Scheduler
+from agent.inference.scoring import Scored, Scoring
 from agent.inference.settings import EngineSettings
 from agent.inference.streaming import StopFilter, StreamDecoder
 from agent.inference.waiting import Request
@@ -36,7 +37,7 @@ class Model(Protocol):
         ...
 
 
-Item = Piece | Finished | SeawallError
+Item = Piece | Finished | Scored | SeawallError
 Event = tuple[int, Item]
 """A request's id, and what happened to it."""
 
@@ -60,6 +61,7 @@ class Batcher:
         self._decode_text = decode_text
         self._stop_token_ids = frozenset(stop_token_ids)
         self._answers: dict[int, Answer] = {}
+        self._scorings: dict[int, Scoring] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -69,7 +71,7 @@ class Batcher:
     @property
     def request_ids(self) -> Sequence[int]:
         """All requests that are here."""
-        return tuple(self._answers)
+        return (*self._answers, *self._scorings)
 
     @property
     def kept_prefixes(self) -> dict[int, tuple[int, ...]]:
@@ -83,6 +85,9 @@ class Batcher:
             Busy: QUEUE_FULL.
         """
         self._scheduler.submit(request)
+        if request.is_scored:
+            self._scorings[request.request_id] = Scoring(request.tokens)
+            return
         self._answers[request.request_id] = Answer(
             Sampler(sampling, request.tokens, random),
             StreamDecoder(self._decode_text),
@@ -93,27 +98,40 @@ class Batcher:
 
     def cancel(self, request_id: int) -> None:
         """Drops a request; one that is not here is no error."""
-        if self._answers.pop(request_id, None):
+        if self._answers.pop(request_id, None) or self._scorings.pop(request_id, None):
             self._scheduler.cancel(request_id)
 
     def step(self, now_seconds: float) -> list[Event]:
         """Runs the model once; returns what came of it."""
         events: list[Event] = []
         for request_id in self._scheduler.expire(now_seconds):
-            del self._answers[request_id]
+            self._answers.pop(request_id, None)
+            self._scorings.pop(request_id, None)
             events.append((request_id, Busy(Reason.DEADLINE_EXCEEDED, "There was no time to answer. Ask again, or allow more time.")))
         changes, run = self._scheduler.next_run()
         self._apply(changes)
         if isinstance(run, Prefill):
-            logits = self._model.extend(run.row, run.request.tokens[run.start : run.end], run.start)
-            self._scheduler.ran(run)
-            if run.is_last:
-                events += self._choose((run.request.request_id,), logits, now_seconds)
+            events += self._score(run) if run.request.is_scored else self._prefill(run, now_seconds)
         elif isinstance(run, Decode):
             events += self._decode(run, now_seconds)
         if self._scheduler.is_idle:
             self._apply(self._scheduler.next_run()[0])
         return events
+
+    def _prefill(self, run: Prefill, now_seconds: float) -> list[Event]:
+        logits = self._model.extend(run.row, run.request.tokens[run.start : run.end], run.start)
+        self._scheduler.ran(run)
+        return self._choose((run.request.request_id,), logits, now_seconds) if run.is_last else []
+
+    def _score(self, run: Prefill) -> list[Event]:
+        request_id, scoring = run.request.request_id, self._scorings[run.request.request_id]
+        logits = self._model.extend(run.row, run.request.tokens[run.start : run.end], run.start, positions=run.end - run.start)
+        scoring.take(run.start, logits)
+        self._scheduler.ran(run)
+        if not run.is_last:
+            return []
+        del self._scorings[request_id]
+        return [(request_id, scoring.scored())]
 
     def _decode(self, run: Decode, now_seconds: float) -> list[Event]:
         answers = [self._answers[request_id] for request_id in run.request_ids]

@@ -6,8 +6,9 @@ let go of first, and until the new one is there, prompts are left to the cache a
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -16,6 +17,8 @@ import structlog
 
 from agent.inference.answer import Finished, Piece
 from agent.inference.away import AwayModel, ModelAway, model_loading
+from agent.inference.machine import resident_bytes
+from agent.inference.scoring import Scored
 from agent.prompts import Message, Sampling
 from contract.bundle import Bundle
 from contract.errors import Reason, SeawallError
@@ -51,7 +54,17 @@ class LocalModel(Protocol):
 
 
 class LoadedModel(LocalModel, Protocol):
-    """A model that can be let go of."""
+    """A model that can be measured, and let go of."""
+
+    def generate(
+        self, messages: Sequence[Message], sampling: Sampling, client: str = "", *, priority: int = 0
+    ) -> AsyncGenerator[Piece | Finished, None]:
+        """As above; a higher priority goes first."""
+        ...
+
+    async def score(self, text: str, *, priority: int = 0) -> Scored:
+        """Says how likely a text is."""
+        ...
 
     async def close(self) -> None:
         """Lets go of it."""
@@ -66,6 +79,21 @@ class _Seat:
         self.holders = 0
         self.is_free = asyncio.Event()
         self.is_free.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A model that is tried before it serves.
+
+    Args:
+        model: it.
+        is_beside: whether the one that serves is loaded as well.
+        before_bytes: of memory that this process had when it was loaded.
+    """
+
+    model: LoadedModel
+    is_beside: bool
+    before_bytes: int
 
 
 class CurrentModel:
@@ -99,10 +127,20 @@ class CurrentModel:
         return self._seat.model.context_tokens
 
     @property
+    def folder(self) -> Path | None:
+        """That the model which answers now was loaded from; None: there is none."""
+        return self._folder if self.away == "" else None
+
+    @property
     def away(self) -> str:
         """Why there is no model now; empty: there is one."""
         model = self._seat.model
         return model.refusal.message if isinstance(model, AwayModel) else ""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a prompt is being answered."""
+        return self._seat.holders > 0
 
     @contextmanager
     def held(self) -> Iterator[LoadedModel]:
@@ -135,6 +173,27 @@ class CurrentModel:
             else:
                 await self._exchange_one_by_one(folder)
 
+    @asynccontextmanager
+    async def tried(self, folder: Path) -> AsyncIterator[Tried]:
+        """Loads the model in a folder for as long as the block lasts; the one that answers now answers on, or again afterwards.
+
+        Where two do not fit, that one is let go of, and until the end of the block prompts are left to the cache and the hub.
+
+        Args:
+            folder: of a verified bundle.
+
+        Raises:
+            SeawallError: it cannot be loaded; the one before answers.
+        """
+        async with self._exchanging:
+            is_beside = self.away == "" and await asyncio.to_thread(self._fits_beside, folder)
+            if is_beside or self.away != "":
+                async with self._loaded_once(folder, is_beside) as tried:
+                    yield tried
+                return
+            async with self._vacated(), self._loaded_once(folder, is_beside) as tried:
+                yield tried
+
     async def go_without(self, why: str, last: Bundle | None = None) -> None:
         """Lets go of the model; prompts are left to the cache and the hub.
 
@@ -149,21 +208,47 @@ class CurrentModel:
         """Lets go of the model at once; answers that are not complete end with Unavailable."""
         await self._seat.model.close()
 
+    @asynccontextmanager
+    async def _vacated(self) -> AsyncIterator[None]:
+        """Lets go of the model for as long as the block lasts. A cancellation that comes before it is let go of leaves it where it is."""
+        before, self._seat = self._seat, _Seat(AwayModel(model_loading(self._load_seconds), self.bundle, self.context_tokens))
+        try:
+            await self._drain(before)
+        except asyncio.CancelledError:
+            self._seat = before
+            raise
+        try:
+            await self._close(before)
+            yield
+        finally:
+            await self._take_before_again()
+
+    @asynccontextmanager
+    async def _loaded_once(self, folder: Path, is_beside: bool) -> AsyncIterator[Tried]:
+        before_bytes = resident_bytes()
+        model = await self._loaded(folder)
+        try:
+            yield Tried(model, is_beside, before_bytes)
+        finally:
+            await model.close()
+            del model
+            gc.collect()
+
     async def _exchange_one_by_one(self, folder: Path) -> None:
-        before = self._folder
         await self._vacate(model_loading(self._load_seconds))
         try:
             self._seat = _Seat(await self._loaded(folder))
             self._folder = folder
         except SeawallError as error:
             _log.error("the new model cannot be loaded: the one before is taken again", reason=error.message)
-            if before is not None:
-                await self._take_again(before)
+            await self._take_before_again()
             raise
 
-    async def _take_again(self, folder: Path) -> None:
+    async def _take_before_again(self) -> None:
+        if self._folder is None:
+            return
         try:
-            self._seat = _Seat(await self._loaded(folder))
+            self._seat = _Seat(await self._loaded(self._folder))
         except SeawallError as error:
             await self._vacate(ModelAway(Reason.MODEL_UNAVAILABLE, f"No model can be loaded on this device: {error.message}"))
 
@@ -172,17 +257,30 @@ class CurrentModel:
         await self._retire(before)
 
     async def _retire(self, seat: _Seat) -> None:
+        await self._drain(seat)
+        await self._close(seat)
+
+    async def _drain(self, seat: _Seat) -> None:
         try:
             async with asyncio.timeout(self._drain_seconds):
                 await seat.is_free.wait()
         except TimeoutError:
             _log.warning("answers are cut off: their clients do not read them", answers=seat.holders)
+
+    async def _close(self, seat: _Seat) -> None:
         await seat.model.close()
         seat.model = AwayModel(model_loading(self._load_seconds), seat.model.bundle)
         gc.collect()  # its memory is needed now, not when the collector happens to come by
 
     async def _loaded(self, folder: Path) -> LoadedModel:
         started = monotonic()
-        model = await asyncio.to_thread(self._load, folder)
+        loading = asyncio.ensure_future(asyncio.to_thread(self._load, folder))
+        try:
+            model = await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            await asyncio.wait([loading])
+            if loading.exception() is None:
+                await loading.result().close()  # nobody else would let go of it
+            raise
         self._load_seconds = monotonic() - started
         return model

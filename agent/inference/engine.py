@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +22,21 @@ from agent.inference.loading import load_bundle
 from agent.inference.machine import free_memory_bytes, processors
 from agent.inference.residency import collapse_weights, drop_mapped_files
 from agent.inference.sampling import check_sampling
+from agent.inference.scoring import Scored
 from agent.inference.session import SUPPORTED_PROVIDERS, ModelFailed, ModelSession
 from agent.inference.settings import EngineSettings
 from agent.inference.tokenizer import ChatTokenizer
 from agent.inference.waiting import Request
 from agent.prompts import Message, Sampling
 from contract.bundle import MODEL_FILE, TOKENIZER_FILE, Bundle
-from contract.errors import Busy, Reason, SeawallError, Unavailable
+from contract.errors import Busy, InvalidRequest, Reason, SeawallError, Unavailable
 
 IDLE_SECONDS = 10.0
 """After so long without a prompt, memory is given back. Sooner would cost the next prompt its page faults."""
+
+_LEAST_SCORED_TOKENS = 2
+_SCORING = "seawall/scoring"
+"""In a client's place: no topic and no key is called so."""
 
 _log = structlog.get_logger(__name__)
 
@@ -130,6 +136,34 @@ class Engine:
         max_tokens = min(sampling.max_tokens or self._settings.default_max_tokens, self.context_tokens - len(tokens))
         deadline = None if deadline_seconds is None else time.monotonic() + deadline_seconds
         request = Request(next(self._ids), tuple(tokens), client, priority, deadline)
+        async with aclosing(self._items(request, sampling, max_tokens)) as items:
+            async for item in items:
+                if isinstance(item, Piece | Finished):
+                    yield item
+
+    async def score(self, text: str, *, priority: int = 0) -> Scored:
+        """Says how likely a text is, as far as it fits into the context. Others wait for a piece of it at a time, as for a prompt's.
+
+        Args:
+            text: of at least two tokens.
+            priority: higher goes first.
+
+        Raises:
+            InvalidRequest: PROMPT_INVALID, it is too short.
+            Busy: QUEUE_FULL.
+            Unavailable: AGENT_STOPPING.
+        """
+        tokens = (await asyncio.to_thread(self._tokenizer.encode_text, text))[: self.context_tokens]
+        if len(tokens) < _LEAST_SCORED_TOKENS:
+            raise InvalidRequest(Reason.PROMPT_INVALID, "The text is too short to be scored: give at least two tokens.")
+        request = Request(next(self._ids), tuple(tokens), _SCORING, priority, is_scored=True)
+        async with aclosing(self._items(request, Sampling(), 1)) as items:
+            async for item in items:
+                if isinstance(item, Scored):
+                    return item
+        raise _stopping()
+
+    async def _items(self, request: Request, sampling: Sampling, max_tokens: int) -> AsyncGenerator[Piece | Finished | Scored, None]:
         items: asyncio.Queue[Item] = asyncio.Queue()
         self._worker.send(_Order(request, sampling, max_tokens, _Asker(asyncio.get_running_loop(), items)))
         try:
@@ -138,7 +172,7 @@ class Engine:
                 if isinstance(item, SeawallError):
                     raise item
                 yield item
-                if isinstance(item, Finished):
+                if not isinstance(item, Piece):
                     return
         finally:
             self._worker.send(_Cancel(request.request_id))

@@ -1,4 +1,4 @@
-"""What this machine has for us: memory and processors, as the kernel and the control groups (v1 and v2) bound them.
+"""What this machine has for us: memory and processors, as the kernel and the control groups (v1 and v2) bound them; and how warm it is.
 
 Formats: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, proc(5).
 """
@@ -32,6 +32,18 @@ def processors(root: Path = ROOT) -> int:
         counts.append(_ratio(quota, period))
         counts.append(_ratio(_words(folder / "cpu.cfs_quota_us"), _words(folder / "cpu.cfs_period_us")))
     return max(1, math.floor(min(counts)))
+
+
+def resident_bytes(root: Path = ROOT) -> int:
+    """Returns how much of this process lies in memory; proc(5), `statm`."""
+    words = _words(root / "proc/self/statm").split()
+    return int(words[1]) * os.sysconf("SC_PAGESIZE") if len(words) > 1 else 0
+
+
+def temperature_celsius(root: Path = ROOT) -> float | None:
+    """Returns the temperature of the hottest zone; None: nothing measures it. Linux, Documentation/driver-api/thermal/sysfs-api.rst."""
+    texts = [_words(zone / "temp") for zone in (root / "sys/class/thermal").glob("thermal_zone*")]
+    return max((int(text) / 1000 for text in texts if text.removeprefix("-").isdecimal()), default=None)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

@@ -146,7 +146,9 @@ class Scheduler:
         self._decode_is_due = True
         self._waiting.charge(run.request.client, run.end - run.start)
         self._filling = run
-        if run.is_last:
+        if run.is_last and run.request.is_scored:
+            self._filling = None
+        elif run.is_last:
             self._join(run)
 
     def release_idle_rows(self) -> Sequence[Change]:
@@ -167,7 +169,7 @@ class Scheduler:
         if row == self._settings.slots or (request := self._waiting.take()) is None:
             return None
         self._used_rows.add(row)
-        source, length = self._prefixes.find(request.tokens)
+        source, length = (-1, 0) if request.is_scored else self._prefixes.find(request.tokens)
         # A run of a single token takes another path through attention and rounds differently: at least two are left to prefill.
         start = max(0, min(length, len(request.tokens) - 2))
         if start:
@@ -177,6 +179,8 @@ class Scheduler:
 
     def _piece(self, request: Request, row: int, start: int) -> Prefill:
         size = self._settings.shared_piece_tokens if self._decoding else self._settings.prefill_piece_tokens
+        if request.is_scored:
+            size = min(size, self._settings.scored_piece_tokens)
         end = min(start + size, len(request.tokens))
         if len(request.tokens) - end == 1:
             end += 1

@@ -16,6 +16,8 @@ class EngineSettings:
         queue_size: prompts that may wait for a slot; further ones are refused.
         prefill_piece_tokens: fed in one run while nobody else waits for a token. More are a little faster and take more memory.
         shared_piece_tokens: the same while others decode; one piece is the longest that they wait.
+        scored_piece_tokens: of a text that is scored, at most so many in one run: the logits of each are held, 200 kB with a vocabulary of
+            49,152.
         prefix_rows: prompt prefixes kept ready.
         prefix_tokens: of all kept prefixes together; bounds the memory that an idle agent holds.
         speculation_tokens: guessed at most in one run, for a greedy answer that is alone; 0: never. A run of several tokens rounds
@@ -31,6 +33,7 @@ class EngineSettings:
     queue_size: int = 64
     prefill_piece_tokens: int = 192
     shared_piece_tokens: int = 64
+    scored_piece_tokens: int = 32
     prefix_rows: int = 4
     prefix_tokens: int = 512
     speculation_tokens: int = 16

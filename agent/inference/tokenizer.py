@@ -54,6 +54,10 @@ class ChatTokenizer:
             raise prompt_too_long(str(len(token_ids)), limit_tokens)
         return token_ids
 
+    def encode_text(self, text: str) -> list[int]:
+        """Encodes a text as it stands, without a conversation around it."""
+        return list(self._tokenizer.encode_batch_fast([text])[0].ids)
+
     def count(self, messages: Sequence[Message]) -> int:
         """Returns how many tokens a conversation has, however long."""
         return sum(1 for _ in self._encode(messages))

@@ -15,6 +15,7 @@ class Request:
         client: who asks; clients share the model evenly.
         priority: higher goes first.
         deadline_seconds: on the scheduler's clock; work stops there. None: never.
+        is_scored: nothing is answered; how likely each token is after those before it is what is asked.
     """
 
     request_id: int
@@ -22,6 +23,7 @@ class Request:
     client: str = ""
     priority: int = 0
     deadline_seconds: float | None = None
+    is_scored: bool = False
 
     def is_late(self, now_seconds: float) -> bool:
         """Whether its deadline has passed."""

@@ -58,7 +58,7 @@ class ChatEndpoint:
             ClientDisconnect: nobody waits for the answer any more; the work on it was cancelled.
         """
         client = authenticated(request.headers, self._settings)
-        chat = read_chat(await _read_body(request, self._settings.max_body_bytes), self._model_name)
+        chat = read_chat(await read_body(request, self._settings.max_body_bytes), self._model_name)
         prompt = self._prompt(chat, client, _conversation(request), read_traceparent(request.headers.getlist(TRACEPARENT)))
         completion = Completion(prompt.prompt_id, int(prompt.received_time.timestamp()), self._model_name)
         running = RunningAnswer(self._answerer, prompt)
@@ -118,7 +118,12 @@ async def _events(running: RunningAnswer, first: Delta | Answer, completion: Com
     yield "[DONE]"
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Returns the body of a request.
+
+    Raises:
+        PayloadTooLarge: PAYLOAD_TOO_LARGE.
+    """
     too_large = PayloadTooLarge(Reason.PAYLOAD_TOO_LARGE, f"The body is longer than {max_bytes} bytes: shorten the prompt.")
     if int(request.headers.get("content-length", 0)) > max_bytes:
         raise too_large

@@ -1,4 +1,4 @@
-"""Prompts that come by HTTP, in OpenAI's form: `/v1/chat/completions` and `/v1/models`; also `/healthz` and `/metrics`."""
+"""Prompts that come by HTTP, in OpenAI's form: `/v1/chat/completions` and `/v1/models`; also `/v1/feedback`, `/healthz` and `/metrics`."""
 
 import asyncio
 import random
@@ -20,7 +20,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent.intake.chat import error_body, write_error, write_model, write_models
-from agent.intake.chat_endpoint import CONVERSATION_HEADER, ChatEndpoint
+from agent.intake.chat_endpoint import CONVERSATION_HEADER, ChatEndpoint, read_body
+from agent.intake.feedback import MAX_FEEDBACK_BYTES, GiveFeedback, read_feedback
 from agent.intake.guard import BrowserGuard, authenticated
 from agent.intake.settings import HttpSettings
 from agent.prompts import Answerer
@@ -41,6 +42,7 @@ class HttpIntake:
         registry: shown at `/metrics`.
         clock: the time, in UTC.
         randomness: for ids.
+        give_feedback: takes what clients say of answers; None: nobody does.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class HttpIntake:
         registry: CollectorRegistry,
         clock: Callable[[], datetime],
         randomness: random.Random,
+        give_feedback: GiveFeedback | None = None,
     ) -> None:
         self._settings = settings
         self._model_name = model_name
@@ -59,6 +62,7 @@ class HttpIntake:
         self._registry = registry
         self._created = int(clock().timestamp())
         self._chat = ChatEndpoint(settings, answerer, model_name, clock, randomness)
+        self._give_feedback = give_feedback
         self._socket: socket.socket | None = None
 
     def bind(self) -> int:
@@ -97,6 +101,7 @@ class HttpIntake:
         return Starlette(
             routes=[
                 Route("/v1/chat/completions", self._chat.handle, methods=["POST"]),
+                *([Route("/v1/feedback", self._feedback, methods=["POST"])] if self._give_feedback is not None else []),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{model:path}", self._model),
                 Route("/healthz", self._healthz),
@@ -105,6 +110,13 @@ class HttpIntake:
             middleware=_middleware(self._settings),
             exception_handlers={SeawallError: _refused, HTTPException: _not_here, ClientDisconnect: _gone, Exception: _failed},
         )
+
+    async def _feedback(self, request: Request) -> Response:
+        client = authenticated(request.headers, self._settings)
+        feedback = read_feedback(await read_body(request, MAX_FEEDBACK_BYTES))
+        if self._give_feedback is not None:
+            await self._give_feedback(client, feedback.prompt_id, feedback.is_good)
+        return JSONResponse({"id": feedback.prompt_id, "good": feedback.is_good})
 
     async def _models(self, request: Request) -> Response:
         authenticated(request.headers, self._settings)
@@ -148,7 +160,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 async def _not_here(_request: Request, error: Exception) -> Response:
     absence = cast(HTTPException, error)
-    message = f"{absence.detail}: see /v1/chat/completions, /v1/models, /healthz and /metrics."
+    message = f"{absence.detail}: see /v1/chat/completions, /v1/feedback, /v1/models, /healthz and /metrics."
     return JSONResponse(error_body(absence.status_code, message, "unknown_url"), absence.status_code, headers=absence.headers)
 
 

@@ -17,6 +17,7 @@ from agent.intake import payloads, topics
 from agent.intake.answering import Answering, Delivery
 from agent.intake.broker import Incoming, Outgoing
 from agent.intake.connection import Connection, ConnectionLost, PublishRefused
+from agent.intake.feedback import GiveFeedback, read_feedback
 from agent.intake.fields import is_id
 from agent.intake.settings import MqttSettings
 from agent.intake.topics import ClientTopics
@@ -41,6 +42,7 @@ class MqttIntake:
         clock: the time, in UTC.
         randomness: for ids and for waits.
         refused: told of each prompt that is not taken, and why.
+        give_feedback: takes what clients say of answers; None: nobody does.
 
     Raises:
         NotPossibleNow: CONFIG_INVALID, the files for TLS cannot be used.
@@ -55,6 +57,7 @@ class MqttIntake:
         clock: Callable[[], datetime],
         randomness: random.Random,
         refused: Callable[[Reason], None] = lambda _: None,
+        give_feedback: GiveFeedback | None = None,
     ) -> None:
         self._settings = settings
         self._agent_id = agent_id
@@ -62,6 +65,7 @@ class MqttIntake:
         self._clock = clock
         self._randomness = randomness
         self._refused = refused
+        self._give_feedback = give_feedback
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue()
         self._held_bytes = 0
         self._connection = Connection(
@@ -120,30 +124,32 @@ class MqttIntake:
             _log.error("problem_refused_by_broker", client=client, reason=str(refused), advice="check the broker's access list")
 
     async def _take_from(self, client: ClientTopics, leaf: str, message: Incoming) -> None:
+        new = False
         try:
-            new = await self._inbox.put(self._read(client, leaf, message), self._settings.max_waiting_prompts)
+            if leaf == topics.FEEDBACK and self._give_feedback is not None:
+                feedback = read_feedback(self._whole(message))
+                await self._give_feedback(client.client, feedback.prompt_id, feedback.is_good)
+            else:
+                new = await self._inbox.put(self._read(client, leaf, message), self._settings.max_waiting_prompts)
         except SeawallError as error:
             _log.info("prompt_refused", client=client.client, reason=error.reason)
             self._refused(error.reason)
             await self._connection.publish(_problem(client, message, error))
-        else:
-            if new:
-                self._answering.prompt_arrived()
+        if new:
+            self._answering.prompt_arrived()
 
     def _read(self, client: ClientTopics, leaf: str, message: Incoming) -> NewPrompt:
         topics.check_leaf(leaf)
         response_topic = client.reply_topic(message.response_topic)
-        if message.payload is None:
-            limit = self._settings.max_payload_bytes
-            raise PayloadTooLarge(Reason.PAYLOAD_TOO_LARGE, f"The prompt is longer than {limit} bytes: shorten it.")
+        payload = self._whole(message)
         made_up = self._make_id(message)
         now = self._clock()
-        prompt = payloads.read_prompt(message.payload, client.client, made_up, now)
+        prompt = payloads.read_prompt(payload, client.client, made_up, now)
         known_by_packet = prompt.prompt_id == made_up and message.correlation_data is None and message.qos > 0
         return NewPrompt(
             client=client.client,
             prompt_id=prompt.prompt_id,
-            payload=message.payload,
+            payload=payload,
             response_topic=response_topic,
             correlation_data=message.correlation_data,
             received_time=now,
@@ -151,6 +157,12 @@ class MqttIntake:
             redelivered=message.redelivered,
             trace_parent="" if message.trace_parent is None else str(message.trace_parent),
         )
+
+    def _whole(self, message: Incoming) -> bytes:
+        if message.payload is None:
+            limit = self._settings.max_payload_bytes
+            raise PayloadTooLarge(Reason.PAYLOAD_TOO_LARGE, f"The prompt is longer than {limit} bytes: shorten it.")
+        return message.payload
 
     def _make_id(self, message: Incoming) -> str:
         if message.correlation_data is not None:

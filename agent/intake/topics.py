@@ -4,6 +4,7 @@
     seawall/v1/agents/{agent}/clients/{client}/prompts  the client asks here
                                               /answers  answers and problems, unless a Response Topic under the same prefix was given
                                               /chunks   pieces of answers
+                                              /feedback the client says here whether an answer was good
 
 All that a client writes and reads lies under its own prefix, so that a broker's access list by user name
 (`pattern readwrite seawall/v1/agents/+/clients/%u/#`) keeps clients apart.
@@ -17,6 +18,7 @@ from contract.errors import InvalidRequest, NotFound, Reason
 PROMPTS = "prompts"
 ANSWERS = "answers"
 CHUNKS = "chunks"
+FEEDBACK = "feedback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,15 @@ class ClientTopics:
             response_topic: the Response Topic that came with the prompt (MQTT 5, section 4.10), if any.
 
         Raises:
-            InvalidRequest: FIELD_INVALID, it lies elsewhere, is no topic's name, or is where prompts come in.
+            InvalidRequest: FIELD_INVALID, it lies elsewhere, is no topic's name, or is where prompts or feedback come in.
         """
         if response_topic is None:
             return self.answers
         below = response_topic.removeprefix(self.prefix)
-        if below in (response_topic, "", PROMPTS) or not _is_topic_name(response_topic):
+        if below in (response_topic, "", PROMPTS, FEEDBACK) or not _is_topic_name(response_topic):
             raise InvalidRequest(
                 Reason.FIELD_INVALID,
-                f"The Response Topic is not allowed: use a topic under {self.prefix}, without wildcards, other than {PROMPTS}.",
+                f"The Response Topic is not allowed: use one under {self.prefix}, without wildcards, other than {PROMPTS} and {FEEDBACK}.",
             )
         return response_topic
 

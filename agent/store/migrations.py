@@ -100,6 +100,31 @@ def _m0006_traces(database: Database) -> None:
     database.table("inbox").add_column("trace_parent", str, not_null_default="")
 
 
+def _m0007_rollouts(database: Database) -> None:
+    """What rollouts want of this agent and how far it is; what live traffic and people say of each model, free of content."""
+    database.table("rollouts").create(
+        {"rollout": str, "sequence": int, "wanted": bytes, "report": bytes, "before": str, "probation": str},
+        pk="rollout",
+        not_null={"sequence", "wanted", "report", "before", "probation"},
+        strict=True,
+    )
+    database.table("live_counts").create(
+        {"model_digest": str, "answers": int, "errors": int, "unsure": int},
+        pk="model_digest",
+        not_null={"answers", "errors", "unsure"},
+        strict=True,
+    )
+    database.table("feedback").create(
+        {"receipt_id": str, "model_digest": str, "is_good": int, "create_time": float},
+        pk="receipt_id",
+        not_null={"model_digest", "is_good", "create_time"},
+        strict=True,
+    )
+    database.table("feedback").create_index(["model_digest", "is_good"])
+    database.table("feedback").create_index(["create_time"])
+    database.execute("CREATE INDEX idx_receipts_prompt ON receipts (client, json_extract(receipt, '$.prompt_id'))")
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -107,6 +132,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0004_receipts,
     _m0005_fleet,
     _m0006_traces,
+    _m0007_rollouts,
 )
 
 

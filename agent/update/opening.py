@@ -2,41 +2,72 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+import random
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.config import UpdateSettings
 from agent.hub_link import HubLink
 from agent.identity.files import Identity, write_private
 from agent.identity.root import first_root
+from agent.update.chunk_folder import ChunkFolder
+from agent.update.clock_floor import ClockFloor
+from agent.update.fetcher import Fetcher
 from agent.update.folder_source import FolderSource
 from agent.update.http_source import mirror
 from agent.update.hub_source import HubSource
+from agent.update.pacing import Pace, PaceSettings
 from agent.update.slot_record import make_synced_folder
+from agent.update.slots import Slots, Started
 from agent.update.sources import Source
+from agent.update.trust import Trust, TrustSettings
+from agent.update.updater import Updater
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
 
 HUB = "hub"
 _ROOT_FILE = "first-root.json"
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateSite:
+    """Where updates come to.
+
+    Args:
+        folder: of updates that are under way, and of what is trusted.
+        identity: of this device.
+        settings: how they are fetched.
+        bundle: the folder that the configuration names.
+    """
+
+    folder: Path
+    identity: Identity
+    settings: UpdateSettings
+    bundle: Path
+
+
 @asynccontextmanager
-async def open_source(name: str, identity: Identity) -> AsyncGenerator[Source, None]:
+async def open_source(name: str, identity: Identity, link: HubLink | None = None) -> AsyncGenerator[Source, None]:
     """Opens what a name stands for, and closes it at the end.
 
     Args:
         name: `hub`, an HTTPS address of a mirror, or a folder.
         identity: shown to the hub.
+        link: to the hub, where there is one already; it stays open.
 
     Raises:
         InvalidRequest: CONFIG_INVALID, it is none of them.
     """
-    if name == HUB:
-        link = HubLink(identity)
+    if name == HUB and link is not None:
+        yield HubSource(link.use, f"The hub at {identity.hub_address}")
+    elif name == HUB:
+        own_link = HubLink(identity)
         try:
-            yield HubSource(link.use, f"The hub at {identity.hub_address}")
+            yield HubSource(own_link.use, f"The hub at {identity.hub_address}")
         finally:
-            await link.close()
+            await own_link.close()
     elif "://" in name:
         remote = mirror(name)
         try:
@@ -50,6 +81,37 @@ async def open_source(name: str, identity: Identity) -> AsyncGenerator[Source, N
             Reason.CONFIG_INVALID,
             f"There is no folder {name}: name 'hub', a folder with metadata/ in it, or an https:// address of a mirror.",
         )
+
+
+async def open_updater(
+    source: Source, site: UpdateSite, slots: Slots, started: Started, served_digest: Callable[[], str | None]
+) -> Updater:
+    """Puts together what brings versions here, for the command and for the running agent.
+
+    Args:
+        source: to take them from.
+        site: where this is.
+        slots: held.
+        started: as the slots were read.
+        served_digest: returns the digest of the bundle that an agent serves now; None: none runs.
+
+    Raises:
+        SeawallError: the source is not of the trust that this device was enrolled with.
+    """
+    if not site.identity.root_sha256:
+        raise NotPossibleNow(
+            Reason.UPDATE_NOT_POSSIBLE,
+            "This device was enrolled before its hub had a root of trust, so nothing can be verified: "
+            "ask the hub's operator for a new join token, then seawall-agent enroll --again TOKEN.",
+        )
+    folder = site.folder / site.identity.root_sha256[:16]  # another root knows nothing of what this one has seen
+    root = await trusted_root(folder, source, site.identity)
+    clock = ClockFloor(site.folder, lambda: datetime.now(UTC))
+    trust = Trust(folder / "metadata", root, clock, TrustSettings(site.settings.stale_seconds))
+    chunks = ChunkFolder(site.folder / "chunks")
+    pace = Pace(PaceSettings(site.settings.bytes_per_second), datetime.now)
+    fetcher = Fetcher(chunks, pace, random.SystemRandom())
+    return Updater(trust, fetcher, chunks, slots, started, site.bundle, served_digest)
 
 
 async def trusted_root(folder: Path, source: Source, identity: Identity) -> bytes:

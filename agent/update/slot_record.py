@@ -40,10 +40,12 @@ class SlotEntry:
     Args:
         state: how far it has come.
         index_sha256: of the index that its files were verified against; empty before.
+        rollout: that has it on probation, and ends that by itself; empty: a person does.
     """
 
     state: SlotState = SlotState.EMPTY
     index_sha256: str = ""
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,12 @@ class SlotRecord:
     def other(self) -> str:
         """The slot that does not serve; the first one where none does."""
         return SLOT_NAMES[1] if self.current == SLOT_NAMES[0] else SLOT_NAMES[0]
+
+    @property
+    def rollout(self) -> str:
+        """The rollout that has the current slot on probation; empty: none has."""
+        entry = self.entries[self.current] if self.current else SlotEntry()
+        return entry.rollout if entry.state is SlotState.CURRENT else ""
 
     def with_entry(self, name: str, entry: SlotEntry) -> "SlotRecord":
         """Returns the record with another entry for a slot."""
@@ -139,8 +147,10 @@ def _parse(content: Any) -> SlotRecord:
 
 
 def _entry(content: Any) -> SlotEntry:
-    entry = SlotEntry(SlotState(content["state"]), content["index_sha256"])
+    entry = SlotEntry(SlotState(content["state"]), content["index_sha256"], content.get("rollout", ""))
     has_files = entry.state not in (SlotState.EMPTY, SlotState.STAGING)
     if has_files and not _SHA256.fullmatch(entry.index_sha256):
         raise ValueError("a slot's index_sha256 is no digest")
+    if not isinstance(entry.rollout, str):
+        raise TypeError("a slot's rollout is no text")
     return entry

@@ -29,6 +29,7 @@ SPARE_BYTES = 64 << 20
 """Left to the store and the log when a version is staged."""
 
 _EMPTY = SlotEntry()
+_HAVE_SERVED = (SlotState.CURRENT, SlotState.PROVEN)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _log = structlog.get_logger(__name__)
@@ -163,6 +164,8 @@ class Slots:
             NotPossibleNow: UPDATE_NOT_POSSIBLE, the current one is on probation.
         """
         current = self._record.current
+        if self._record.rollout:
+            raise _not_possible(f"{self._record.rollout} has the model that serves on probation, and ends that by itself")
         if current and self._record.entries[current].state is SlotState.CURRENT:
             raise _not_possible(
                 "the model that serves is on probation, and the other slot is the way back: "
@@ -214,8 +217,24 @@ class Slots:
             raise
         return index
 
-    def switch(self) -> Path:
+    def discard(self) -> None:
+        """Removes what is staged, because it was found bad; the slot is free again.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE, the disk does not take it.
+        """
+        name = self._record.other
+        if self._record.entries[name].state is SlotState.VERIFIED:
+            with self._disk():
+                self._write(self._record.with_entry(name, _EMPTY))
+                self._remove(name)
+
+    def switch(self, rollout: str = "", state: SlotState = SlotState.CURRENT) -> Path:
         """Makes the verified slot the current one, on probation; returns its bundle's folder.
+
+        Args:
+            rollout: that will end the probation; empty: a person will.
+            state: PROVEN for a version that has served well before: it needs no probation.
 
         Raises:
             NotPossibleNow: UPDATE_NOT_POSSIBLE, nothing is staged.
@@ -225,7 +244,7 @@ class Slots:
         entry = self._record.entries[name]
         if entry.state is not SlotState.VERIFIED:
             raise _not_possible("nothing is staged that could be switched to")
-        switched = self._record.with_entry(name, replace(entry, state=SlotState.CURRENT))
+        switched = self._record.with_entry(name, replace(entry, state=state, rollout=rollout))
         with self._disk():
             self._write(replace(switched, current=name))
         return self._bundle(name)
@@ -241,7 +260,7 @@ class Slots:
         if not current:
             raise _not_possible("no slot serves")
         with self._disk():
-            self._write(self._record.with_entry(current, replace(self._record.entries[current], state=SlotState.PROVEN)))
+            self._write(self._record.with_entry(current, replace(self._record.entries[current], state=SlotState.PROVEN, rollout="")))
 
     def roll_back(self, why: str) -> Started:
         """Gives up the current slot and takes the other, verified again; see `start`. Where that is none: no slot.
@@ -255,6 +274,40 @@ class Slots:
         if self._record.current == "" or self._record.entries[self._record.current].state is not SlotState.CURRENT:
             raise _not_possible("no slot is on probation")
         return self.reject(why)
+
+    def give_back(self, index_sha256: str, why: str) -> Started:
+        """Gives up the current slot, proven or not, for what served before it: the other slot, if it still holds that; see `start`.
+
+        Args:
+            index_sha256: of what served before; empty: the configuration's bundle did.
+            why: a sentence.
+        """
+        entry = self._record.entries[self._record.other]
+        problems = [why]
+        self._fall_back(problems, is_other_wanted=bool(index_sha256) and entry.index_sha256 == index_sha256)
+        return self._settle(problems)
+
+    def holds(self, index_sha256: str) -> bool:
+        """Says whether the other slot holds a version that has served, and is whole."""
+        entry = self._record.entries[self._record.other]
+        if not index_sha256 or entry.index_sha256 != index_sha256 or entry.state not in _HAVE_SERVED:
+            return False
+        try:
+            verify_slot(self._folder / self._record.other, index_sha256)
+        except InvalidRequest:
+            return False
+        return True
+
+    def name_of(self, folder: Path | None) -> str:
+        """Returns the slot whose model is in a folder; empty: it is no slot's."""
+        return next((name for name in SLOT_NAMES if folder == self._bundle(name)), "")
+
+    def look(self) -> SlotRecord:
+        """Reads the record, which another process may have changed, and trusts nothing else; an unreadable one is that of empty slots."""
+        try:
+            return read_record(self._folder)
+        except (OSError, ValueError):
+            return SlotRecord()
 
     def reclaim(self) -> int:
         """Removes the slot that no longer serves, once the current one is proven; returns how many bytes that gives.
@@ -289,10 +342,10 @@ class Slots:
     def _bundle(self, name: str) -> Path:
         return self._folder / name / BUNDLE_FOLDER
 
-    def _fall_back(self, problems: list[str]) -> None:
+    def _fall_back(self, problems: list[str], *, is_other_wanted: bool = True) -> None:
         """Gives up the current slot. The other one serves if it has before; it is not asked whether it was only staged."""
         given_up, other = self._record.current, self._record.other
-        has_served = self._record.entries[other].state in (SlotState.CURRENT, SlotState.PROVEN)
+        has_served = is_other_wanted and self._record.entries[other].state in _HAVE_SERVED
         fallen = replace(self._record.with_entry(given_up, _EMPTY), current=other if has_served else "")
         try:
             with nullcontext() if self._is_held else locked_slots(self._folder):

@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from agent.inference.current import CurrentModel
-from agent.update.slots import Slots
+from agent.update.slots import Slots, Started
 from contract.errors import InvalidRequest, SeawallError
 
 _NO_MODEL = "This device has no model that can be used: its operator sees why by seawall-agent status. Ask again when it has one."
@@ -25,7 +25,21 @@ async def open_model(models: CurrentModel, slots: Slots, bundle: Path) -> tuple[
     Raises:
         SeawallError: no slot was ever used, and the configuration's bundle cannot be; or the machine has too little memory.
     """
-    found = await asyncio.to_thread(slots.start)
+    return await serve(models, slots, await asyncio.to_thread(slots.start), bundle)
+
+
+async def serve(models: CurrentModel, slots: Slots, found: Started, bundle: Path) -> tuple[str, ...]:
+    """Loads what was found, or what comes after it; returns what was wrong on the way.
+
+    Args:
+        models: that answer.
+        slots: as they were read.
+        found: in them.
+        bundle: the folder that the configuration names.
+
+    Raises:
+        SeawallError: as `open_model`.
+    """
     problems, last = [*found.problems], found.last
     while found.bundle is not None:
         try:

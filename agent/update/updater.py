@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.inference.loading import load_bundle
+from agent.update.blocking import finished
 from agent.update.chunk_folder import ChunkFolder, HeldFiles, Holder
 from agent.update.fetcher import Fetcher
 from agent.update.progress import Progress
@@ -116,15 +117,32 @@ class Updater:
         version = wanted.version or await self._newest(source, model)
         if not wanted.version and (newer := self._newer(model, version)) is not None:
             return self._unchanged(newer)
+        watch = _Watch(tell)
+        index, is_new = await self.bring(source, model, version, watch)
+        if not is_new:
+            return self._unchanged(index)
+        await asyncio.to_thread(self._slots.switch)
+        return replace(self._unchanged(index), changed=True, received_bytes=watch.received_bytes)
+
+    async def bring(self, source: Source, model: str, version: str, tell: Callable[[Progress], None]) -> tuple[Index, bool]:
+        """Stages a version in the slot that does not serve. Returns its index, and whether it is another than the one that serves.
+
+        Args:
+            source: to ask.
+            model: by name.
+            version: of it.
+            tell: is given the progress of the download.
+
+        Raises:
+            SeawallError: as Trust.targets, Fetcher.fetch and Slots.stage say; what serves goes on serving.
+        """
         index = await self._trust.index(source, _ROLE, model, version)
         if await asyncio.to_thread(self._serves, index):
-            return self._unchanged(index)
-        watch = _Watch(tell)
+            return index, False
         if not self._is_staged(index):
-            await self._stage(index, source, watch)
-        await asyncio.to_thread(self._slots.switch)
+            await self._stage(index, source, tell)
         await asyncio.to_thread(self._chunks.clear)
-        return replace(self._unchanged(index), changed=True, received_bytes=watch.received_bytes)
+        return index, True
 
     def _own_model(self) -> str:
         if self._serving is not None:
@@ -167,12 +185,12 @@ class Updater:
         entry = self._slots.record.entries[self._slots.record.other]
         return entry.state is SlotState.VERIFIED and entry.index_sha256 == hashlib.sha256(index.to_json()).hexdigest()
 
-    async def _stage(self, index: Index, source: Source, watch: _Watch) -> None:
+    async def _stage(self, index: Index, source: Source, tell: Callable[[Progress], None]) -> None:
         self._slots.check_probation()
         await asyncio.to_thread(self._check_other_is_free)
         held = self._held(index)
         await asyncio.to_thread(self._make_ready, index, held)
-        await self._fetcher.fetch(index, source, held, watch)
+        await self._fetcher.fetch(index, source, held, tell)
 
         def read(chunk: Chunk) -> bytes:
             for holder in (self._chunks, *held):
@@ -180,7 +198,7 @@ class Updater:
                     return content
             raise Unavailable(Reason.STORE_UNAVAILABLE, "A chunk that was here can no longer be read: look at the disk, then update again.")
 
-        await asyncio.to_thread(self._slots.stage, index.to_json(), read)
+        await finished(self._slots.stage, index.to_json(), read)
 
     def _check_other_is_free(self) -> None:
         """After a roll-back, the agent serves from the slot that was given up until it is started again."""

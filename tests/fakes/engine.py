@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 
 from agent.inference.engine import Finished, Piece
+from agent.inference.scoring import Scored
 from agent.prompts import Message, Sampling
 from contract.bundle import Bundle, Shape, Source
 
@@ -74,3 +75,7 @@ class FakeEngine:
         except GeneratorExit:
             self.is_cancelled = True
             raise
+
+    async def score(self, text: str, *, priority: int = 0) -> Scored:
+        """Every word of it is as likely as the first of the answer."""
+        return Scored((math.log(self.probabilities[0]),) * max(1, len(text.split()) - 1))

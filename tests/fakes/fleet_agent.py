@@ -16,10 +16,12 @@ from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import Identity
 from agent.narrowing import OwnLimits
+from agent.releases import Releases
 from agent.session import Session
 from agent.store.commands import CommandEntry, CommandStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
+from agent.store.rollouts import RolloutStore
 from agent.telemetry import Metrics
 from contract.classification import DataClass
 from seawall.hub.v1.agent_pb2 import AgentReport
@@ -62,6 +64,7 @@ class FleetAgent:
     told: ToldAuthorities
     desired: Desired
     commands: Commands
+    releases: Releases
     metrics: Metrics
     done: Done
 
@@ -77,11 +80,14 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, ti
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
     randomness, told = random.Random(identity.agent_id), ToldAuthorities()
-    parts = SessionParts(REPORT, desired, told, commands, randomness, times, heartbeat_answered=metrics.heartbeat_answered)
+    releases = Releases(RolloutStore(database))
+    parts = SessionParts(
+        lambda: REPORT, desired, told, commands, releases, randomness, times, heartbeat_answered=metrics.heartbeat_answered
+    )
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
     try:
-        yield FleetAgent(link, session, told, desired, commands, metrics, done)
+        yield FleetAgent(link, session, told, desired, commands, releases, metrics, done)
         for task in tasks:
             assert not task.done(), task
     finally:

@@ -30,12 +30,14 @@ from seawall.hub.v1 import (
     escalation_pb2,
     escalation_pb2_grpc,
     group_pb2,
+    rollout_pb2,
     session_pb2,
     session_pb2_grpc,
 )
 from tests.fakes.hub import key_pem
 
 TRUST_DOMAIN = "seawall.test"
+REPEATED = ("command", "desired_release", "desired_state", "heartbeat")
 ENDED = (command_pb2.Command.SUCCEEDED, command_pb2.Command.FAILED)
 
 
@@ -83,6 +85,8 @@ class FakeFleetHub(session_pb2_grpc.SessionServiceServicer):
         self.refusal = ""
         self.commands: dict[str, command_pb2.Command] = {}
         self.outcomes: list[session_pb2.CommandOutcome] = []
+        self.desired_release: rollout_pb2.DesiredRelease | None = None
+        self.releases: list[rollout_pb2.ReleaseReport] = []
         self._numbers = itertools.count(1)
         self._streams: list[asyncio.Queue[session_pb2.ConnectResponse | Reason]] = []
 
@@ -90,6 +94,14 @@ class FakeFleetHub(session_pb2_grpc.SessionServiceServicer):
         self.configuration, self.generation = configuration, self.generation + 1
         self.send(self._desired())
         return self.generation
+
+    async def roll_out(self, wanted: rollout_pb2.DesiredRelease) -> None:
+        self.desired_release = wanted
+        self.send(session_pb2.ConnectResponse(desired_release=wanted))
+
+    def released(self, rollout: str) -> rollout_pb2.ReleaseReport:
+        """What the agent said of a rollout last."""
+        return next((report for report in reversed(self.releases) if report.rollout == rollout), rollout_pb2.ReleaseReport())
 
     async def applied(self) -> tuple[int, str]:
         return self.applied_generation, self.refusal
@@ -132,7 +144,7 @@ class FakeFleetHub(session_pb2_grpc.SessionServiceServicer):
                     return
                 else:
                     yield message
-                    if self.faults.duplicates and message.WhichOneof("message") in ("command", "desired_state", "heartbeat"):
+                    if self.faults.duplicates and message.WhichOneof("message") in REPEATED:
                         yield message
         finally:
             reader.cancel()
@@ -145,6 +157,8 @@ class FakeFleetHub(session_pb2_grpc.SessionServiceServicer):
         stream.put_nowait(session_pb2.ConnectResponse(welcome=welcome))
         if self.hellos[-1].applied_generation != self.generation:
             stream.put_nowait(self._desired())
+        if self.desired_release is not None:
+            stream.put_nowait(session_pb2.ConnectResponse(desired_release=self.desired_release))
         for command in self.commands.values():
             if command.state == command_pb2.Command.PENDING:
                 stream.put_nowait(session_pb2.ConnectResponse(command=command))
@@ -161,6 +175,8 @@ class FakeFleetHub(session_pb2_grpc.SessionServiceServicer):
                     self.refusal = request.configuration.refusal
                     if not self.refusal:
                         self.applied_generation = request.configuration.generation
+                case "release":
+                    self.releases.append(request.release)
                 case "command":
                     self._outcome(request.command, stream)
 

@@ -27,6 +27,7 @@ from agent.inference.answer import Finished, Piece
 from agent.inference.away import ModelAway
 from agent.inference.current import CurrentModel
 from agent.inference.loading import load_bundle
+from agent.inference.scoring import Scored
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Message, Prompt, Sampling
 from agent.store.answers import AnswerStore
@@ -60,12 +61,17 @@ class SmallModel:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         return sum(len(message.content.split()) for message in messages)
 
-    async def generate(self, messages: Sequence[Message], sampling: Sampling, client: str = "") -> AsyncGenerator[Piece | Finished, None]:
+    async def generate(
+        self, messages: Sequence[Message], sampling: Sampling, client: str = "", *, priority: int = 0
+    ) -> AsyncGenerator[Piece | Finished, None]:
         for number, word in enumerate(self._text.split()):
             await asyncio.sleep(0)
             assert self._is_open, "a model was closed that still answers"
             yield Piece(word + " ", math.log(0.9), number)
         yield Finished("stop", self.count_tokens(messages), 2)
+
+    async def score(self, text: str, *, priority: int = 0) -> Scored:
+        return Scored((math.log(0.9),) * len(text.split()))
 
     async def close(self) -> None:
         self._is_open = False

@@ -2,12 +2,8 @@
 
 import asyncio
 import json
-import os
 import random
-import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
@@ -18,7 +14,7 @@ from agent.identity.files import IdentityFolder
 from seawall.hub.v1.command_pb2 import Command
 from seawall.hub.v1.group_pb2 import Configuration
 from tests.fakes.fleet_agent import eventually
-from tests.fakes.tls import free_port
+from tests.fakes.running_agent import AgentProcess, running
 from tests.integration.fleet.hubs import HubUnderTest
 
 pytestmark = pytest.mark.model
@@ -27,60 +23,11 @@ BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135
 ENDED = (Command.SUCCEEDED, Command.FAILED)
 
 
-class AgentProcess:
-    """`seawall-agent run` on a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
-        self._environment = {
-            **os.environ,
-            "NOTIFY_SOCKET": str(folder / "nobody-listens"),
-            "SEAWALL_AGENT_STATE_FOLDER": str(folder / "state"),
-            "SEAWALL_AGENT_MODEL__BUNDLE": str(BUNDLE),
-            "SEAWALL_AGENT_HTTP__PORT": self.url.rpartition(":")[2],
-            "SEAWALL_AGENT_MQTT__PORT": str(free_port()),
-        }
-        self._log = folder / "agent.log"
-        self.process: asyncio.subprocess.Process
-
-    async def start(self) -> None:
-        with self._log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "agent", "run", env=self._environment, stdout=log, stderr=log
-            )
-
-    async def health(self) -> dict[str, object]:
-        assert self.process.returncode is None, self._log.read_text()
-        try:
-            async with httpx2.AsyncClient() as client:
-                return dict((await client.get(f"{self.url}/healthz")).json())
-        except httpx2.TransportError:
-            return {}
-
-    async def has_session(self) -> bool:
-        return (await self.health()).get("session") == "open"
-
-    async def kill(self) -> None:
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
-
-
 @pytest.fixture
 async def agent(hub: HubUnderTest, tmp_path: Path) -> AsyncIterator[AgentProcess]:
     IdentityFolder(tmp_path / "state" / "identity").write(hub.identity)
-    async with running(AgentProcess(tmp_path)) as started:
+    async with running(AgentProcess(tmp_path, BUNDLE)) as started:
         yield started
-
-
-@asynccontextmanager
-async def running(agent: AgentProcess) -> AsyncIterator[AgentProcess]:
-    await agent.start()
-    try:
-        await eventually(agent.has_session, 60)
-        yield agent
-    finally:
-        await agent.kill()
 
 
 async def is_in(hub: HubUnderTest, name: str, *states: Command.State.ValueType) -> bool:

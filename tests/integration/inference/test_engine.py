@@ -12,6 +12,7 @@ from agent.inference.engine import Engine, Finished, Piece
 from agent.inference.settings import EngineSettings
 from agent.prompts import Message, Sampling
 from contract.errors import Busy, InvalidRequest, PromptTooLong, Reason, Unavailable
+from contract.health import TEXT
 
 pytestmark = pytest.mark.model
 
@@ -168,3 +169,18 @@ async def test_closing_ends_what_is_under_way_and_refuses_what_comes(bundle_fold
     with pytest.raises(Unavailable) as caught:
         await answer(engine, user("hi"), Sampling())
     assert caught.value.reason is Reason.AGENT_STOPPING
+
+
+async def test_a_text_is_scored_while_others_are_answered_and_noise_is_less_likely(engine: Engine) -> None:
+    sampling = Sampling(max_tokens=24)
+    alone, _, _ = await answer(engine, user(QUESTIONS[0]), sampling)
+    noise = " ".join(reversed(TEXT.split()))
+    (together, _, _), text, shuffled = await asyncio.gather(
+        answer(engine, user(QUESTIONS[0]), sampling), engine.score(TEXT), engine.score(noise, priority=-1)
+    )
+    assert together == alone
+    assert 20 < text.perplexity < 45
+    assert shuffled.perplexity > 5 * text.perplexity
+    assert all(-40 < logprob <= 0 for logprob in text.logprobs)
+    with pytest.raises(InvalidRequest):
+        await engine.score("a")

@@ -15,6 +15,7 @@ from agent.intake.settings import MqttSettings
 from agent.store.database import Database
 from agent.store.inbox import Inbox
 from tests.fakes.answerer import FakeAnswerer
+from tests.fakes.feedback import FakeFeedback
 from tests.integration.intake.device import AGENT
 from tests.integration.intake.mosquitto import Mosquitto
 
@@ -39,6 +40,11 @@ def answerer() -> FakeAnswerer:
     return FakeAnswerer()
 
 
+@pytest.fixture
+def feedback() -> FakeFeedback:
+    return FakeFeedback()
+
+
 class StartIntake(Protocol):
     """Runs an intake for the length of a `with` block; keywords are settings."""
 
@@ -46,11 +52,12 @@ class StartIntake(Protocol):
 
 
 @pytest.fixture
-def start(database: Database, answerer: FakeAnswerer) -> StartIntake:
+def start(database: Database, answerer: FakeAnswerer, feedback: FakeFeedback) -> StartIntake:
     @asynccontextmanager
     async def running(port: int, inbox: Inbox | None = None, **settings: Any) -> AsyncIterator[MqttIntake]:
         chosen = MqttSettings(port=port, reconnect_min_seconds=0.02, reconnect_max_seconds=0.05, **settings)
-        intake = MqttIntake(chosen, AGENT, inbox or Inbox(database), answerer, lambda: datetime.now(UTC), random.SystemRandom())
+        kept, randomness = inbox or Inbox(database), random.SystemRandom()
+        intake = MqttIntake(chosen, AGENT, kept, answerer, lambda: datetime.now(UTC), randomness, give_feedback=feedback.give)
         task = asyncio.create_task(intake.run())
         try:
             yield intake

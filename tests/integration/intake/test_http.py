@@ -18,6 +18,7 @@ from agent.intake.http import HttpIntake
 from agent.intake.settings import HttpSettings
 from contract.errors import Busy, NotPossibleNow, PromptTooLong, Reason
 from tests.fakes.answerer import FakeAnswerer, Faults
+from tests.fakes.feedback import FakeFeedback
 from tests.integration.intake.waiting import until
 
 KEYS = {"panel": hashlib.sha256(b"panel-key").hexdigest()}
@@ -37,14 +38,15 @@ def health() -> dict[str, Any]:
 
 
 @pytest.fixture
-def serve(answerer: FakeAnswerer, health: dict[str, Any]) -> Serve:
+def serve(answerer: FakeAnswerer, health: dict[str, Any], feedback: FakeFeedback) -> Serve:
     registry = CollectorRegistry()
     Counter("prompts", "Prompts taken.", registry=registry).inc(3)
 
     @asynccontextmanager
     async def serving(**settings: Any) -> AsyncIterator[HttpIntake]:
         chosen = HttpSettings(**{"port": 0, "grace_seconds": 0, **settings})
-        intake = HttpIntake(chosen, answerer, "small", lambda: health, registry, lambda: datetime.now(UTC), random.Random(5))
+        now = lambda: datetime.now(UTC)  # noqa: E731
+        intake = HttpIntake(chosen, answerer, "small", lambda: health, registry, now, random.Random(5), feedback.give)
         intake.bind()
         task = asyncio.create_task(intake.run())
         try:
@@ -55,6 +57,21 @@ def serve(answerer: FakeAnswerer, health: dict[str, Any]) -> Serve:
                 await task
 
     return serving
+
+
+async def test_feedback_is_passed_on_with_who_gives_it(serve: Serve, feedback: FakeFeedback) -> None:
+    async with serve(keys=KEYS) as intake, plain(intake) as client:
+        key = {"Authorization": "Bearer panel-key"}
+        said = await client.post("/v1/feedback", json={"id": "chatcmpl-1", "good": False}, headers=key)
+        assert (said.status_code, said.json()) == (200, {"id": "chatcmpl-1", "good": False})
+        assert (await client.post("/v1/feedback", json={"prompt_id": "p2", "good": True}, headers=key)).status_code == 200
+        assert (await client.post("/v1/feedback", json={"id": "p3", "good": True})).status_code == 401
+        unknown = await client.post("/v1/feedback", json={"id": "unknown", "good": True}, headers=key)
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "answer_not_found")
+        assert (await client.post("/v1/feedback", json={"id": "p1", "good": "yes"}, headers=key)).status_code == 400
+        assert (await client.post("/v1/feedback", content=b"x" * 5000, headers=key)).status_code == 413
+        assert (await client.get("/v1/feedback", headers=key)).status_code == 405
+    assert feedback.given == [("http/panel", "chatcmpl-1", False), ("http/panel", "p2", True)]
 
 
 def official(intake: HttpIntake, key: str = "none") -> openai.AsyncOpenAI:

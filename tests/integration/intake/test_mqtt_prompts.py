@@ -8,6 +8,7 @@ from agent.store.database import Database
 from agent.store.inbox import Inbox, NewPrompt
 from contract.errors import InvalidRequest, PromptTooLong, Reason
 from tests.fakes.answerer import FakeAnswerer, Faults
+from tests.fakes.feedback import FakeFeedback
 from tests.integration.intake.conftest import StartIntake
 from tests.integration.intake.device import PREFIX, Device
 from tests.integration.intake.mosquitto import Mosquitto
@@ -38,6 +39,16 @@ async def test_a_prompt_is_answered_under_its_id(device: Device) -> None:
     assert heard.body["finish_reason"] == "stop"
     assert heard.body["usage"] == {"input_tokens": 3, "output_tokens": 3}
     assert heard.body["receipt"]["route"] == "local"
+
+
+async def test_feedback_is_taken_and_what_is_wrong_with_it_is_told(device: Device, feedback: FakeFeedback) -> None:
+    await device.send({"id": "p1", "good": True}, topic="feedback")
+    await device.send({"id": "unknown", "good": True}, topic="feedback")
+    assert await device.reason() == "ANSWER_NOT_FOUND"
+    await device.send({"id": "p1", "prompt": "one"}, topic="feedback")
+    assert await device.reason() in ("FIELD_INVALID", "FIELD_UNKNOWN")
+    assert await device.heard_until("last") == []
+    assert feedback.given == [("device", "p1", True)]
 
 
 async def test_a_prompt_without_an_id_gets_one(device: Device) -> None:

@@ -11,9 +11,11 @@ from agent.desired import Desired
 from agent.hub_stream import Ended, HubStream
 from agent.identity.authorities import ToldAuthorities
 from agent.narrowing import OwnLimits
+from agent.releases import Releases
 from agent.store.commands import CommandEntry, CommandStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
+from agent.store.rollouts import RolloutStore
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
 from seawall.hub.v1.command_pb2 import Command
@@ -58,7 +60,9 @@ async def test_commands_expire_by_the_hubs_clock_and_the_time_that_has_passed_si
     store = CommandStore(database)
     desired = Desired(DesiredStore(database), OwnLimits(), lambda _: None)
     commands = Commands(store, "agents/a1", {int(Command.FORGET_ANSWERS): forget}, restart=None)
-    parts = SessionParts(AgentReport(), desired, ToldAuthorities(), commands, random.Random(1), elapsed=lambda: passed[0])
+    parts = SessionParts(
+        AgentReport, desired, ToldAuthorities(), commands, Releases(RolloutStore(database)), random.Random(1), elapsed=lambda: passed[0]
+    )
     stream = ScriptedStream(welcome(), command("late", timedelta(hours=1)), command("in-time", timedelta(hours=3)))
     connection = Connection(stream, parts)
     try:

@@ -20,6 +20,7 @@ from agent.escalation import EscalationFailed
 from agent.inference.away import AwayModel, ModelAway, model_loading
 from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
+from agent.inference.session import ModelFailed
 from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
@@ -27,12 +28,14 @@ from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
+from agent.store.live import LiveCounts, LiveStore
 from agent.telemetry import Metrics
+from agent.traffic import LiveAnswer, Traffic
 from contract.classification import DataClass
-from contract.errors import PromptTooLong, Reason
+from contract.errors import Busy, PromptTooLong, Reason, Unavailable
 from contract.policy import Policy
 from contract.receipts import Departure
-from tests.fakes.engine import FakeEngine
+from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -91,6 +94,34 @@ async def test_a_confident_answer_stays_on_the_device(build: Build) -> None:
     assert answer.receipt.model_digest.startswith("sha256:")
     assert "confident" in answer.receipt.reasons
     assert escalator.sent == []
+
+
+async def test_what_the_model_answers_is_told_with_whether_it_was_sure(build: Build) -> None:
+    traffic, heard = Traffic(), list[LiveAnswer]()
+    traffic.listen(heard.append)
+    sure, unsure = FakeEngine(["a", " b"], SURE), FakeEngine(["a", " b"], UNSURE)
+    await ask(build(sure, traffic=traffic), prompt("hello"))
+    await ask(build(sure, traffic=traffic), prompt("hello", prompt_id="again"))
+    await ask(build(unsure, FakeEscalator(["cloud"]), traffic=traffic), prompt("hi"))
+    await ask(build(unsure, traffic=traffic), prompt(CARD))
+    assert [(answer.is_unsure, answer.texts) for answer in heard] == [(False, ("a", " b")), (True, ()), (True, ("a", " b"))]
+    assert heard[0].messages == (Message("user", "hello"),)
+    assert heard[0].output_tokens == 3
+    assert CARD not in repr(heard)
+
+
+async def test_only_a_failure_of_the_model_itself_counts_against_it(build: Build, database: Database) -> None:
+    traffic, live = Traffic(), LiveStore(database, 3600)
+    for error in (PromptTooLong(Reason.PROMPT_TOO_LONG, "Too long."), Busy(Reason.QUEUE_FULL, "Full."), RuntimeError("a mistake of ours")):
+        with pytest.raises(type(error)):
+            await ask(build(FakeEngine(["a"], SURE, error), traffic=traffic), prompt("hello"))
+    await traffic.write(live)
+    assert await live.of(BUNDLE.digest()) == LiveCounts()
+    for failure in (ModelFailed(Reason.INTERNAL, "It failed."), Unavailable(Reason.AGENT_STOPPING, "Its thread has died.")):
+        with pytest.raises(type(failure)):
+            await ask(build(FakeEngine(["a"], SURE, failure), traffic=traffic), prompt("hello"))
+    await traffic.write(live)
+    assert await live.of(BUNDLE.digest()) == LiveCounts(errors=2)
 
 
 async def test_the_same_prompt_again_comes_from_the_cache(build: Build) -> None:

@@ -1,6 +1,7 @@
 """The exchange of models, with a model that answers what it is told to."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -137,6 +138,77 @@ async def test_a_client_that_never_reads_its_answer_does_not_hold_up_the_exchang
         await models.exchange(TWO)
         assert shelf.loaded[0].is_closed
     assert await answer(models) == "two" * 3
+
+
+@pytest.mark.parametrize("both_fit", [True, False])
+async def test_a_model_is_tried_while_the_old_one_answers_or_comes_back(both_fit: bool) -> None:
+    shelf = Shelf(both_fit)
+    models = shelf.current()
+    await models.exchange(ONE)
+    async with models.tried(TWO) as tried:
+        assert (tried.model.bundle.name, tried.is_beside) == ("two", both_fit)
+        if both_fit:
+            assert await answer(models) == "one" * 3
+        else:
+            with pytest.raises(ModelAway):
+                await answer(models)
+    assert (await answer(models), models.folder) == ("one" * 3, ONE)
+    assert shelf.loaded[1].is_closed
+    assert shelf.most_open == (2 if both_fit else 1)
+
+
+@pytest.mark.parametrize("both_fit", [True, False])
+async def test_a_model_that_cannot_be_tried_leaves_the_one_before(both_fit: bool) -> None:
+    models = Shelf(both_fit).current()
+    await models.exchange(ONE)
+    with pytest.raises(InvalidRequest):
+        async with models.tried(BROKEN):
+            raise AssertionError
+    assert await answer(models) == "one" * 3
+
+
+async def test_without_a_model_another_can_be_tried() -> None:
+    shelf = Shelf(both_fit=True)
+    models = shelf.current()
+    await models.go_without("Both slots are damaged.")
+    async with models.tried(TWO) as tried:
+        assert not tried.is_beside
+    assert models.folder is None
+    assert shelf.loaded[0].is_closed
+
+
+async def test_a_trial_that_is_given_up_while_answers_are_waited_for_changes_nothing() -> None:
+    shelf = Shelf(both_fit=False)
+    models = shelf.current()
+    await models.exchange(ONE)
+
+    async def try_it() -> None:
+        async with models.tried(TWO):
+            raise AssertionError("an answer was under way")
+
+    with models.held():
+        trying = asyncio.create_task(try_it())
+        await until(lambda: models.away != "")
+        trying.cancel()
+        await asyncio.gather(trying, return_exceptions=True)
+    assert await answer(models) == "one" * 3
+    assert len(shelf.loaded) == 1
+
+
+async def test_a_load_that_is_given_up_leaves_no_model_behind() -> None:
+    shelf, may_end = Shelf(both_fit=True), threading.Event()
+
+    def load(folder: Path) -> LoadedModel:
+        may_end.wait(10)
+        return shelf.load(folder)
+
+    models = CurrentModel(load, lambda _: True)
+    loading = asyncio.create_task(models.exchange(ONE))
+    await asyncio.sleep(0)
+    loading.cancel()
+    may_end.set()
+    await asyncio.gather(loading, return_exceptions=True)
+    assert all(engine.is_closed for engine in shelf.loaded)
 
 
 async def test_without_a_model_prompts_are_told_why() -> None:

@@ -34,6 +34,7 @@ def test_without_a_response_topic_the_answer_goes_to_the_default() -> None:
         PREFIX,
         PREFIX[:-1],
         PREFIX + "prompts",
+        PREFIX + "feedback",
         PREFIX.replace("device", "device2") + "answers",
         PREFIX.replace("a1", "a2") + "answers",
         PREFIX + "+",

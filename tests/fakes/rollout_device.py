@@ -1,0 +1,213 @@
+"""A device with a hub that wants things of it: real slots, store and worker, models that behave as they are told to, a link that breaks."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.inference.answer import Finished, Piece
+from agent.inference.current import CurrentModel
+from agent.inference.loading import load_bundle
+from agent.inference.scoring import Scored
+from agent.inference.session import ModelFailed
+from agent.prompts import Message, Sampling
+from agent.releases import Releases, State
+from agent.store.database import Database
+from agent.store.live import LiveStore
+from agent.store.rollouts import RolloutStore
+from agent.traffic import LiveAnswer, Traffic
+from agent.update.checks import Checks
+from agent.update.crash_loop import before_start
+from agent.update.deployment import Deployment, Places
+from agent.update.health_gate import HealthGate
+from agent.update.progress import Progress
+from agent.update.rollout_worker import RolloutWorker, WorkerTimes
+from agent.update.slots import Slots, Started
+from agent.update.starting import open_model
+from contract.errors import InvalidRequest, Reason, SeawallError
+from contract.release import Index
+from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport, Trial
+from tests.fakes.engine import FakeEngine
+from tests.fakes.fleet_agent import eventually
+from tests.fakes.versions import MODEL, make_version
+
+CONFIGURED = 99
+"""The version of the configuration's bundle."""
+
+QUICK = WorkerTimes(look=0.001, first_delay=0.001, longest_delay=0.002, progress=0.0)
+
+
+@dataclass
+class Behaviour:
+    """How a version is.
+
+    Args:
+        probability: that it gives to every token.
+        words: of its answers.
+        cannot_load: it is refused when it is loaded.
+        breaks: it fails whatever it is asked.
+    """
+
+    probability: float = 0.9
+    words: Sequence[str] = ("one ", "two ", "three ", "four")
+    cannot_load: bool = False
+    breaks: bool = False
+
+
+class VersionEngine(FakeEngine):
+    """A verified version that behaves as it is told to."""
+
+    def __init__(self, folder: Path, behaviours: dict[str, Behaviour]) -> None:
+        self.bundle = load_bundle(folder)
+        self.behaviour = behaviours.get(self.bundle.version, Behaviour())
+        super().__init__(self.behaviour.words, self.behaviour.probability)
+        self.bundle = load_bundle(folder)
+        if self.behaviour.cannot_load:
+            raise InvalidRequest(Reason.BUNDLE_INVALID, "It is no graph that can run here.")
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        client: str = "",
+        *,
+        priority: int = 0,
+        deadline_seconds: float | None = None,
+    ) -> AsyncGenerator[Piece | Finished, None]:
+        if self.behaviour.breaks:
+            raise ModelFailed(Reason.INTERNAL, "The model failed.")
+        async for piece in super().generate(messages, sampling, client):
+            await asyncio.sleep(0)
+            yield piece
+
+    async def score(self, text: str, *, priority: int = 0) -> Scored:
+        if self.behaviour.breaks:
+            raise ModelFailed(Reason.INTERNAL, "The model failed.")
+        return await super().score(text)
+
+    async def close(self) -> None:
+        """Nothing is to be closed."""
+
+
+@dataclass
+class World:
+    """What outlives the agent: its disk, the hub, how versions are, and time."""
+
+    folder: Path
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    trouble: SeawallError | None = None
+    both_fit: bool = True
+    seconds: float = 0.0
+    brought: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)
+    devices: list["Device"] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        version = make_version(CONFIGURED, 1000)
+        elsewhere = Slots(self.folder / "elsewhere", spare_bytes=0)
+        elsewhere.stage(version.index_json, version.read)
+        self.configured = elsewhere.switch()
+
+    def load(self, folder: Path) -> VersionEngine:
+        engine = VersionEngine(folder, self.behaviours)
+        self.loaded.append(engine.bundle.version)
+        return engine
+
+
+class Device:
+    """The agent, from its start to its end. A new one in the same world is the agent started again."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        ticks = itertools.count()
+        self.database = Database(world.folder / "agent.db")
+        self.store, self.live, self.traffic = RolloutStore(self.database), LiveStore(self.database, 3600.0), Traffic()
+        self.slots = Slots(world.folder / "slots", spare_bytes=0)
+        self.models = CurrentModel(world.load, lambda _: world.both_fit)
+        self.states: list[str] = []
+        self.releases = Releases(self.store, self.states.append)
+        self.deployment = Deployment(Places(self.slots, self.models, world.configured, self._bring))
+        gate = HealthGate(clock=lambda: float(next(ticks)), resident=lambda: 0, temperature=lambda: None)
+        checks = Checks(self.models, gate, self.traffic, random.Random(1), lambda: world.seconds)
+        self.worker = RolloutWorker(
+            self.releases, self.deployment, checks, self.traffic, self.live, random.Random(1), QUICK, lambda: world.seconds
+        )
+        self._running: asyncio.Task[None] | None = None
+        world.devices.append(self)
+
+    async def _bring(self, started: Started, model: str, version: str, tell: Callable[[Progress], None]) -> tuple[Index, bool]:
+        made = make_version(int(version), 1000)
+        tell(Progress(1, 2, 1, 1.0))
+        if self.world.trouble is not None:
+            raise self.world.trouble
+        if started.index == made.index or (started.index is None and int(version) == CONFIGURED):
+            return made.index, False
+        self.slots.stage(made.index_json, made.read)
+        self.world.brought.append(version)
+        return made.index, True
+
+    async def start(self) -> "Device":
+        await before_start(self.slots, self.store, self.live)
+        await open_model(self.models, self.slots, self.world.configured)
+        self._running = asyncio.create_task(self.worker.run())
+        return self
+
+    async def stop(self) -> None:
+        """As a power cut: nothing is finished, but for what a thread has begun. A second time does nothing."""
+        if self not in self.world.devices:
+            return
+        self.world.devices.remove(self)
+        if self._running is not None:
+            assert not self._running.done(), self._running
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        self.database.close()
+
+    async def again(self) -> "Device":
+        await self.stop()
+        return await Device(self.world).start()
+
+    async def want(self, rollout: str, version: int, action: DesiredRelease.Action.ValueType = DesiredRelease.TAKE, **trial: float) -> None:
+        message = Trial(**{"probation_answers": 4, **trial})  # type: ignore[arg-type]
+        if not message.HasField("probation_time"):
+            message.probation_time.seconds = 60
+        name = f"models/{MODEL}/versions/{version}"
+        await self.releases.want(DesiredRelease(rollout=f"rollouts/{rollout}", model_version=name, action=action, trial=message))
+
+    async def report(self, rollout: str) -> ReleaseReport:
+        entry = await self.store.get(f"rollouts/{rollout}")
+        assert entry is not None
+        return entry.report
+
+    async def until(self, rollout: str, *states: State.ValueType) -> ReleaseReport:
+        """Waits until the agent says that it has come so far."""
+        async with asyncio.timeout(20):
+            while (report := await self.report(rollout)).state not in states:
+                assert self._running is None or not self._running.done(), self._running
+                await asyncio.sleep(0.001)
+        return report
+
+    async def until_well_started(self, rollout: str) -> None:
+        """Waits until a start is none of those that came to nothing."""
+
+        async def is_well_started() -> bool:
+            entry = await self.store.get(f"rollouts/{rollout}")
+            return entry is not None and entry.probation is not None and not entry.probation.starts
+
+        await eventually(is_well_started, 20)
+
+    def answers(self, count: int, unsure: int = 0, errors: int = 0) -> None:
+        """Has the model that serves answer prompts."""
+        digest = self.models.bundle.digest()
+        for number in range(count):
+            self.traffic.answered(LiveAnswer(digest, number < unsure, (Message("user", "hello"),), Sampling(), ("one ", "two "), 3))
+        for _ in range(errors):
+            self.traffic.broke(digest)
+
+    @property
+    def serves(self) -> int:
+        """The version that answers."""
+        assert self.models.away == ""
+        return int(self.models.bundle.version)
