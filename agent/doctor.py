@@ -60,6 +60,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
     identity = IdentityFolder(settings.state_folder / "identity")
     looks: list[tuple[str, Callable[[], str]]] = [
         ("state folder", lambda: _state(settings.state_folder)),
+        ("store", lambda: _store(settings)),
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
         ("policy", lambda: Policy(settings.policy_text()).digest),
@@ -94,6 +95,23 @@ def _state(folder: Path) -> str:
     except OSError as error:
         raise _Wrong(f"{folder} cannot be written ({error}): run this as the agent's user, or set state_folder") from error
     return str(folder)
+
+
+def _store(settings: AgentSettings) -> str:
+    """Asks the running agent, which has opened it."""
+    key = settings.data_key_file or settings.state_folder / "data.key"
+    try:
+        if settings.data_key_file is not None:
+            key.stat()
+    except OSError as error:
+        raise _Wrong(f"the key that data_key_file names is not there ({error}): put it back, or no agent starts") from error
+    try:
+        trouble = LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health().get("store_trouble", "none")
+    except Unavailable:
+        return f"sealed under {key}; no agent runs here that has opened it"
+    if trouble != "none":
+        raise _Wrong(str(trouble))
+    return f"sealed under {key}"
 
 
 def _model(folder: Path) -> str:

@@ -150,6 +150,7 @@ class MqttIntake:
             packet_id=message.packet_id if known_by_packet else None,
             redelivered=message.redelivered,
             trace_parent="" if message.trace_parent is None else str(message.trace_parent),
+            conversation=prompt.conversation,
         )
 
     def _make_id(self, message: Incoming) -> str:

@@ -50,12 +50,12 @@ def test_steps_have_names_that_tell_their_order() -> None:
 
 
 def test_a_step_that_fails_leaves_nothing_and_can_be_taken_again(tables: Tables) -> None:
-    def _m0006_half(tables: Tables) -> None:
+    def _m9999_half(tables: Tables) -> None:
         tables.table("half").create({"id": int}, pk="id")
         tables.execute("INSERT INTO nowhere VALUES (1)")
 
     with pytest.raises(sqlite3.OperationalError):
-        migrate(tables, (*MIGRATIONS, _m0006_half))
+        migrate(tables, (*MIGRATIONS, _m9999_half))
     assert applied(tables) == STEPS
     assert "half" not in tables.table_names()
 
@@ -70,11 +70,11 @@ def test_a_step_that_is_not_known_is_refused_before_anything_is_changed(tables: 
 def test_tables_refuse_values_of_a_wrong_type(tables: Tables) -> None:
     migrate(tables)
     with pytest.raises(sqlite3.IntegrityError):
-        tables.execute("INSERT INTO answers VALUES ('d', x'00', 1.0, 1.0)")
+        tables.execute("INSERT INTO answers VALUES ('d', 1, 'in clear', 1.0, 1.0)")
 
 
 def test_what_forgetting_looks_for_is_indexed(tables: Tables) -> None:
     migrate(tables)
-    for table in ("turns", "answers", "receipts"):
+    for table in ("turns", "answers", "receipts", "vault"):
         plan = tables.execute(f"EXPLAIN QUERY PLAN DELETE FROM {table} WHERE create_time < 1").fetchall()
         assert "USING INDEX" in plan[0][3]
