@@ -68,11 +68,12 @@ async def test_turns_that_were_moved_or_changed_are_left_out(database: Database)
     store = ConversationStore(database, AGE_SECONDS)
     for name in ("p1", "p2"):
         await store.append(prompt("c", "tea", name, f"asked {name}"), Message("assistant", f"answered {name}"), 1.0)
-    await database.run(lambda tables: tables.execute("UPDATE turns SET role = 'system' WHERE turn = 1"))
-    await database.run(
-        lambda tables: tables.execute("UPDATE turns SET content = (SELECT content FROM turns WHERE turn = 3) WHERE turn = 2")
-    )
-    await database.run(lambda tables: tables.execute("UPDATE turns SET content = x'01' WHERE turn = 3"))
+    for change in (
+        "UPDATE turns SET role = 'system' WHERE turn = 1",
+        "UPDATE turns SET content = (SELECT content FROM turns WHERE turn = 3) WHERE turn = 2",
+        "UPDATE turns SET content = x'01' WHERE turn = 3",
+    ):
+        await database.run(partial(Tables.execute, sql=change))
     assert await store.earlier(prompt("c", "tea", "new"), 1.0) == (Message("assistant", "answered p2"),)
 
 
