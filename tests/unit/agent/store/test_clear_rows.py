@@ -33,14 +33,7 @@ def write_in_clear(file: Path) -> None:
         with tables.atomic():
             tables.table("inbox").insert_all(inbox_rows())
             tables.table("turns").insert_all(
-                {
-                    "client": "c",
-                    "conversation": name,
-                    "prompt_id": "p1",
-                    "role": role,
-                    "content": f"canary {name} {role}",
-                    "create_time": NOW,
-                }
+                {**turn, "conversation": name, "role": role, "content": f"canary {name} {role}"}
                 for name in ("tea", "milk")
                 for role in ("system", "user", "user", "assistant")
             )
