@@ -144,7 +144,7 @@ class KeepSettings(_Frozen):
     Args:
         answers: in the cache, at most.
         answer_seconds: before an answer is asked anew.
-        conversation_seconds: before a turn is forgotten, and what stands for the redacted values of a conversation.
+        conversation_seconds: before a turn is forgotten.
         receipt_seconds: before a receipt is forgotten.
     """
 

@@ -39,18 +39,21 @@ class Vault:
 
         return await self._database.run(work)
 
-    async def put(self, client: str, conversation: str | None, content: bytes, now: float) -> None:
-        """Keeps a value in place of the one before; deletes those that are too old.
+    async def put(self, client: str, conversation: str | None, content: bytes, now: float, asked_time: float | None = None) -> None:
+        """Keeps a value in place of the one before, unless who asked was forgotten meanwhile; deletes those that are too old.
 
         Args:
             client: who asks.
             conversation: as in `get`.
             content: what to keep.
             now: POSIX time, seconds.
+            asked_time: when the prompt came that it was made for; None: now.
         """
         keys, subject = self._database.keys, Subject(client, conversation)
 
         def work(tables: Tables) -> None:
+            if keys.erased_since(tables, subject, now if asked_time is None else asked_time):
+                return
             name, key = keys.subject(subject), keys.current(tables, subject, now)
             sealed = key.sealer.seal(content, "vault", "content", name)
             row = {"subject": name, "key": key.number, "content": sealed, "create_time": now}

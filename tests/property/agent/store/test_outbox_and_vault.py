@@ -73,6 +73,7 @@ class StoresMachine(RuleBasedStateMachine):
     @rule(subject=subjects)
     def forget(self, subject: Subject) -> None:
         removed = self.runner.run(forget(self.database, subject, self.now))
+        self.now += 1  # what comes at the very time of an erasure counts as before it
 
         def is_gone(other: Subject) -> bool:
             return other == subject or (subject.conversation is None and other.client == subject.client)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.store.database import Database
+from agent.store.erasure import forget
+from agent.store.subjects import Subject
 from agent.store.vault import Vault
 
 AGE_SECONDS = 100.0
@@ -46,6 +48,15 @@ async def test_what_is_too_old_goes_with_the_next_that_is_put(database: Database
     assert await vault.get("c", "tea") == b"map"
     await vault.put("c", "milk", b"map", AGE_SECONDS + 1)
     assert await vault.get("c", "tea") is None
+
+
+async def test_what_was_made_for_a_prompt_that_came_before_its_client_was_forgotten_is_not_kept(database: Database) -> None:
+    vault = Vault(database, AGE_SECONDS)
+    await forget(database, Subject("c"), 5.0)
+    await vault.put("c", "tea", b"map", 6.0, asked_time=5.0)
+    assert await vault.get("c", "tea") is None
+    await vault.put("c", "tea", b"map", 6.0, asked_time=5.5)
+    assert await vault.get("c", "tea") == b"map"
 
 
 async def test_one_conversations_value_in_the_place_of_anothers_is_not_given(database: Database) -> None:
