@@ -30,7 +30,11 @@ def scrub(tables: Tables) -> None:
     last = tables.execute("SELECT max(sequence) FROM erasures WHERE scrubbed = 0").fetchone()[0]
     if last is None:
         return
-    tables.execute("VACUUM")
+    tables.execute("PRAGMA temp_store=FILE")  # VACUUM's copy is as large as the store, and sealed as that is
+    try:
+        tables.execute("VACUUM")
+    finally:
+        tables.execute("PRAGMA temp_store=MEMORY")
     busy, _, _ = tables.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise sqlite3.OperationalError("another program holds the store's file open for reading: end it, and try again")

@@ -12,6 +12,7 @@ from sqlite_utils import Database as Tables
 
 from agent.store.database import Database
 from agent.store.migrations import MIGRATIONS, migrate
+from agent.store.scrubbing import want_scrubbing
 
 
 @pytest.fixture
@@ -78,6 +79,30 @@ async def test_work_that_breaks_a_rule_of_the_tables_leaves_nothing(database: Da
     with pytest.raises(sqlite3.IntegrityError):
         await database.run(add_two)
     assert await count_receipts(database) == 1
+
+
+async def test_work_that_another_process_came_in_between_is_done_again(database: Database, tmp_path: Path) -> None:
+    tries = []
+
+    def read_then_write(tables: Tables) -> None:
+        tries.append(tables.table("receipts").count)
+        if len(tries) == 1:
+            with closing(sqlite3.connect(tmp_path / "agent.db")) as other, other:
+                other.execute("INSERT INTO receipts (receipt_id, client, receipt, create_time) VALUES ('x', 'c', '{}', 1.0)")
+        add_receipt(tables)
+
+    await database.run(read_then_write)
+    assert tries == [0, 1]
+    assert await count_receipts(database) == 2
+
+
+async def test_nothing_temporary_or_deleted_stays_on_the_disk(database: Database) -> None:
+    pragmas = ("temp_store", "secure_delete", "foreign_keys")
+    memory, on = 2, 1
+    await database.run(want_scrubbing)
+    await database.scrub()
+    found = await database.run(lambda tables: [tables.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas])
+    assert found == [memory, on, on]
 
 
 @pytest.mark.parametrize("mask", [0, 0o022])
