@@ -4,7 +4,8 @@ A subject's key lies there wrapped by a key derived from the device's. Every sea
 rows under it are deleted with it, and copies of them that the file may still hold cannot be opened.
 
 No key comes near the 2^32 values that SP 800-38D allows it: a subject gets a new key after 30 days, and to reach the bound in that time
-would take 1,657 synced commits a second. The wrapping key is used once for each key of a subject.
+would take 1,657 values a second of one conversation, whose every prompt takes a synced commit, and the model's time for its messages. The
+wrapping key is used once for each key of a subject.
 """
 
 import hashlib
