@@ -57,11 +57,14 @@ class Retention:
     async def start(self) -> None:
         """Drops what was sealed under a key that is lost, so that the agent goes on answering, and says so.
 
-        Prompts in the inbox stay: who asked is told that they are lost.
+        Prompts in the inbox stay: who asked is told that they are lost. A disk that takes no writes puts it off to the next start.
         """
-        if not self._database.key_fits:
-            await self._database.run(self._adopt)
-        self._lost = await self._database.run(_lost)
+        try:
+            if not self._database.key_fits:
+                await self._database.run(self._adopt)
+            self._lost = await self._database.run(_lost)
+        except sqlite3.DatabaseError as error:
+            _log.error("store_not_taken_over", error=str(error))
         if self.trouble:
             _log.error("sealed_rows_lost", advice=self.trouble)
 

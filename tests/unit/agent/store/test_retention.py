@@ -113,3 +113,14 @@ async def test_what_lay_under_a_lost_key_is_dropped_and_told_for_a_week_and_the_
         assert ("6 rows" in later.trouble) is is_told
     assert (await counts(again))["turns"] == 2
     again.close()
+
+
+async def test_a_lost_key_and_a_disk_that_takes_nothing_keep_no_agent_from_starting(database: Database, tmp_path: Path) -> None:
+    await plant(database)
+    other = Database(tmp_path / "agent.db", b"b" * 32)
+    await other.run(lambda tables: tables.execute("PRAGMA query_only = ON"))
+    with capture_logs() as logs:
+        await retention(other).start()
+    assert [line["event"] for line in logs] == ["store_not_taken_over"]
+    assert await Vault(other, 1e9).get("c", "tea") is None
+    other.close()
