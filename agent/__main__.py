@@ -1,4 +1,4 @@
-"""The command line: run | enroll | status | doctor | update | ask | receipts."""
+"""The command line: run | enroll | status | doctor | update | ask | receipts | forget."""
 
 import asyncio
 import json
@@ -15,6 +15,8 @@ from rich.table import Table
 from agent.config import AgentSettings, load_settings
 from agent.daemon import run_agent
 from agent.doctor import examine, now_utc
+from agent.forget_command import EXAMPLE as FORGET_EXAMPLE
+from agent.forget_command import forget
 from agent.identity.attempts import Attempts
 from agent.identity.enrollment import enroll as enroll_device
 from agent.local_client import LocalClient
@@ -111,6 +113,7 @@ def doctor(config: Config = None) -> None:
 
 
 app.command(epilog=EXAMPLE)(update)
+app.command(epilog=FORGET_EXAMPLE)(forget)
 
 
 @app.command(epilog="Example: seawall-agent ask 'What is the capital of France?'")
@@ -148,11 +151,12 @@ def receipts(
     config: Config = None,
 ) -> None:
     """Show what was done with the latest prompts, and what left the site."""
-    state = StateFolder(load_settings(config).state_folder)
+    settings = load_settings(config)
+    state = StateFolder(settings.state_folder)
     if not state.database.exists():
         _out.print("No receipts yet: no prompt has been answered here.")
         return
-    rows = asyncio.run(_latest(state, count))
+    rows = asyncio.run(_latest(state, state.data_key(settings.data_key_file), count))
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -160,8 +164,8 @@ def receipts(
         _table(("time", "client", "route", "class", "left the site", "why"), [_receipt_row(row) for row in rows])
 
 
-async def _latest(state: StateFolder, count: int) -> list[dict[str, Any]]:
-    database = Database(state.database)
+async def _latest(state: StateFolder, data_key: bytes, count: int) -> list[dict[str, Any]]:
+    database = Database(state.database, data_key)
     try:
         return await ReceiptStore(database, age_seconds=0).latest(count)
     finally:

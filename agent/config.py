@@ -188,6 +188,7 @@ class AgentSettings(BaseSettings):
     Args:
         agent_id: the name while not enrolled, and the one asked for at enrolment; default: from the host's name.
         state_folder: for everything that the agent writes; under systemd its StateDirectory.
+        data_key_file: the key that the store is sealed with, 32 bytes; unset: data.key in the state folder, made at the first start.
     """
 
     model_config = SettingsConfigDict(
@@ -196,6 +197,7 @@ class AgentSettings(BaseSettings):
 
     agent_id: str = Field(default_factory=_host_id)
     state_folder: Path = Field(default_factory=_default_state)
+    data_key_file: Path | None = None
     model: ModelSettings = ModelSettings()
     mqtt: MqttSettings = MqttSettings()
     http: HttpSettings = HttpSettings()

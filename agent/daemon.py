@@ -33,7 +33,7 @@ from agent.narrowing import OwnLimits
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answerer
 from agent.releases import Releases
-from agent.service import notify, supervised, watchdog
+from agent.service import forbid_dumps, notify, supervised, watchdog
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
@@ -43,6 +43,8 @@ from agent.store.desired import DesiredStore
 from agent.store.inbox import Inbox
 from agent.store.live import LiveStore
 from agent.store.rollouts import RolloutStore
+from agent.store.retention import Ages, Retention
+from agent.store.sealing import derive
 from agent.telemetry import Metrics
 from agent.tracing import TracedAnswerer, TracedModels, open_tracing
 from agent.update.checks import Checks
@@ -74,6 +76,7 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
     Raises:
         SeawallError: something that it cannot do without is missing or wrong; the message says what to do.
     """
+    forbid_dumps()
     stopping, restarting = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -101,6 +104,7 @@ class Agent:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
+        self.retention: Retention
         self._parts = parts
         self._fleet = fleet
         self._slot = slot
@@ -109,7 +113,7 @@ class Agent:
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run, side by side."""
-        return (self.mqtt.run, self.http.run, *(self._fleet.works if self._fleet is not None else ()))
+        return (self.mqtt.run, self.http.run, self.retention.run, *(self._fleet.works if self._fleet is not None else ()))
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
@@ -121,6 +125,7 @@ class Agent:
             "model_slot": self._slot() or "none, the configuration's bundle",
             "model_digest": self._parts.models.bundle.digest(),
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
+            "store_trouble": self.retention.trouble or "none",
             "policy_digest": self._parts.policy.digest,
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
@@ -143,13 +148,16 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
     models = _models(settings.model.engine(settings.trust.held_tokens))
     slots = Slots(state.slots)
-    database = Database(state.database)
+    data_key = state.data_key(settings.data_key_file)
+    database = Database(state.database, data_key)
     try:
+        retention = Retention(database, _ages(settings), utc_now)
+        await retention.start()
         live, rollouts = LiveStore(database, settings.keep.receipt_seconds), RolloutStore(database)
         await before_start(slots, rollouts, live)
         problems = await open_model(models, slots, settings.model.bundle)
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
-        parts = _parts(settings, link, policy, models, database, desired, state.data_key(), tracing)
+        parts = _parts(settings, link, policy, models, database, desired, derive(data_key, "digests of the cache"), tracing)
         fleet = None
         if link is not None:
             await desired.load()
@@ -160,7 +168,9 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             checks = Checks(models, HealthGate(), parts.traffic, random.SystemRandom())
             worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
             fleet = build_fleet(link, state.identity, parts, desired, commands, releases, worker, utc_now, random.SystemRandom())
-        yield _agent(settings, parts, fleet, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away))
+        agent = _agent(settings, parts, fleet, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away))
+        agent.retention = retention
+        yield agent
     finally:
         if link is not None:
             await link.close()
@@ -207,6 +217,11 @@ def _own_limits(settings: AgentSettings) -> OwnLimits:
     return OwnLimits(settings.privacy.floor, settings.trust.bar, model.context_tokens, model.max_tokens)
 
 
+def _ages(settings: AgentSettings) -> Ages:
+    keep = settings.keep
+    return Ages(answers=keep.answer_seconds, turns=keep.conversation_seconds, vault=keep.conversation_seconds)
+
+
 def _parts(
     settings: AgentSettings,
     link: HubLink | None,
@@ -214,7 +229,7 @@ def _parts(
     models: CurrentModel,
     database: Database,
     desired: Desired,
-    data_key: bytes,
+    cache_key: bytes,
     tracing: Tracing,
 ) -> Parts:
     keep = settings.keep
@@ -226,7 +241,7 @@ def _parts(
         agent_id=link.identity.agent_id if link is not None else settings.agent_id,
         classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
         policy=policy,
-        cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, scope),
+        cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), cache_key, scope),
         models=TracedModels(models, tracing) if tracing.is_on else models,
         confidence=settings.trust.confidence(),
         escalator=escalator,

@@ -5,15 +5,16 @@ import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from agent.config import AgentSettings
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
-from agent.intake.settings import HttpSettings
 from agent.local_client import LocalClient
 from agent.update.slot_files import verify_slot
 from agent.update.slot_record import SlotState, read_record
@@ -58,15 +59,17 @@ class Finding:
 def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
     """Yields a finding for each thing that the agent needs, in the order in which it needs them."""
     identity = IdentityFolder(settings.state_folder / "identity")
+    health = cache(LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health)
     looks: list[tuple[str, Callable[[], str]]] = [
         ("state folder", lambda: _state(settings.state_folder)),
+        ("store", lambda: _store(settings, health)),
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
         ("policy", lambda: Policy(settings.policy_text()).digest),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
-        ("session", lambda: _session(settings.http) if identity.enrolled else "none, not enrolled"),
+        ("session", lambda: _session(health) if identity.enrolled else "none, not enrolled"),
     ]
     for name, look in looks:
         yield _finding(name, look)
@@ -94,6 +97,23 @@ def _state(folder: Path) -> str:
     except OSError as error:
         raise _Wrong(f"{folder} cannot be written ({error}): run this as the agent's user, or set state_folder") from error
     return str(folder)
+
+
+def _store(settings: AgentSettings, ask: Callable[[], dict[str, Any]]) -> str:
+    """Asks the running agent, which has opened it."""
+    key = settings.data_key_file or settings.state_folder / "data.key"
+    try:
+        if settings.data_key_file is not None:
+            key.stat()
+    except OSError as error:
+        raise _Wrong(f"the key that data_key_file names is not there ({error}): put it back, or no agent starts") from error
+    try:
+        trouble = ask().get("store_trouble", "none")
+    except Unavailable:
+        return f"sealed under {key}; no agent runs here that has opened it"
+    if trouble != "none":
+        raise _Wrong(str(trouble))
+    return f"sealed under {key}"
 
 
 def _model(folder: Path) -> str:
@@ -166,10 +186,10 @@ def _likely_refusal(identity: Identity, now: datetime) -> str:
     )
 
 
-def _session(settings: HttpSettings) -> str:
+def _session(ask: Callable[[], dict[str, Any]]) -> str:
     """Asks the running agent, which alone knows."""
     try:
-        health = LocalClient(settings, timeout_seconds=TIMEOUT_SECONDS).health()
+        health = ask()
     except Unavailable:
         return "no agent runs here; it opens one when it does"
     session, refusal, trouble = (

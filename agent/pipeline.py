@@ -230,7 +230,7 @@ class Pipeline:
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
         if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             digest = asked.model.bundle.digest()
-            await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now(), digest)
+            await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
         await self._parts.receipts.append(asked.prompt.client, receipt, self._now())

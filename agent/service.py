@@ -1,6 +1,7 @@
-"""What systemd is told: sd_notify(3) is one datagram to the socket that $NOTIFY_SOCKET names."""
+"""What systemd is told: sd_notify(3) is one datagram to the socket that $NOTIFY_SOCKET names. And what the kernel is told."""
 
 import asyncio
+import ctypes
 import os
 import socket
 
@@ -10,6 +11,9 @@ _log = structlog.get_logger(__name__)
 
 _WATCHDOG_SHARE = 0.5
 """sd_watchdog_enabled(3) advises to ping at half the interval."""
+
+
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def supervised() -> bool:
@@ -40,3 +44,13 @@ async def watchdog() -> None:
     while interval > 0:
         notify("WATCHDOG=1")
         await asyncio.sleep(interval * _WATCHDOG_SHARE)
+
+
+def forbid_dumps() -> None:
+    """Has the kernel write no dump of this process, whose memory holds prompts, also not to a program such as systemd-coredump.
+
+    prctl(2): it also keeps other processes of this user from reading the memory. A resource limit does not bind a program that dumps
+    are piped to, core(5).
+    """
+    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        _log.warning("dumps of the memory cannot be forbidden")

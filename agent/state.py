@@ -1,14 +1,15 @@
-"""The folder in which the agent keeps its state, and the key that its digests are made with."""
+"""The folder in which the agent keeps its state, and the key that its store is sealed with."""
 
 import fcntl
 import os
 import secrets
 from pathlib import Path
 
-from agent.identity.files import IdentityFolder, sync_folder, write_private
+from agent.identity.files import IdentityFolder, make_private, sync_folder, write_private
 from contract.errors import NotPossibleNow, Reason
 
 _KEY_BYTES = 32
+_KEY_ADVICE = "if one of them may have copied the store as well, what was in it then can be read with this key"
 
 
 class StateFolder:
@@ -52,21 +53,34 @@ class StateFolder:
         """The identity's folder."""
         return IdentityFolder(self.path / "identity")
 
-    def data_key(self) -> bytes:
-        """Returns this device's key, 32 bytes; makes it at the first call.
+    def data_key(self, given: Path | None = None) -> bytes:
+        """Returns this device's key, 32 bytes, under which the store is sealed.
+
+        Args:
+            given: the file that the configuration names, which must be there; None: one in this folder, made at the first call.
 
         Raises:
             NotPossibleNow: CONFIG_INVALID, the file is damaged, or cannot be read or written.
         """
-        file = self.path / "data.key"
+        file = given or self.path / "data.key"
         try:
-            if not file.exists():
-                write_private(file, secrets.token_bytes(_KEY_BYTES))
+            if given is None:
+                if not file.exists():
+                    write_private(file, secrets.token_bytes(_KEY_BYTES))
+                make_private(file, _KEY_ADVICE)
             key = file.read_bytes()
         except OSError as error:
-            raise _unusable(self.path, error) from error
+            if given is None:
+                raise _unusable(self.path, error) from error
+            raise NotPossibleNow(
+                Reason.CONFIG_INVALID,
+                f"The key {file} cannot be read ({error}): put it back, or run this as the agent's user while the agent runs.",
+            ) from error
         if len(key) != _KEY_BYTES:
-            raise NotPossibleNow(Reason.CONFIG_INVALID, f"{file} is damaged: remove it, and what was cached is asked anew.")
+            raise NotPossibleNow(
+                Reason.CONFIG_INVALID,
+                f"{file} is damaged: put it back from its backup; without one remove it, and what was kept under it is lost.",
+            )
         return key
 
     def lock(self) -> None:

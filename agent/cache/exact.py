@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from agent.prompts import FinishReason, Message, Sampling
+from agent.prompts import FinishReason, Message, Prompt, Sampling
 from agent.store.answers import AnswerStore
+from agent.store.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,20 @@ class ExactCache:
         text = await self._store.get(self._digest(messages, sampling, model_digest), now)
         return None if text is None else CachedAnswer(**json.loads(text))
 
-    async def keep(self, messages: Sequence[Message], sampling: Sampling, answer: CachedAnswer, now: float, model_digest: str = "") -> None:
-        """Keeps an answer, if asking again would give it again. See `recall`."""
-        if repeatable(sampling):
-            await self._store.put(self._digest(messages, sampling, model_digest), json.dumps(asdict(answer)), now)
+    async def keep(self, prompt: Prompt, messages: Sequence[Message], answer: CachedAnswer, now: float, model_digest: str = "") -> None:
+        """Keeps an answer, if asking again would give it again, until whose prompt it was is forgotten.
+
+        Args:
+            prompt: says whose, and how tokens are chosen.
+            messages: the conversation, the prompt's own included.
+            answer: to it.
+            now: POSIX time, seconds.
+            model_digest: see `recall`.
+        """
+        if repeatable(prompt.sampling):
+            digest = self._digest(messages, prompt.sampling, model_digest)
+            subject = Subject(prompt.client, prompt.conversation)
+            await self._store.put(digest, json.dumps(asdict(answer)), subject, prompt.received_time.timestamp(), now)
 
     def _digest(self, messages: Sequence[Message], sampling: Sampling, model_digest: str) -> str:
         question = [[*self._scope, model_digest], [asdict(message) for message in messages], asdict(replace(sampling, seed=None))]

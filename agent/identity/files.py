@@ -169,8 +169,15 @@ def _parse(content: dict[str, Any]) -> Identity:
     return identity
 
 
-def make_private(file: Path) -> None:
+_ENROL_AGAIN = "if one of them may have read it: seawall-agent enroll --again TOKEN"
+
+
+def make_private(file: Path, advice: str = _ENROL_AGAIN) -> None:
     """Takes a file with a key away from everybody but its owner, and says so: somebody may have read it.
+
+    Args:
+        file: with the key.
+        advice: what to do then.
 
     Raises:
         OSError: it is not there, or not ours to change.
@@ -182,7 +189,7 @@ def make_private(file: Path) -> None:
             "a private key could be read by others, and no longer can",
             file=str(file),
             mode=f"{mode:04o}",
-            advice="if one of them may have read it: seawall-agent enroll --again TOKEN",
+            advice=advice,
         )
 
 

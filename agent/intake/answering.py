@@ -103,6 +103,8 @@ class Answering:
         if entry.attempts > _MAX_ATTEMPTS:
             _log.error("prompt_given_up", client=entry.client, attempts=_MAX_ATTEMPTS)
             raise SeawallError(Reason.INTERNAL, f"The agent ended {_MAX_ATTEMPTS} times while it worked on this prompt: it is given up.")
+        if entry.payload is None:
+            raise _unreadable()
         read = payloads.read_prompt(entry.payload, entry.client, entry.prompt_id, entry.received_time)
         prompt = replace(read, intake="mqtt", trace_parent=read_traceparent([entry.trace_parent]))
         running = RunningAnswer(self._answerer, prompt)
@@ -158,7 +160,10 @@ class Delivery:
                 await self._wanted.wait()
 
     async def _deliver(self, entry: InboxEntry) -> None:
-        message = Outgoing(entry.response_topic, entry.answer or b"", entry.content_type or "", entry.correlation_data)
+        answer, content_type = entry.answer, entry.content_type or ""
+        if answer is None:
+            answer, content_type = payloads.write_problem(_unreadable(), entry.prompt_id), payloads.PROBLEM_JSON
+        message = Outgoing(entry.response_topic, answer, content_type, entry.correlation_data)
         try:
             await self._connection.publish(message)
         except ConnectionLost:
@@ -167,3 +172,9 @@ class Delivery:
             # Asking again would not change the broker's mind; the answer is given up, as an MQTT 3.1.1 broker does it without a word.
             _log.error("answer_refused_by_broker", client=entry.client, reason=str(refused), advice="check the broker's access list")
         await _stored(lambda: self._inbox.set_delivered(entry.sequence, self._clock()))
+
+
+def _unreadable() -> SeawallError:
+    return SeawallError(
+        Reason.PROMPT_LOST, "The agent took this prompt and has lost the key that it was kept under: send it again, under another id."
+    )

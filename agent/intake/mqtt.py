@@ -156,6 +156,7 @@ class MqttIntake:
             packet_id=message.packet_id if known_by_packet else None,
             redelivered=message.redelivered,
             trace_parent="" if message.trace_parent is None else str(message.trace_parent),
+            conversation=prompt.conversation,
         )
 
     def _whole(self, message: Incoming) -> bytes:

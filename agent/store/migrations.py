@@ -123,6 +123,90 @@ def _m0007_rollouts(database: Database) -> None:
     database.table("feedback").create_index(["model_digest", "is_good"])
     database.table("feedback").create_index(["create_time"])
     database.execute("CREATE INDEX idx_receipts_prompt ON receipts (client, json_extract(receipt, '$.prompt_id'))")
+_SEALED = """
+CREATE TABLE subject_keys (
+    key INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, owner TEXT NOT NULL, wrapped BLOB NOT NULL, create_time REAL NOT NULL
+) STRICT;
+CREATE INDEX idx_subject_keys_subject ON subject_keys (subject, key);
+CREATE INDEX idx_subject_keys_owner ON subject_keys (owner);
+CREATE TABLE sealing (id INTEGER PRIMARY KEY, key_check TEXT NOT NULL, lost_rows INTEGER, lost_time REAL) STRICT;
+CREATE TABLE erasures (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, subject TEXT, erase_time REAL NOT NULL, scrubbed INTEGER NOT NULL
+) STRICT;
+CREATE INDEX idx_erasures_owner ON erasures (owner);
+CREATE TABLE inbox (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE,
+    client TEXT NOT NULL,
+    prompt_id TEXT NOT NULL,
+    payload_digest TEXT NOT NULL,
+    response_topic TEXT NOT NULL,
+    correlation_data BLOB,
+    received_time REAL NOT NULL,
+    packet_id INTEGER,
+    attempts INTEGER NOT NULL,
+    content_type TEXT,
+    delivered_time REAL,
+    trace_parent TEXT NOT NULL DEFAULT '',
+    payload BLOB NOT NULL,
+    answer BLOB
+) STRICT;
+CREATE UNIQUE INDEX idx_inbox_client_prompt_id ON inbox (client, prompt_id);
+CREATE INDEX idx_inbox_delivered_time_content_type ON inbox (delivered_time, content_type);
+CREATE INDEX idx_inbox_key ON inbox (key);
+CREATE TABLE turns (
+    turn INTEGER PRIMARY KEY AUTOINCREMENT,
+    key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE,
+    prompt TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    content BLOB NOT NULL,
+    create_time REAL NOT NULL
+) STRICT;
+CREATE INDEX idx_turns_key ON turns (key, turn);
+CREATE INDEX idx_turns_create_time ON turns (create_time);
+CREATE TABLE answers (
+    digest TEXT PRIMARY KEY,
+    key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE,
+    answer BLOB NOT NULL,
+    create_time REAL NOT NULL,
+    used_time REAL NOT NULL
+) STRICT;
+CREATE INDEX idx_answers_key ON answers (key);
+CREATE INDEX idx_answers_used_time ON answers (used_time);
+CREATE INDEX idx_answers_create_time ON answers (create_time);
+CREATE TABLE vault (
+    subject TEXT PRIMARY KEY,
+    key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE,
+    content BLOB NOT NULL,
+    create_time REAL NOT NULL
+) STRICT;
+CREATE INDEX idx_vault_key ON vault (key);
+CREATE INDEX idx_vault_create_time ON vault (create_time);
+CREATE TABLE outbox (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    entry_id TEXT NOT NULL UNIQUE,
+    key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE,
+    asker BLOB NOT NULL,
+    content BLOB NOT NULL,
+    create_time REAL NOT NULL,
+    expire_time REAL NOT NULL,
+    attempts INTEGER NOT NULL
+) STRICT;
+CREATE INDEX idx_outbox_key ON outbox (key);
+CREATE INDEX idx_outbox_expire_time ON outbox (expire_time);
+"""
+
+
+def _m0008_sealed(database: Database) -> None:
+    """What bears a prompt or an answer is sealed. The rows so far are put aside: `clear_rows` has the key, and moves them here."""
+    for table in ("inbox", "turns", "answers"):
+        for index in database.table(table).indexes:
+            if index.origin == "c":
+                database.execute(f"DROP INDEX {index.name}")
+        database.execute(f"ALTER TABLE {table} RENAME TO clear_{table}")
+    for statement in _SEALED.split(";"):
+        database.execute(statement)
 
 
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
@@ -133,6 +217,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0005_fleet,
     _m0006_traces,
     _m0007_rollouts,
+    _m0008_sealed,
 )
 
 

@@ -158,6 +158,7 @@ class UpdatingAgent:
                 await self._answer_kept(taken)
 
     async def _answer_kept(self, entry: InboxEntry) -> None:
+        assert entry.payload is not None
         text = await self._answer(entry.payload.decode(), entry.prompt_id)
         await self._inbox.set_answer(entry.sequence, text.encode(), "text/plain")
         say(answered=entry.prompt_id, text=text)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.store.database import Database
+from agent.store.inbox import Inbox
 from tests.integration.intake.agent_process import AgentProcess, Plan
 from tests.integration.intake.device import Device
 from tests.integration.intake.mosquitto import Mosquitto
@@ -49,7 +50,7 @@ async def test_every_prompt_is_answered_once_though_the_agent_is_killed_again_an
             await answers.drain()
             killed_unanswered += bool(_rows(file, _UNANSWERED))
             # The window that agent.intake.answering.Delivery tells of: the broker has the answer, and the store does not know it.
-            may_come_again.update(answers.count.keys() & _undelivered(file))
+            may_come_again.update(answers.count.keys() & await _undelivered(file))
         expected = {f"{index} {number} a" for number in range(rounds) for index in range(PROMPTS_A_ROUND)}
         async with await asyncio.to_thread(AgentProcess, Plan(broker.port, file)):
             await answers.until_all(expected)
@@ -92,9 +93,13 @@ def _more_than(taken: int, file: Path) -> bool:
     return bool(_rows(file, _TAKEN)[0][0] > taken)
 
 
-def _undelivered(file: Path) -> set[str]:
-    rows = _rows(file, "SELECT answer FROM inbox WHERE content_type IS NOT NULL AND delivered_time IS NULL")
-    return {json.loads(answer)["answer"] for (answer,) in rows}
+async def _undelivered(file: Path) -> set[str]:
+    database = Database(file)
+    try:
+        entries = await Inbox(database).undelivered(1_000_000)
+    finally:
+        database.close()
+    return {json.loads(entry.answer or b"")["answer"] for entry in entries}
 
 
 def _rows(file: Path, query: str) -> list[tuple[Any, ...]]:

@@ -128,6 +128,19 @@ def test_status_doctor_ask_and_receipts_answer_a_technician(running: RunningSite
     assert len(receipts.stdout.splitlines()) == 2
 
 
+def test_a_client_is_forgotten_while_the_agent_runs_and_no_word_of_it_was_ever_in_clear(running: RunningSite, device: Device) -> None:
+    config = ("--config", str(running.site.agent_config))
+    canary, name = f"canary{uuid.uuid4().hex}", f"about-{uuid.uuid4().hex}"
+    asked = command_line("seawall-agent", "ask", f"What is a {canary}?", "--conversation", name, *config)
+    assert asked.returncode == 0
+    forgotten = json.loads(command_line("seawall-agent", "forget", "--client", "http/local", "--json", *config).stdout)
+    assert (forgotten["turns"], forgotten["subject_keys"]) >= (2, 1)
+    assert json.loads(command_line("seawall-agent", "forget", "--client", "http/local", "--json", *config).stdout)["subject_keys"] == 0
+    written = b"".join(file.read_bytes() for file in running.site.agent_state.rglob("*") if file.is_file())
+    assert not [word for word in (canary.encode(), name.encode()) if word in written]
+    assert device.ask(EASY)["answer"]
+
+
 def test_a_used_join_token_and_a_token_of_another_hub_are_refused_in_words(running: RunningSite, tmp_path: Path) -> None:
     token = command_line("seawall-hub", "join-token", "--data", str(running.site.hub_folder)).stdout.strip().splitlines()[-1]
     ports = ("--enrollment-port", str(running.ports.enrollment), "--port", str(running.ports.hub))

@@ -149,6 +149,22 @@ def test_a_session_is_no_matter_where_no_agent_runs(look: Look) -> None:
     assert look(free_port(), http=HttpSettings(port=free_port()))["session"].ok
 
 
+@pytest.mark.parametrize(("trouble", "ok"), [("none", True), ("6 rows could not be opened", False)])
+def test_the_running_agent_says_what_its_store_has_lost(look: Look, trouble: str, ok: bool) -> None:
+    with agent_saying({"ok": True, "store_trouble": trouble}) as http:
+        store = look(http=http)["store"]
+    assert store.ok is ok
+    assert ok or store.detail == trouble
+
+
+def test_a_key_that_is_named_and_not_there_is_a_finding(look: Look, tmp_path: Path) -> None:
+    http = HttpSettings(port=free_port())
+    assert look(http=http)["store"].ok
+    store = look(http=http, data_key_file=tmp_path / "absent")["store"]
+    assert not store.ok
+    assert "put it back" in store.detail
+
+
 def test_our_expired_certificate_is_seen_without_the_hub(look: Look) -> None:
     found = look(free_port(), now=NOW + 2 * YEAR)
     assert not found["certificate"].ok
@@ -179,7 +195,7 @@ def test_a_model_and_a_policy_that_cannot_be_used_are_findings_and_end_nothing(l
     assert not found["model"].ok
     assert not found["policy"].ok
     assert "@id" in found["policy"].detail
-    assert set(found) == {"state folder", "model", "model slots", "policy", "broker", "certificate", "hub", "session"}
+    assert set(found) == {"state folder", "store", "model", "model slots", "policy", "broker", "certificate", "hub", "session"}
 
 
 def test_a_state_folder_that_is_a_file_is_a_finding(look: Look, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from agent.logs import Logs
 from agent.store.answers import AnswerStore
 from agent.store.commands import CommandEntry, CommandStore, State
 from agent.store.database import Database
+from agent.store.subjects import Subject
 from seawall.hub.v1.command_pb2 import Command
 from tests.fakes.tls import free_port
 
@@ -76,7 +77,7 @@ async def test_as_many_log_lines_as_are_asked_for_are_fetched(
 
 async def test_answers_are_forgotten(commands: Commands, database: Database) -> None:
     answers = AnswerStore(database, 10, 3600)
-    await answers.put("digest", "answer", NOW.timestamp())
+    await answers.put("digest", "answer", Subject("c"), NOW.timestamp(), NOW.timestamp())
     entry = await done(commands, database, Command.FORGET_ANSWERS)
     assert entry.output == "1 answers forgotten"
     assert await answers.get("digest", NOW.timestamp()) is None

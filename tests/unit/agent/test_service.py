@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +70,18 @@ async def test_without_a_watchdog_it_ends_at_once(systemd: socket.socket, monkey
     systemd.setblocking(False)
     with pytest.raises(BlockingIOError):
         systemd.recv(100)
+
+
+DUMPABLE = """
+import ctypes
+from agent.service import forbid_dumps
+libc = ctypes.CDLL(None)
+print(libc.prctl(3, 0, 0, 0, 0))
+forbid_dumps()
+print(libc.prctl(3, 0, 0, 0, 0))
+"""
+
+
+def test_the_kernel_is_told_to_write_no_dump() -> None:
+    done = subprocess.run([sys.executable, "-c", DUMPABLE], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "0"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.state import StateFolder
 from contract.errors import NotPossibleNow, Reason
@@ -93,6 +94,26 @@ def test_a_key_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "data.key").mkdir()
     with pytest.raises(NotPossibleNow, match="cannot be used"):
         StateFolder(tmp_path).data_key()
+
+
+def test_a_key_that_others_can_read_is_made_private(tmp_path: Path) -> None:
+    key = StateFolder(tmp_path).data_key()
+    (tmp_path / "data.key").chmod(0o644)
+    with capture_logs() as logs:
+        assert StateFolder(tmp_path).data_key() == key
+    assert stat.S_IMODE((tmp_path / "data.key").stat().st_mode) == 0o600
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+def test_a_key_that_the_configuration_names_is_used_as_it_is_and_never_made(tmp_path: Path) -> None:
+    given = tmp_path / "given.key"
+    with pytest.raises(NotPossibleNow, match="put it back"):
+        StateFolder(tmp_path).data_key(given)
+    given.write_bytes(b"k" * 32)
+    given.chmod(0o440)
+    assert StateFolder(tmp_path).data_key(given) == b"k" * 32
+    assert [path.name for path in tmp_path.iterdir()] == ["given.key"]
+    assert stat.S_IMODE(given.stat().st_mode) == 0o440
 
 
 def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agent.cache.exact import CachedAnswer, ExactCache
-from agent.prompts import Message, Sampling
+from agent.prompts import Message, Prompt, Sampling
 from agent.store.answers import AnswerStore
 from agent.store.database import Database
 
@@ -64,7 +65,7 @@ class CacheMachine(RuleBasedStateMachine):
     def keep(self, question: Question, text: str, seconds: int) -> None:
         scope, messages, sampling = question
         self.now += seconds
-        self.runner.run(self.cache(scope).keep(messages, sampling, answer(text), self.now))
+        self.runner.run(self.cache(scope).keep(prompt(messages, sampling, self.now), messages, answer(text), self.now))
         if sampling.temperature == 0:
             self.kept[question] = Kept(text, self.now)
             fresh = {asked: kept for asked, kept in self.kept.items() if kept.created >= self.now - AGE_SECONDS}
@@ -96,7 +97,8 @@ class CacheMachine(RuleBasedStateMachine):
     @invariant()
     def the_table_holds_what_it_should_and_no_more(self) -> None:
         rows = self.runner.run(self.database.run(lambda tables: list(tables.table("answers").rows)))
-        held = {(json.loads(row["answer"])["text"], row["create_time"], row["used_time"]) for row in rows}
+        texts = [self.runner.run(self.store.get(row["digest"], row["create_time"])) for row in rows]
+        held = {(json.loads(text or "")["text"], row["create_time"], row["used_time"]) for text, row in zip(texts, rows, strict=True)}
         assert len(rows) == len(held) <= MOST
         assert held == {(kept.text, kept.created, kept.used) for kept in self.kept.values()}
 
@@ -104,6 +106,10 @@ class CacheMachine(RuleBasedStateMachine):
         self.database.close()
         self.runner.close()
         self.folder.cleanup()
+
+
+def prompt(messages: tuple[Message, ...], sampling: Sampling, now: float) -> Prompt:
+    return Prompt("p", "c", messages, datetime.fromtimestamp(now, UTC), sampling=sampling)
 
 
 def answer(text: str) -> CachedAnswer:

@@ -22,10 +22,15 @@ STATUS = Outgoing("status", b"", "text/plain")
 
 
 @pytest.fixture
-def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    database = Database(tmp_path / "agent.db")
-    yield Inbox(database)
-    database.close()
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "agent.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def inbox(database: Database) -> Inbox:
+    return Inbox(database)
 
 
 class Worker:
@@ -107,3 +112,14 @@ async def test_a_prompt_of_which_the_process_may_have_died_is_worked_on_alone(in
         gate.set()
         await worker.answers(3)
     assert answerer.most_at_once <= 2
+
+
+async def test_a_prompt_whose_key_is_lost_is_answered_with_that_and_those_behind_it_as_ever(inbox: Inbox, database: Database) -> None:
+    await put(inbox, "lost")
+    await database.run(lambda tables: tables.execute("UPDATE subject_keys SET wrapped = x'00'"))
+    await put(inbox, "p2")
+    worker = Worker(inbox, FakeAnswerer())
+    async with worker.running():
+        answers = await worker.answers(2)
+    assert answers["lost"]["reason"] == "PROMPT_LOST"
+    assert answers["p2"]["answer"] == "two one"

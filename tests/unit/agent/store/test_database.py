@@ -12,6 +12,7 @@ from sqlite_utils import Database as Tables
 
 from agent.store.database import Database
 from agent.store.migrations import MIGRATIONS, migrate
+from agent.store.scrubbing import want_scrubbing
 
 
 @pytest.fixture
@@ -21,27 +22,27 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def add_answer(tables: Tables) -> None:
-    tables.table("answers").insert({"digest": "d", "answer": "a", "create_time": 1.0, "used_time": 1.0})
+def add_receipt(tables: Tables) -> None:
+    tables.table("receipts").insert({"receipt_id": "d", "client": "c", "receipt": "{}", "create_time": 1.0})
 
 
-async def count_answers(database: Database) -> int:
-    return await database.run(lambda tables: tables.table("answers").count)
+async def count_receipts(database: Database) -> int:
+    return await database.run(lambda tables: tables.table("receipts").count)
 
 
 async def test_what_was_written_is_there_after_the_file_is_opened_again(tmp_path: Path) -> None:
     first = Database(tmp_path / "agent.db")
-    await first.run(add_answer)
+    await first.run(add_receipt)
     first.close()
     second = Database(tmp_path / "agent.db")
-    assert await count_answers(second) == 1
+    assert await count_receipts(second) == 1
     second.close()
 
 
 async def test_another_reader_sees_what_was_written_when_run_returns(database: Database, tmp_path: Path) -> None:
-    await database.run(add_answer)
+    await database.run(add_receipt)
     with closing(sqlite3.connect(tmp_path / "agent.db")) as reader:
-        assert reader.execute("SELECT count(*) FROM answers").fetchone() == (1,)
+        assert reader.execute("SELECT count(*) FROM receipts").fetchone() == (1,)
 
 
 async def test_every_commit_is_synced(database: Database) -> None:
@@ -52,33 +53,56 @@ async def test_every_commit_is_synced(database: Database) -> None:
 
 async def test_work_that_raises_leaves_nothing(database: Database) -> None:
     def insert_many_then_fail(tables: Tables) -> None:
-        add_answer(tables)
-        tables.table("answers").upsert({"digest": "e", "answer": "a", "create_time": 1.0, "used_time": 1.0}, pk="digest")
-        tables.table("turns").insert_all(
-            {"client": "c", "conversation": "v", "prompt_id": "p", "role": "user", "content": str(number), "create_time": 1.0}
-            for number in range(200)
+        add_receipt(tables)
+        tables.table("desired_state").upsert({"id": 1, "generation": 1, "configuration": b""}, pk="id")
+        tables.table("receipts").insert_all(
+            {"receipt_id": str(number), "client": "c", "receipt": "{}", "create_time": 1.0} for number in range(200)
         )
-        tables.execute("DELETE FROM answers WHERE digest = 'd'")
+        tables.execute("DELETE FROM receipts WHERE receipt_id = 'd'")
         raise LookupError
 
     with pytest.raises(LookupError):
         await database.run(insert_many_then_fail)
-    assert await count_answers(database) == 0
-    assert await database.run(lambda tables: tables.table("turns").count) == 0
-    await database.run(add_answer)
-    assert await count_answers(database) == 1
+    assert await count_receipts(database) == 0
+    assert await database.run(lambda tables: tables.table("desired_state").count) == 0
+    await database.run(add_receipt)
+    assert await count_receipts(database) == 1
 
 
 async def test_work_that_breaks_a_rule_of_the_tables_leaves_nothing(database: Database) -> None:
-    await database.run(add_answer)
+    await database.run(add_receipt)
 
     def add_two(tables: Tables) -> None:
-        tables.execute("INSERT INTO answers VALUES ('e', 'a', 1.0, 1.0)")
-        add_answer(tables)
+        tables.execute("INSERT INTO desired_state VALUES (1, 1, x'')")
+        add_receipt(tables)
 
     with pytest.raises(sqlite3.IntegrityError):
         await database.run(add_two)
-    assert await count_answers(database) == 1
+    assert await count_receipts(database) == 1
+
+
+async def test_work_that_another_process_came_in_between_is_done_again(database: Database, tmp_path: Path) -> None:
+    tries = []
+
+    def read_then_write(tables: Tables) -> None:
+        tries.append(tables.table("receipts").count)
+        if len(tries) == 1:
+            with closing(sqlite3.connect(tmp_path / "agent.db")) as other, other:
+                other.execute("INSERT INTO receipts (receipt_id, client, receipt, create_time) VALUES ('x', 'c', '{}', 1.0)")
+        add_receipt(tables)
+
+    await database.run(read_then_write)
+    assert tries == [0, 1]
+    assert await count_receipts(database) == 2
+
+
+async def test_nothing_temporary_or_deleted_stays_on_the_disk(database: Database) -> None:
+    pragmas = ("temp_store", "secure_delete", "foreign_keys")
+    memory, on = 2, 1
+    await database.run(want_scrubbing)
+    await database.scrub()
+    found = await database.run(lambda tables: [tables.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas])
+    assert found == [memory, on, on]
 
 
 @pytest.mark.parametrize("mask", [0, 0o022])
@@ -90,7 +114,7 @@ def test_nobody_else_may_read_the_file_nor_its_log(tmp_path: Path, mask: int) ->
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     database.close()
-    assert modes == {"agent.db": 0o600, "agent.db-wal": 0o600, "agent.db-shm": 0o600}
+    assert modes == dict.fromkeys(("agent.db", "agent.db-wal", "agent.db-shm", "data.key"), 0o600)
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.store.database import Database
+from agent.store.erasure import forget
 from agent.store.inbox import Inbox, NewPrompt
+from agent.store.subjects import Subject
 from contract.errors import Busy, Conflict, Reason, Unavailable
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -102,16 +105,59 @@ async def test_an_answer_is_undelivered_until_it_is_marked_oldest_first(inbox: I
 
 
 async def test_texts_are_dropped_as_soon_as_they_are_not_needed(inbox: Inbox, database: Database) -> None:
-    await inbox.put(replace(PROMPT, payload=b"the prompt's text"), PLENTY)
+    await inbox.put(PROMPT, PLENTY)
+    assert all(await texts(database))
     sequence = await begun(inbox)
-    await inbox.set_answer(sequence, b"the answer's text", "text/plain")
-    assert "prompt's" not in await dump(database)
+    await inbox.set_answer(sequence, b"answer", "text/plain")
+    assert (await texts(database))[0] == b""
     await inbox.set_delivered(sequence, NOW)
-    assert "answer's" not in await dump(database)
+    assert await texts(database) == [b"", b""]
 
 
-async def dump(database: Database) -> str:
-    return str(await database.run(lambda tables: list(tables.query("SELECT * FROM inbox"))))
+async def texts(database: Database) -> list[bytes]:
+    """The payload, and the answer where there is one."""
+    (row,) = await database.run(lambda tables: list(tables.table("inbox").rows))
+    return [row["payload"], *([] if row["answer"] is None else [row["answer"]])]
+
+
+async def test_what_was_asked_and_answered_is_sealed_and_its_digest_is_of_this_device_alone(tmp_path: Path) -> None:
+    rows = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        database = Database(tmp_path / name / "agent.db")
+        inbox = Inbox(database)
+        await inbox.put(replace(PROMPT, payload=b"the prompt's text"), PLENTY)
+        await inbox.set_answer(await begun(inbox), b"the answer's text", "text/plain")
+        await inbox.put(replace(PROMPT, prompt_id="p2", payload=b"the prompt's text"), PLENTY)
+        rows.append((await database.run(lambda tables: list(tables.table("inbox").rows)))[0])
+        raw = b"".join(path.read_bytes() for path in (tmp_path / name).iterdir())
+        database.close()
+        assert b"'s text" not in raw
+        assert hashlib.sha256(b"the prompt's text").hexdigest().encode() not in raw
+    assert rows[0]["payload_digest"] != rows[1]["payload_digest"]
+
+
+async def test_what_can_no_longer_be_opened_is_none_and_its_answer_is_kept_all_the_same(inbox: Inbox, database: Database) -> None:
+    for name in ("p1", "p2"):
+        await inbox.put(replace(PROMPT, prompt_id=name), PLENTY)
+    first = await begun(inbox)
+    await inbox.set_answer(first, b"answer", "text/plain")
+    await database.run(lambda tables: tables.execute("UPDATE subject_keys SET wrapped = x'00'"))
+    entry = await inbox.begin(first)
+    assert entry is not None
+    assert entry.payload is None
+    await inbox.set_answer(entry.sequence, b"lost", "text/plain")
+    assert [(kept.prompt_id, kept.answer) for kept in await inbox.undelivered(10)] == [("p1", None), ("p2", b"lost")]
+
+
+async def test_an_answer_for_a_client_that_was_forgotten_goes_nowhere(inbox: Inbox, database: Database) -> None:
+    await inbox.put(replace(PROMPT, conversation="tea"), PLENTY)
+    sequence = await begun(inbox)
+    await forget(database, Subject("device"), NOW.timestamp())
+    await inbox.set_answer(sequence, b"answer", "text/plain")
+    assert await inbox.undelivered(10) == []
+    await inbox.put(replace(PROMPT, prompt_id="p2"), PLENTY)
+    assert await begun(inbox, after=sequence) > sequence
 
 
 async def test_only_what_was_delivered_before_a_time_is_forgotten(inbox: Inbox) -> None:
