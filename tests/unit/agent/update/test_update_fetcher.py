@@ -213,6 +213,62 @@ async def test_a_bad_source_ends_in_a_refusal_after_some_attempts(
     assert list(site.folder.iterdir()) == []
 
 
+async def test_another_chunks_blob_under_a_chunks_name_is_refused(site: Site) -> None:
+    other = BLOBS[INDEX.files[1].chunks[3].sha256]
+    with pytest.raises(InvalidRequest) as caught:
+        await site.fetch(BadSource(lambda piece: piece, BLOBS | {INDEX.files[1].chunks[1].sha256: other}))
+    assert caught.value.reason is Reason.RELEASE_INVALID
+    assert site.chunks.find(FIRST) == WEIGHTS[0], "what was right stays"
+    assert site.chunks.find(INDEX.files[1].chunks[1]) is None
+
+
+class ShortSource(FakeSource):
+    """Ends each stream after so many pieces, as if that were all."""
+
+    most = 1
+
+    async def blobs(self, digests: Sequence[str], first_offset: int) -> AsyncGenerator[Piece, None]:
+        left = self.most
+        async for piece in super().blobs(digests, first_offset):
+            if left == 0:
+                return
+            left -= 1
+            yield piece
+
+
+async def test_a_stream_that_ends_too_early_is_gone_on_with(site: Site) -> None:
+    short = ShortSource(REPOSITORY)
+    await site.fetch(short)
+    assert site.files() == whole()
+    assert site.told[-1].received_bytes == sum(map(len, BLOBS.values()))
+
+
+async def test_a_stream_that_brings_nothing_ends_the_download(site: Site) -> None:
+    short = ShortSource(REPOSITORY)
+    short.most = 0
+    with pytest.raises(Unavailable, match="ended too early"):
+        await site.fetch(short)
+    assert len(site.waits.seconds) == site.settings.attempts - 1
+
+
+async def test_a_stream_without_end_is_left_when_everything_is_here(site: Site) -> None:
+    ended: list[bool] = []
+
+    class Endless(FakeSource):
+        async def blobs(self, digests: Sequence[str], first_offset: int) -> AsyncGenerator[Piece, None]:
+            try:
+                async for piece in super().blobs(digests, first_offset):
+                    yield piece
+                while True:
+                    yield Piece(digests[0], 0, 10, b"more")
+            finally:
+                ended.append(True)
+
+    await site.fetch(Endless(REPOSITORY))
+    assert site.files() == whole()
+    assert ended == [True]
+
+
 async def test_one_bad_answer_is_got_over(site: Site) -> None:
     bad = iter([True] + [False] * 100)
     await site.fetch(BadSource(lambda piece: replace(piece, data=bytes(len(piece.data))) if next(bad) else piece))
@@ -274,12 +330,18 @@ async def test_space_is_looked_at_before(site: Site, monkeypatch: pytest.MonkeyP
     assert asked.asked == []
 
 
-async def test_a_disk_that_fills_is_said_and_not_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("call", ["fsync", "pwrite", "open"])
+@pytest.mark.parametrize(
+    ("number", "what_to_do"), [(errno.ENOSPC, "make room"), (errno.EROFS, "let it be written to")], ids=["full", "read-only"]
+)
+async def test_a_disk_that_takes_nothing_is_said_and_not_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, call: str, number: int, what_to_do: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NotPossibleNow) as caught:
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(NotPossibleNow, match=what_to_do) as caught:
         await site.fetch(source())
     assert caught.value.reason is Reason.DISK_FULL
     assert site.waits.seconds == []
