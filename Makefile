@@ -29,6 +29,9 @@ test-system: .venv/dev.stamp model broker postgres  ## the long ones
 test-models: .venv-models/stamp  ## the route through optimum, in a venv of its own
 	.venv-models/bin/pytest tests/models_extra $(ARGS)
 
+test-conformance: .venv/dev.stamp .venv-conformance/stamp  ## TUF's public suite, in a venv of its own; needs git and faketime
+	tests/conformance/run $(ARGS)
+
 check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -61,7 +64,7 @@ lock:
 	requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-models .venv-broker .venv-package .seawall build dist
+	rm -rf .venv .venv-conformance .venv-models .venv-broker .venv-package .seawall build dist
 
 .venv/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seawall needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -81,6 +84,11 @@ clean:
 .venv-package/stamp: requirements/package.txt requirements/build-backend.txt
 	$(PYTHON) -m venv .venv-package
 	.venv-package/bin/pip install --quiet --require-hashes -r requirements/package.txt -r requirements/build-backend.txt
+	@touch $@
+
+.venv-conformance/stamp: requirements/conformance.txt
+	$(PYTHON) -m venv .venv-conformance
+	.venv-conformance/bin/pip install --quiet --require-hashes -r requirements/conformance.txt
 	@touch $@
 
 .venv-models/stamp: requirements/models.txt requirements/build-backend.txt

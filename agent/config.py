@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agent.confidence import ConfidenceSettings
 from agent.inference.settings import EngineSettings
 from agent.intake.settings import HttpSettings, MqttSettings
+from agent.update.pacing import Hours, PaceSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
 from contract.identity import AGENT_ID, agent_name
@@ -168,6 +169,14 @@ class TelemetrySettings(_Frozen):
     sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
+def _check_hours(text: str) -> str:
+    try:
+        _ = text and Hours.parse(text)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from error
+    return text
+
+
 class UpdateSettings(_Frozen):
     """Where new versions of the model come from, and how.
 
@@ -175,11 +184,23 @@ class UpdateSettings(_Frozen):
         source: `hub`; or a mirror's HTTPS address, or a folder.
         stale_seconds: for how long after its expiry the timestamp in a folder, which was carried here, still brings new versions.
         bytes_per_second: the most that is fetched, on average; 0: as fast as it comes.
+        hours: of the site's day in which chunks are fetched, such as `22:00-05:00`; empty: always.
+        metered_file: while it is there, the link costs and no chunk is fetched; unset: it never does.
     """
 
     source: Annotated[str, Field(min_length=1)] = "hub"
     stale_seconds: Annotated[float, Field(ge=0)] = 7 * _DAY
     bytes_per_second: Annotated[float, Field(ge=0)] = 0.0
+    hours: Annotated[str, AfterValidator(_check_hours)] = ""
+    metered_file: Path | None = None
+
+    def pace(self, now: bool = False) -> PaceSettings:
+        """Returns what fetching is held to.
+
+        Args:
+            now: whatever the hours are.
+        """
+        return PaceSettings(self.bytes_per_second, Hours.parse(self.hours) if self.hours and not now else None, self.metered_file)
 
 
 class AgentSettings(BaseSettings):

@@ -42,8 +42,8 @@ from agent.store.database import Database
 from agent.store.desired import DesiredStore
 from agent.store.inbox import Inbox
 from agent.store.live import LiveStore
-from agent.store.rollouts import RolloutStore
 from agent.store.retention import Ages, Retention
+from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
 from agent.telemetry import Metrics
 from agent.tracing import TracedAnswerer, TracedModels, open_tracing
@@ -204,7 +204,7 @@ def _bringing(settings: AgentSettings, state: StateFolder, link: HubLink, slots:
     """Returns what brings a version here, over the agent's own link where it comes from the hub."""
 
     async def bring(started: Started, model: str, version: str, tell: Tell) -> tuple[Index, bool]:
-        site = UpdateSite(state.update, link.identity, settings.update, settings.model.bundle)
+        site = UpdateSite(state.update, link.identity, settings.update, settings.model.bundle, settings.update.pace())
         async with open_source(settings.update.source, link.identity, link) as source:
             updater = await open_updater(source, site, slots, started, lambda: None if models.away else models.bundle.digest())
             return await updater.bring(source, model, version, tell)

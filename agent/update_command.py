@@ -38,6 +38,9 @@ def update(
     ] = None,
     version: Annotated[str, typer.Option(help="Take this version, also an older one. Default: the newest. Example: --version 1.2.0")] = "",
     model: Annotated[str, typer.Option(help="Another model than the one that serves. Example: --model smollm2-135m-instruct")] = "",
+    now: Annotated[
+        bool, typer.Option("--now", help="Do not wait for the hours of the configuration. A metered link is waited for.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="The new version answers well: end its probation.")] = False,
     back: Annotated[bool, typer.Option("--back", help="The new version does not: go back to the one before.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
@@ -47,7 +50,7 @@ def update(
 
     What came is kept when this is cut off; run it again to go on. A running agent goes on answering with what it has.
     """
-    if keep + back + bool(source or version or model) > 1:
+    if keep + back + bool(source or version or model or now) > 1:
         raise InvalidRequest(Reason.FIELD_INVALID, "Write --keep or --back alone: they are about the version that is here.")
     set_up_logs("error")
     settings = load_settings(config)
@@ -61,14 +64,16 @@ def update(
             done = _keep(slots, started, settings) if keep else _back(slots)
             said = json.dumps({"done": done}) if as_json else done
         else:
-            outcome = asyncio.run(_update(settings, state, slots, started, source or settings.update.source, Wanted(model, version)))
+            outcome = asyncio.run(_update(settings, state, slots, started, source or settings.update.source, Wanted(model, version), now))
             said = json.dumps(asdict(outcome)) if as_json else _sentence(outcome)
     _out.print(said)
 
 
-async def _update(settings: AgentSettings, state: StateFolder, slots: Slots, started: Started, name: str, wanted: Wanted) -> Outcome:
+async def _update(
+    settings: AgentSettings, state: StateFolder, slots: Slots, started: Started, name: str, wanted: Wanted, now: bool
+) -> Outcome:
     identity = state.identity.read()
-    site = UpdateSite(state.update, identity, settings.update, settings.model.bundle)
+    site = UpdateSite(state.update, identity, settings.update, settings.model.bundle, settings.update.pace(now))
     async with open_source(name, identity) as source:
         updater = await open_updater(source, site, slots, started, lambda: _served_digest(settings))
         with _bar() as tell:

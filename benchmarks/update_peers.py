@@ -37,7 +37,7 @@ from hub.listeners import listener_options
 
 PIECE_BYTES = 256 * 1024
 BATCH = FetchSettings().batch
-RECONNECTING = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 50))
+RECONNECTING = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 5000), ("grpc.max_reconnect_backoff_ms", 50))
 """A wire that is cut on purpose is there again at once."""
 
 BARE = "/bare.Bytes/Stream"

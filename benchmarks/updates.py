@@ -10,7 +10,8 @@ The wire is counted below gRPC, so framing and the index are in the figures. The
   stream, which packs nothing, sends all its bytes; the median of `rounds`;
 - discarded_throughput_ratio: the same agents, by clients that do nothing with what comes;
 - server_throughput_ratio: agents and clients that both do nothing, by what is on the wire, so that it is the server that is compared;
-- hub_memory_growth_bytes: of the hub's largest memory, from one download to eight at once.
+- hub_memory_growth_bytes: of the hub's largest memory, from one download to the first eight at once: so many blobs and messages a stream;
+  hub_memory_growth_later_bytes: from those eight to the last round's, since neither bytes nor time may add to it.
 
 The hub is `seawall-hub serve` with versions that were published to it. The bare stream passes the same mutual TLS with the same
 options. All receivers share this machine's processors with the server.
@@ -160,20 +161,23 @@ def count_bytes(site: Site, versions: dict[str, Version]) -> tuple[dict[str, flo
 
 
 def race(site: Site, bare: str, version: Version, whole_bytes: int, rounds: int) -> dict[str, float]:
-    """Returns how eight agents at once compare with eight clients of the bare stream."""
-    agents, ratios, size_bytes = list(site.identities), [], version.index.size_bytes()
+    """Returns how eight agents at once compare with eight clients of the bare stream, and what they cost the hub in memory."""
+    agents, ratios, peaks_bytes, size_bytes = list(site.identities), [], [site.hub.peak_bytes()], version.index.size_bytes()
     clients = [replace(identity, hub_address=bare) for identity in agents]
     for _ in range(rounds):
         discarded = seconds_together(stream_together, clients, size_bytes)
         kept = seconds_together(keep_together, clients, size_bytes)
         received = seconds_together(receive_together, agents, list(version.index.chunks()))
         fetched = seconds_together(fetch_together, agents, version.wanted)
+        peaks_bytes.append(site.hub.peak_bytes())
         ratios.append((kept / fetched, discarded / fetched, discarded / received * whole_bytes / size_bytes))
         speeds = [f"{AGENTS * size_bytes / seconds / 1e6:.0f}" for seconds in (discarded, kept, received, fetched)]
         print(f"eight at once, MB/s of the version: bare {speeds[0]}, hashed and written {speeds[1]}", end="; ")
-        print(f"hub's chunks {speeds[2]}, verified and synced {speeds[3]}", flush=True)
+        print(f"hub's chunks {speeds[2]}, verified and synced {speeds[3]}; hub {peaks_bytes[-1] / 1e6:.0f} MB", flush=True)
     names = ("throughput_ratio", "discarded_throughput_ratio", "server_throughput_ratio")
-    return {name: median(column) for name, column in zip(names, zip(*ratios, strict=True), strict=True)}
+    told: dict[str, float] = {name: median(column) for name, column in zip(names, zip(*ratios, strict=True), strict=True)}
+    grown = {"hub_memory_growth_bytes": peaks_bytes[1] - peaks_bytes[0], "hub_memory_growth_later_bytes": peaks_bytes[-1] - peaks_bytes[1]}
+    return told | grown
 
 
 def main() -> None:
@@ -188,10 +192,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running_site(Path(folder), AGENTS) as site:
         versions = {name: publish(site, path, name) for name, path in variants(options.bundle, Path(folder))}
         told, whole_bytes = count_bytes(site, versions)
-        before = site.hub.peak_bytes()
         with bare_server(site.data) as bare:
             told |= race(site, bare, versions["1.0.0"], whole_bytes, options.rounds)
-        told |= {"hub_memory_growth_bytes": site.hub.peak_bytes() - before, "load_of_others": load}
+        told["load_of_others"] = load
     print(json.dumps({name: round(value, 6) for name, value in told.items()}))
 
 

@@ -123,6 +123,8 @@ def _m0007_rollouts(database: Database) -> None:
     database.table("feedback").create_index(["model_digest", "is_good"])
     database.table("feedback").create_index(["create_time"])
     database.execute("CREATE INDEX idx_receipts_prompt ON receipts (client, json_extract(receipt, '$.prompt_id'))")
+
+
 _SEALED = """
 CREATE TABLE subject_keys (
     key INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, owner TEXT NOT NULL, wrapped BLOB NOT NULL, create_time REAL NOT NULL

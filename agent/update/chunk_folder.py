@@ -4,17 +4,18 @@ import errno
 import hashlib
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from agent.identity.files import sync_folder
+from agent.update.pack_file import PackFile
 from contract.blobs import MAX_STORED_BYTES
 from contract.errors import NotPossibleNow, Reason
 from contract.release import Chunk, Index
 
+PACK = "pack"
 _PART = ".part"
 
 
@@ -47,14 +48,18 @@ class HeldFiles:
         if chunk.sha256 not in self._places:
             return None
         name, offset = self._places[chunk.sha256]
-        return _checked(self._folder / name, offset, chunk)
+        try:
+            with (self._folder / name).open("rb") as file:
+                return _checked(os.pread(file.fileno(), chunk.size_bytes, offset), chunk)
+        except OSError:  # not here, or not to be read: it is fetched
+            return None
 
 
 class ChunkFolder:
-    """What was fetched: each chunk in a file of its digest's name, and what there is of one that was cut off beside it.
+    """What was fetched: the chunks in one file, and beside it, each in a file of its own, what there is of those that were cut off.
 
-    Chunks are written as they come, and synced many at a time. A power cut can leave one torn under its name: whoever finds a chunk
-    compares its digest, so that it is as if it were not there.
+    Chunks are written as they come, and synced many at a time. A power cut can leave one torn: whoever finds a chunk compares its
+    digest, so that it is as if it were not there.
 
     Args:
         folder: made where it is missing.
@@ -64,15 +69,13 @@ class ChunkFolder:
     def __init__(self, folder: Path, spare_bytes: int = 64 * 1024 * 1024) -> None:
         self._folder = folder
         self._spare_bytes = spare_bytes
-        self._written: list[Path] = []
-        self._writing_down = threading.Lock()
-        self._syncing = threading.Lock()
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            self._pack = PackFile(folder / PACK)
 
     def find(self, chunk: Chunk) -> bytes | None:
         """See Holder."""
-        return _checked(self._folder / chunk.sha256, 0, chunk)
+        return _checked(self._pack.read(chunk.sha256), chunk)
 
     def keep(self, chunk: Chunk, content: bytes) -> None:
         """Keeps a chunk that was verified. It is on the disk for good after the next `sync`.
@@ -80,11 +83,8 @@ class ChunkFolder:
         Raises:
             NotPossibleNow: DISK_FULL.
         """
-        path = self._folder / chunk.sha256
-        with _writing(self._folder), _whole_or_gone(path), path.open("wb") as file:
-            file.write(content)
-        with self._writing_down:
-            self._written.append(path)
+        with _writing(self._folder):
+            self._pack.append(chunk.sha256, content)
 
     def sync(self) -> None:
         """Brings to the disk what was kept since the last time; only then what there was of those chunks is forgotten.
@@ -92,16 +92,9 @@ class ChunkFolder:
         Raises:
             NotPossibleNow: DISK_FULL. What was to be synced is gone, and is fetched again.
         """
-        with self._syncing:
-            with self._writing_down:
-                paths, self._written = self._written, []
-            if paths:
-                with _writing(self._folder), _whole_or_gone(*paths):
-                    for path in paths:
-                        _sync_file(path)
-                    sync_folder(self._folder)
-                for path in paths:
-                    path.with_name(f"{path.name}{_PART}").unlink(missing_ok=True)
+        with _writing(self._folder):
+            for digest in self._pack.sync():
+                (self._folder / f"{digest}{_PART}").unlink(missing_ok=True)
 
     def part(self, chunk: Chunk) -> bytes:
         """Returns what there is of a chunk that was cut off, as it is stored at the source."""
@@ -126,9 +119,8 @@ class ChunkFolder:
 
     def clear(self) -> None:
         """Removes everything: the version is installed, or nobody wants it."""
-        with _writing(self._folder), self._syncing:
-            with self._writing_down:
-                self._written.clear()
+        with _writing(self._folder):
+            self._pack.clear()
             for path in self._folder.iterdir():
                 path.unlink()
 
@@ -156,14 +148,8 @@ class ChunkFolder:
             sync_folder(self._folder)
 
 
-def _checked(path: Path, offset: int, chunk: Chunk) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            content = file.read(chunk.size_bytes)
-    except OSError:  # not here, or not to be read: it is fetched
-        return None
-    return content if hashlib.sha256(content).hexdigest() == chunk.sha256 else None
+def _checked(content: bytes | None, chunk: Chunk) -> bytes | None:
+    return content if content is not None and hashlib.sha256(content).hexdigest() == chunk.sha256 else None
 
 
 @contextmanager
@@ -176,20 +162,11 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _whole_or_gone(*paths: Path) -> Iterator[None]:
-    """Removes files that could not be written."""
+def _whole_or_gone(path: Path) -> Iterator[None]:
+    """Removes a file that could not be written."""
     try:
         yield
     except OSError:
-        for path in paths:
-            with suppress(OSError):  # a disk that cannot be written to keeps it; the error that is on its way says so
-                path.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that cannot be written to keeps it; the error that is on its way says so
+            path.unlink(missing_ok=True)
         raise
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -40,12 +40,14 @@ class UpdateSite:
         identity: of this device.
         settings: how they are fetched.
         bundle: the folder that the configuration names.
+        pace: when and how fast they are fetched.
     """
 
     folder: Path
     identity: Identity
     settings: UpdateSettings
     bundle: Path
+    pace: PaceSettings
 
 
 @asynccontextmanager
@@ -109,8 +111,7 @@ async def open_updater(
     clock = ClockFloor(site.folder, lambda: datetime.now(UTC))
     trust = Trust(folder / "metadata", root, clock, TrustSettings(site.settings.stale_seconds))
     chunks = ChunkFolder(site.folder / "chunks")
-    pace = Pace(PaceSettings(site.settings.bytes_per_second), datetime.now)
-    fetcher = Fetcher(chunks, pace, random.SystemRandom())
+    fetcher = Fetcher(chunks, Pace(site.pace, datetime.now), random.SystemRandom())
     return Updater(trust, fetcher, chunks, slots, started, site.bundle, served_digest)
 
 

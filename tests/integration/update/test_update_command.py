@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -242,19 +243,44 @@ def test_what_was_cut_off_goes_on(site: Site) -> None:
     words = [sys.executable, "-m", "agent", "update", "--model", site.model]
     chunks = site.state / "update" / "chunks"
     with subprocess.Popen(words, stderr=subprocess.PIPE, env=slow, text=True) as process:
-        while process.poll() is None and not (chunks.is_dir() and any(len(path.name) == 64 for path in chunks.iterdir())):
+        while process.poll() is None and not (chunks / "pack").exists():
             time.sleep(0.02)
         assert "another update is under way" in site.refused("--model", site.model)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 130
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
-    kept_bytes = sum(path.stat().st_size for path in chunks.iterdir() if len(path.name) == 64)
+    kept_bytes = (chunks / "pack").stat().st_size
     assert kept_bytes > 0
     outcome = site.updated("--model", site.model)
     total_bytes = sum(path.stat().st_size for path in bundle.iterdir())
     assert outcome["received_bytes"] <= total_bytes - kept_bytes + 1000
     assert site.serves() == ("1.0.0", "a")
+
+
+def waits_for(site: Site, why: str, *arguments: str, **variables: str) -> None:
+    """An update says why it waits, and is ended."""
+    words = [sys.executable, "-m", "agent", "update", "--model", site.model, *arguments]
+    environment = {**os.environ, **site.environment(), **variables}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stderr is not None
+        assert any(why in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+    assert list((site.state / "update" / "chunks").iterdir()) == []
+
+
+def test_it_waits_for_its_hours_unless_it_is_to_be_now_and_for_a_link_that_costs_nothing(site: Site) -> None:
+    site.publish_version("1.0.0")
+    begin, end = (datetime.now() + timedelta(hours=hours) for hours in (2, 3))
+    hours = {"SEAWALL_AGENT_UPDATE__HOURS": f"{begin:%H:%M}-{end:%H:%M}"}
+    waits_for(site, "outside its hours", **hours)
+    metered = site.folder / "metered"
+    metered.touch()
+    costs = {**hours, "SEAWALL_AGENT_UPDATE__METERED_FILE": str(metered)}
+    waits_for(site, "metered link", "--now", **costs)
+    metered.unlink()
+    assert site.updated("--model", site.model, "--now", **costs)["version"] == "1.0.0"
 
 
 def test_another_trust_brings_nothing(site: Site, stick: Path) -> None:

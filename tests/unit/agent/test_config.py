@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable
+from datetime import time
 from pathlib import Path
 
 import pytest
 
 from agent.config import AgentSettings, find_config, load_settings
+from agent.update.pacing import Hours, PaceSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
 from contract.policy import Policy
@@ -94,10 +96,19 @@ def test_a_typing_error_names_the_setting_that_was_meant(load: Load, text: str, 
         ("[mqtt]\nport = 70000", "mqtt.port"),
         ("[telemetry]\notlp_endpoint = 'collector'", "telemetry.otlp_endpoint"),
         ("[telemetry]\nsample_ratio = 2", "telemetry.sample_ratio"),
+        ("[update]\nhours = '22-5'", "update.hours"),
     ],
 )
 def test_a_wrong_value_names_its_setting_and_the_file(load: Load, tmp_path: Path, text: str, place: str) -> None:
     assert complaint(load, text).startswith(f"{tmp_path / 'agent.toml'}: {place}: ")
+
+
+def test_hours_and_a_metered_link_reach_the_pace_and_now_passes_the_hours_alone(load: Load) -> None:
+    update = load("[update]\nhours = '22:00-05:00'\nmetered_file = '/run/seawall/metered'\nbytes_per_second = 5").update
+    metered = Path("/run/seawall/metered")
+    assert update.pace() == PaceSettings(5, Hours(time(22), time(5)), metered)
+    assert update.pace(now=True) == PaceSettings(5, None, metered)
+    assert AgentSettings().update.pace() == PaceSettings()
 
 
 def test_a_wrong_secret_is_not_shown(load: Load) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from agent.update.chunk_folder import ChunkFolder, HeldFiles
+from agent.update.chunk_folder import PACK, ChunkFolder, HeldFiles
 from agent.update.fetcher import Fetcher, FetchSettings
 from agent.update.pacing import Hours, Pace, PaceSettings
 from agent.update.progress import Progress
 from agent.update.sources import Piece, away
 from contract.blobs import ZSTD
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Unavailable
-from contract.release import Index
+from contract.release import Chunk, Index
 from tests.fakes.tuf_repository import FakeRepository, FakeSource, version_of
 
 NOISE = random.Random(7)
@@ -107,6 +107,14 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     return inodes
 
 
+def damage(site: Site, chunk: Chunk) -> None:
+    """As a power cut leaves a chunk: its end is zeros."""
+    pack = site.folder / PACK
+    content, begin = pack.read_bytes(), (site.chunks.find(chunk) or b"?")[:4096]
+    place = content.index(begin)
+    pack.write_bytes(content[: place + 4096] + bytes(chunk.size_bytes - 4096) + content[place + chunk.size_bytes :])
+
+
 def whole() -> dict[str, bytes]:
     return {"empty": b"", "model.onnx.data": b"".join(WEIGHTS), "tokenizer.json": b"".join(TEXT)}
 
@@ -150,8 +158,10 @@ async def test_what_an_installed_version_has_damaged_is_fetched(site: Site, tmp_
 
 async def test_a_damaged_chunk_is_fetched_again(site: Site) -> None:
     await site.fetch(source())
-    (site.folder / FIRST.sha256).write_bytes(b"x" * FIRST.size_bytes)
-    await site.fetch(source())
+    damage(site, FIRST)
+    again = source()
+    await site.fetch(again)
+    assert again.asked == [FIRST.sha256]
     assert site.files() == whole()
 
 
@@ -201,6 +211,62 @@ async def test_a_bad_source_ends_in_a_refusal_after_some_attempts(
     assert caught.value.reason is reason
     assert 1 <= len(site.waits.seconds) < site.settings.attempts
     assert list(site.folder.iterdir()) == []
+
+
+async def test_another_chunks_blob_under_a_chunks_name_is_refused(site: Site) -> None:
+    other = BLOBS[INDEX.files[1].chunks[3].sha256]
+    with pytest.raises(InvalidRequest) as caught:
+        await site.fetch(BadSource(lambda piece: piece, BLOBS | {INDEX.files[1].chunks[1].sha256: other}))
+    assert caught.value.reason is Reason.RELEASE_INVALID
+    assert site.chunks.find(FIRST) == WEIGHTS[0], "what was right stays"
+    assert site.chunks.find(INDEX.files[1].chunks[1]) is None
+
+
+class ShortSource(FakeSource):
+    """Ends each stream after so many pieces, as if that were all."""
+
+    most = 1
+
+    async def blobs(self, digests: Sequence[str], first_offset: int) -> AsyncGenerator[Piece, None]:
+        left = self.most
+        async for piece in super().blobs(digests, first_offset):
+            if left == 0:
+                return
+            left -= 1
+            yield piece
+
+
+async def test_a_stream_that_ends_too_early_is_gone_on_with(site: Site) -> None:
+    short = ShortSource(REPOSITORY)
+    await site.fetch(short)
+    assert site.files() == whole()
+    assert site.told[-1].received_bytes == sum(map(len, BLOBS.values()))
+
+
+async def test_a_stream_that_brings_nothing_ends_the_download(site: Site) -> None:
+    short = ShortSource(REPOSITORY)
+    short.most = 0
+    with pytest.raises(Unavailable, match="ended too early"):
+        await site.fetch(short)
+    assert len(site.waits.seconds) == site.settings.attempts - 1
+
+
+async def test_a_stream_without_end_is_left_when_everything_is_here(site: Site) -> None:
+    ended: list[bool] = []
+
+    class Endless(FakeSource):
+        async def blobs(self, digests: Sequence[str], first_offset: int) -> AsyncGenerator[Piece, None]:
+            try:
+                async for piece in super().blobs(digests, first_offset):
+                    yield piece
+                while True:
+                    yield Piece(digests[0], 0, 10, b"more")
+            finally:
+                ended.append(True)
+
+    await site.fetch(Endless(REPOSITORY))
+    assert site.files() == whole()
+    assert ended == [True]
 
 
 async def test_one_bad_answer_is_got_over(site: Site) -> None:
@@ -264,12 +330,18 @@ async def test_space_is_looked_at_before(site: Site, monkeypatch: pytest.MonkeyP
     assert asked.asked == []
 
 
-async def test_a_disk_that_fills_is_said_and_not_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("call", ["fsync", "pwrite", "open"])
+@pytest.mark.parametrize(
+    ("number", "what_to_do"), [(errno.ENOSPC, "make room"), (errno.EROFS, "let it be written to")], ids=["full", "read-only"]
+)
+async def test_a_disk_that_takes_nothing_is_said_and_not_tried_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, call: str, number: int, what_to_do: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NotPossibleNow) as caught:
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.raises(NotPossibleNow, match=what_to_do) as caught:
         await site.fetch(source())
     assert caught.value.reason is Reason.DISK_FULL
     assert site.waits.seconds == []
@@ -284,14 +356,13 @@ async def test_what_came_is_synced_where_the_source_goes_away(site: Site, synced
     last = INDEX.files[1].chunks[3].sha256
     with pytest.raises(Unavailable):
         await site.fetch(BadSource(lambda piece: away("it", "gone") if piece.digest == last else piece))
-    kept = list(site.folder.iterdir())
-    assert FIRST.sha256 in {path.name for path in kept}
-    assert {path.stat().st_ino for path in kept} <= synced
+    assert site.chunks.find(FIRST) is not None
+    assert {path.stat().st_ino for path in site.folder.iterdir()} <= synced
 
 
 async def test_a_chunk_that_a_power_cut_tore_is_fetched_again(site: Site) -> None:
     site.chunks.keep(FIRST, WEIGHTS[0])
-    (site.folder / FIRST.sha256).write_bytes(WEIGHTS[0][:4096] + bytes(FIRST.size_bytes - 4096))
+    damage(site, FIRST)
     honest = source()
     await site.fetch(honest)
     assert FIRST.sha256 in honest.asked
