@@ -39,12 +39,14 @@ from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
+from agent.store.heads import HeadStore
 from agent.store.inbox import Inbox
 from agent.telemetry import Metrics
 from agent.tracing import TracedAnswerer, TracedModels, open_tracing
 from agent.update.slots import Slots
 from agent.update.starting import open_model
-from contract.errors import InvalidRequest
+from agent.witness import HeadKeeper
+from contract.errors import InvalidRequest, SeawallError
 from contract.policy import Policy
 from contract.tracing import Tracing
 
@@ -87,19 +89,20 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
 class Agent:
     """The parts that run, and what is said of their health."""
 
-    def __init__(self, parts: Parts, fleet: Fleet | None, slot: str, problems: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, parts: Parts, fleet: Fleet | None, heads: HeadKeeper, slot: str, problems: Callable[[], Sequence[str]]) -> None:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
         self._parts = parts
         self._fleet = fleet
+        self._heads = heads
         self._slot = slot
         self._problems = problems
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run, side by side."""
-        return (self.mqtt.run, self.http.run, *(self._fleet.works if self._fleet is not None else ()))
+        return (self.mqtt.run, self.http.run, self._heads.run, *(self._fleet.works if self._fleet is not None else ()))
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
@@ -112,6 +115,7 @@ class Agent:
             "model_digest": self._parts.models.bundle.digest(),
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
             "policy_digest": self._parts.policy.digest,
+            "receipt_log": self._heads.state,
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
         }
@@ -144,13 +148,24 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
             await commands.recover()
             fleet = build_fleet(link, state.identity, parts, desired, commands, utc_now, random.SystemRandom())
-        yield _agent(settings, parts, fleet, slots.record.current, Inbox(database), lambda: (*problems, models.away))
+        heads = HeadStore(database, settings.keep.receipt_seconds)
+        keeper = HeadKeeper(heads, parts.receipts, parts.agent_id, link, utc_now, random.SystemRandom())
+        yield _agent(settings, parts, fleet, keeper, slots.record.current, Inbox(database), lambda: (*problems, models.away))
+        await _seal(keeper)
     finally:
         if link is not None:
             await link.close()
         await models.close()
         database.close()
         await asyncio.to_thread(tracing.close)
+
+
+async def _seal(keeper: HeadKeeper) -> None:
+    """Signs the log a last time; what cannot be signed now is at the next start."""
+    try:
+        await keeper.seal()
+    except SeawallError as error:
+        _log.warning("the log of receipts is not signed", reason=error.reason, advice=error.message)
 
 
 def utc_now() -> datetime:
@@ -211,13 +226,19 @@ def _parts(
 
 
 def _agent(
-    settings: AgentSettings, parts: Parts, fleet: Fleet | None, slot: str, inbox: Inbox, problems: Callable[[], Sequence[str]]
+    settings: AgentSettings,
+    parts: Parts,
+    fleet: Fleet | None,
+    heads: HeadKeeper,
+    slot: str,
+    inbox: Inbox,
+    problems: Callable[[], Sequence[str]],
 ) -> Agent:
     pipeline: Answerer = Pipeline(parts, utc_now)
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
     model_name = parts.models.bundle.name
-    agent = Agent(parts, fleet, slot, problems)
+    agent = Agent(parts, fleet, heads, slot, problems)
     agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
     agent.http.bind()

@@ -135,6 +135,8 @@ class HubEscalator:
             data_class=pb.DataClass.ValueType(int(classification.data_class)),
             max_output_tokens=sampling.max_tokens or 0,
             temperature=sampling.temperature,
+            data_kinds=classification.kinds,
+            policy_ids=decision.policy_ids,
         )
         with self._tracing.step(_SPAN, _SPAN_ATTRIBUTES, Kind.CLIENT) as span, self._link.use() as channel:
             stub = escalation_pb2_grpc.EscalationServiceStub(channel)

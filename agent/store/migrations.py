@@ -1,9 +1,12 @@
 """The tables, as the list of steps that made them. Steps are only ever added; each is one transaction."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 
 from sqlite_utils import Database
+
+from contract.merkle import Frontier, leaf_hash
 
 
 def _m0001_inbox(database: Database) -> None:
@@ -100,6 +103,39 @@ def _m0006_traces(database: Database) -> None:
     database.table("inbox").add_column("trace_parent", str, not_null_default="")
 
 
+def _m0007_receipt_log(database: Database) -> None:
+    """Receipts become the leaves of a log; those that are there are its first."""
+    database.table("receipts").add_column("leaf", int)
+    database.execute(
+        "CREATE TABLE receipt_nodes (level INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL, "
+        "PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID"
+    )
+    database.table("receipt_heads").create(
+        {
+            "size": int,
+            "log": str,
+            "root": bytes,
+            "time": str,
+            "public_key": bytes,
+            "signature": bytes,
+            "witness_time": str,
+            "witness_key": bytes,
+            "witness_signature": bytes,
+        },
+        pk="size",
+        not_null={"log", "root", "time", "public_key", "signature"},
+        strict=True,
+    )
+    frontier = Frontier()
+    for sequence, client, receipt in database.execute("SELECT sequence, client, receipt FROM receipts ORDER BY sequence").fetchall():
+        fields = {**json.loads(receipt), "client": client, "format_version": 1}
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        database.execute("UPDATE receipts SET receipt = ?, leaf = ? WHERE sequence = ?", [text, frontier.size, sequence])
+        nodes = frontier.append(leaf_hash(text.encode()))
+        database.conn.executemany("INSERT INTO receipt_nodes VALUES (?, ?, ?)", [(node.level, node.position, node.hash) for node in nodes])
+    database.table("receipts").create_index(["leaf"], unique=True)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -107,6 +143,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0004_receipts,
     _m0005_fleet,
     _m0006_traces,
+    _m0007_receipt_log,
 )
 
 
