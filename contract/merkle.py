@@ -40,8 +40,23 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def append(nodes: Nodes, size: int, leaf: bytes) -> list[Node]:
+    """Returns the nodes that are complete with one more leaf, the leaf first. One node is read on average, and a logarithm at most.
+
+    Args:
+        nodes: of the tree.
+        size: how many leaves it has.
+        leaf: the hash of the next one.
+    """
+    made = [Node(0, size, leaf)]
+    while made[-1].position & 1:
+        last = made[-1]
+        made.append(Node(last.level + 1, last.position >> 1, node_hash(nodes(last.level, last.position - 1), last.hash)))
+    return made
+
+
 class Frontier:
-    """The right edge of a tree: all that it takes to append to it.
+    """The right edge of a tree: all that it takes to append to it, and to tell its root.
 
     Args:
         size: how many leaves there are.
@@ -60,10 +75,7 @@ class Frontier:
 
     def append(self, leaf: bytes) -> list[Node]:
         """Adds a leaf's hash. Returns the nodes that are complete with it, the leaf first."""
-        made = [Node(0, self.size, leaf)]
-        while made[-1].position & 1:
-            last = made[-1]
-            made.append(Node(last.level + 1, last.position >> 1, node_hash(self._peaks.pop(), last.hash)))
+        made = append(lambda _level, _position: self._peaks.pop(), self.size, leaf)
         self._peaks.append(made[-1].hash)
         self.size += 1
         return made

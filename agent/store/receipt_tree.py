@@ -2,7 +2,7 @@
 
 from sqlite_utils import Database as Tables
 
-from contract.merkle import Frontier, Nodes, leaf_hash
+from contract.merkle import Nodes, append, leaf_hash
 
 
 def kept_nodes(tables: Tables) -> Nodes:
@@ -29,8 +29,7 @@ def append_leaf(tables: Tables, text: str) -> int:
     Raises:
         LookupError: the tree is damaged.
     """
-    frontier = Frontier.resume(kept_nodes(tables), tree_size(tables))
-    made = frontier.append(leaf_hash(text.encode()))
+    made = append(kept_nodes(tables), tree_size(tables), leaf_hash(text.encode()))
     tables.conn.executemany(
         "INSERT OR REPLACE INTO receipt_nodes VALUES (?, ?, ?)",  # where leaves were cut off, what stood over them is in the way
         [(node.level, node.position, node.hash) for node in made],

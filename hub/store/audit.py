@@ -7,7 +7,8 @@ from itertools import takewhile
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
-from contract.merkle import Frontier, Nodes, leaf_hash
+from contract import merkle
+from contract.merkle import Nodes
 from contract.tree_heads import HUB_LOG, SignedHead, TreeHead
 from hub.store.tables import audit_entries, audit_heads, audit_nodes
 
@@ -74,7 +75,7 @@ def append(connection: Connection, create_time: datetime, agent_id: str, leaf: s
     Raises:
         LookupError: the tree is damaged.
     """
-    made = Frontier.resume(nodes(connection), size(connection)).append(leaf_hash(leaf.encode()))
+    made = merkle.append(nodes(connection), size(connection), merkle.leaf_hash(leaf.encode()))
     connection.execute(_INSERT_NODE, [{"level": node.level, "position": node.position, "hash": node.hash} for node in made])
     number = made[0].position
     connection.execute(_INSERT_ENTRY, {"number": number, "create_time": create_time, "agent_id": agent_id, "leaf": leaf})

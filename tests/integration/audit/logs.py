@@ -28,14 +28,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def fill(database: Database, link: HubLink | None, *counts: int, agent_id: str = "plant-7") -> HeadKeeper:
+async def fill(database: Database, link: HubLink | None, *counts: int, client: str = "till") -> HeadKeeper:
     """Appends receipts; behind each part, the log is signed, and witnessed where there is a hub."""
     store, heads = ReceiptStore(database, AGE_SECONDS), HeadStore(database, AGE_SECONDS)
-    keeper = HeadKeeper(heads, store, agent_id, link, now, random.Random(1))
+    keeper = HeadKeeper(heads, store, "plant-7", link, now, random.Random(1))
     for count in counts:
         before = len(await store.latest(100_000))
         for number in range(before, before + count):
-            await store.append("till", receipt(f"p{number}"), now().timestamp())
+            await store.append(client, receipt(f"p{number}"), now().timestamp())
         await keeper.keep_once()
     return keeper
 

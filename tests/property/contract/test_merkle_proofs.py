@@ -5,7 +5,18 @@ import hashlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.merkle import Frontier, Node, consistency_proof, inclusion_proof, is_consistent, is_included, leaf_hash, node_hash, root
+from contract.merkle import (
+    Frontier,
+    Node,
+    append,
+    consistency_proof,
+    inclusion_proof,
+    is_consistent,
+    is_included,
+    leaf_hash,
+    node_hash,
+    root,
+)
 from tests.fakes.tree import kept
 
 MOST = 64
@@ -81,6 +92,18 @@ def test_a_frontier_goes_on_where_it_was_left(size: int, more: int) -> None:
     made = [node for leaf in LARGE[size : size + more] for node in frontier.append(leaf)]
     assert all(node == Node(node.level, node.position, LARGE_NODES(node.level, node.position)) for node in made)
     assert frontier.root() == root(LARGE_NODES, size + more)
+
+
+@given(st.integers(0, len(LARGE) - 1))
+def test_appending_reads_a_logarithm_of_the_nodes_at_most(size: int) -> None:
+    read: list[Node] = []
+
+    def node(level: int, position: int) -> bytes:
+        read.append(Node(level, position, LARGE_NODES(level, position)))
+        return read[-1].hash
+
+    assert append(node, size, LARGE[size]) == Frontier.resume(LARGE_NODES, size).append(LARGE[size])
+    assert len(read) <= size.bit_length()
 
 
 def test_a_log_that_was_changed_anywhere_cannot_be_joined_to_what_it_was() -> None:
