@@ -39,13 +39,20 @@ class Trail:
         key: signs the heads; the same in every process of the hub.
         clock: the time, in UTC.
         providers: by name, for their prices.
+        most_waiting: entries that wait for the store.
     """
 
     def __init__(
-        self, database: Database, key: ec.EllipticCurvePrivateKey, clock: Clock, providers: Mapping[str, ProviderSettings]
+        self,
+        database: Database,
+        key: ec.EllipticCurvePrivateKey,
+        clock: Clock,
+        providers: Mapping[str, ProviderSettings],
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._database = database
         self._key = key
+        self._most_waiting = most_waiting
         self._waiting: deque[Entry] = deque()
         self._adding: set[asyncio.Task[None]] = set()
         self.clock = clock
@@ -150,7 +157,7 @@ class Trail:
         except Unavailable as error:
             self._waiting.append(entry)
             _log.warning("an entry of the audit log waits for the store", request_id=entry.request_id, reason=error.reason)
-            while len(self._waiting) > MOST_WAITING:
+            while len(self._waiting) > self._most_waiting:
                 lost = self._waiting.popleft()
                 _log.error("an entry of the audit log is lost", **json.loads(lost.leaf()))
 
