@@ -1,9 +1,10 @@
-"""Makes the proof that a receipt was logged."""
+"""Makes proofs that receipts were logged."""
 
 from sqlite_utils import Database as Tables
 
 from agent.store.heads import KeptHead, read_head
 from agent.store.receipt_tree import kept_nodes
+from contract.challenge import answer
 from contract.errors import NotFound, NotPossibleNow, Reason
 from contract.merkle import inclusion_proof
 from contract.receipt_proof import ReceiptProof
@@ -28,8 +29,28 @@ def prove(tables: Tables, receipt_id: str) -> ReceiptProof:
     try:
         path = inclusion_proof(kept_nodes(tables), number, kept.size)
     except LookupError as error:
-        raise NotPossibleNow(Reason.LOG_DAMAGED, f"The log is damaged ({error}): see what seawall-agent receipts verify says.") from error
+        raise _damaged(error) from error
     return ReceiptProof(text, number, kept.signed, tuple(path), kept.witness)
+
+
+def prove_drawn(tables: Tables, name: str, wanted: int) -> str:
+    """Returns the answer to a spot check, under the head that was witnessed last.
+
+    Args:
+        tables: the store.
+        name: of the command.
+        wanted: how many receipts.
+
+    Raises:
+        NotPossibleNow: LOG_NOT_SIGNED, none was witnessed; LOG_DAMAGED.
+    """
+    row = next(iter(tables.query("SELECT * FROM receipt_heads WHERE witness_time IS NOT NULL ORDER BY size DESC LIMIT 1")), None)
+    if row is None:
+        raise NotPossibleNow(Reason.LOG_NOT_SIGNED, "No head of the log of receipts was witnessed yet: ask again in six minutes.")
+    try:
+        return answer(kept_nodes(tables), name, wanted, read_head(row).signed.head)
+    except LookupError as error:
+        raise _damaged(error) from error
 
 
 def _head_behind(tables: Tables, number: int) -> KeptHead:
@@ -38,3 +59,7 @@ def _head_behind(tables: Tables, number: int) -> KeptHead:
     if row is None:
         raise NotPossibleNow(Reason.LOG_NOT_SIGNED, "No head was made since this receipt: a running agent makes one within six minutes.")
     return read_head(row)
+
+
+def _damaged(error: Exception) -> NotPossibleNow:
+    return NotPossibleNow(Reason.LOG_DAMAGED, f"The log of receipts is damaged ({error}): see what seawall-agent receipts verify says.")

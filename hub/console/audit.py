@@ -19,6 +19,7 @@ from hub.audit.check import Checked, check_log
 from hub.audit.messages import read_head
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, load
+from hub.console.challenge import challenge_agent
 from hub.console.options import AgentId, Config, Data, Output, Shown, minute, plain, print_all, print_one, reach
 from hub.folder import DataFolder
 from hub.operator import Operator
@@ -112,6 +113,9 @@ def show_witnessed(agent: AgentId, data: Data = DEFAULT_DATA, config: Config = N
     """Shows what an agent's log of receipts was when it was witnessed last, and the heads that were refused since they did not fit."""
     with reach(data, config) as operator:
         print_one(operator.call(operator.audit.GetTreeHead, audit_pb2.GetTreeHeadRequest(name=f"agents/{agent}")), output)
+
+
+app.command("challenge", epilog="Example: seawall-hub audit challenge plant-7 --count 20")(challenge_agent)
 
 
 def _request(agent: str, since: datetime | None, until: datetime | None) -> audit_pb2.ListAuditEntriesRequest:

@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf.timestamp_pb2 import Timestamp
+from typer.testing import CliRunner
 
 from agent.audit_client import get_record, witness
 from agent.hub_link import HubLink
@@ -26,10 +27,11 @@ from agent.store.heads import HeadStore, newest_head
 from agent.witness import HeadKeeper, HeadTimes
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, SeawallError
 from contract.tree_heads import TreeHead, public_der, sign_head
+from hub.__main__ import app
 from hub.audit.messages import read_head
 from seawall.hub.v1 import agent_pb2, agent_pb2_grpc, audit_pb2, audit_pb2_grpc, event_pb2, event_pb2_grpc
 from tests.fakes.answerer import receipt
-from tests.fakes.fleet_agent import eventually
+from tests.fakes.fleet_agent import eventually, fleet_agent
 from tests.fakes.hub import RunningHub, running_hub
 from tests.fakes.hub_errors import reason_of
 from tests.integration.audit.logs import AGE_SECONDS, device_key, fill, moved, now, rewrite
@@ -262,6 +264,19 @@ async def test_a_damaged_log_still_takes_receipts_and_says_what_is_wrong(device:
     with pytest.raises(NotPossibleNow) as raised:
         await keeper.keep_once()
     assert raised.value.reason is Reason.LOG_DAMAGED
+
+
+async def test_an_operator_has_receipts_proven_that_are_drawn_by_chance(device: Device, tmp_path: Path) -> None:
+    runner = CliRunner(env={"SEAWALL_HUB_LISTENERS__MTLS": device.hub.mtls_target})
+    arguments = ["audit", "challenge", "plant-7", "--data", str(device.hub.folder.path)]
+    assert "Nothing of the log of plant-7 was witnessed yet" in str((await asyncio.to_thread(runner.invoke, app, arguments)).exception)
+    await device.fill(5)
+    async with fleet_agent(device.link.identity, tmp_path):
+        result = await asyncio.to_thread(runner.invoke, app, arguments)
+        assert (result.exit_code, "receipts are in the log of 5 that was witnessed" in result.stdout) == (0, True)
+        await device.database.run(lambda tables: tables.execute("UPDATE receipt_nodes SET hash = zeroblob(32) WHERE level = 0"))
+        result = await asyncio.to_thread(runner.invoke, app, arguments)
+        assert (result.exit_code, "is not proven to be in the log that was witnessed" in result.stdout) == (1, True)
 
 
 async def test_a_time_that_is_none_is_refused(device: Device) -> None:
