@@ -20,7 +20,7 @@ from sqlite_utils import Database as Tables
 from agent.audit_client import HubRecord
 from agent.store.heads import KeptHead, read_head
 from agent.store.receipt_tree import kept_nodes
-from contract.log_walk import Walk, missing
+from contract.log_walk import Walk, gone_too_early, head_faults, missing
 from contract.merkle import leaf_hash
 from contract.tree_heads import written
 
@@ -62,7 +62,7 @@ def check_log(tables: Tables, record: HubRecord | None, kept_since: datetime) ->
     sizes = {kept.size for kept in heads} | ({record.size} if record is not None else set())
     leaves = Walk(kept_nodes(tables), sizes)
     findings += _walk(tables, leaves)
-    findings += _forgotten_too_early(leaves.first_kept, heads, kept_since)
+    findings += gone_too_early(leaves, [kept.signed for kept in heads], kept_since, "receipts", "receipt_seconds")
     findings += _beside(tables, leaves.size)
     for kept in heads:
         findings += _head_faults(kept, leaves, record)
@@ -89,15 +89,6 @@ def _receipt_faults(position: int, hashed: bytes, receipt_id: str, client: str, 
         yield f"receipt {position} ({receipt_id}) is shown under another id or client than it was logged under"
 
 
-def _forgotten_too_early(first_kept: int | None, heads: Iterable[KeptHead], kept_since: datetime) -> Iterator[str]:
-    """A head tells that what follows it is younger."""
-    for kept in heads:
-        if first_kept is not None and kept.size < first_kept and kept.signed.head.time > kept_since:
-            time = written(kept.signed.head.time)
-            yield f"receipts {kept.size} to {first_kept - 1} are gone, and are younger than receipt_seconds: they came after {time}"
-            return
-
-
 def _beside(tables: Tables, size: int) -> Iterator[str]:
     rows = tables.execute("SELECT receipt_id FROM receipts WHERE leaf IS NULL OR leaf >= ? ORDER BY sequence", [size])
     return (f"receipt {receipt_id} stands in no leaf: it was added beside the log, or its leaf was cut off" for (receipt_id,) in rows)
@@ -112,19 +103,14 @@ def _heads(tables: Tables, findings: list[str]) -> Iterator[KeptHead]:
 
 
 def _head_faults(kept: KeptHead, leaves: Walk, record: HubRecord | None) -> Iterator[str]:
-    signed, size, time = kept.signed, kept.size, written(kept.signed.head.time)
-    if size > leaves.size:
-        yield f"the log was cut off: a head of {time} says {size} receipts, and {leaves.size} are here"
-    elif leaves.roots.get(size) != signed.head.root:
-        yield f"the log was rewritten: its first {size} receipts are not those of the head of {time}"
-    if signed.is_signed and not signed.is_good():
-        yield f"the head of {size} receipts, {time}, is not signed by the key that it names"
+    yield from head_faults(leaves, kept.signed, "receipts")
     if kept.witness is None:
         return
-    if not kept.witness.is_good(signed):
-        yield f"the hub's word for the head of {size} receipts, {time}, is not signed by the key that it names"
+    word = f"the hub's word for the head of {kept.size} receipts, {written(kept.signed.head.time)}"
+    if not kept.witness.is_good(kept.signed):
+        yield f"{word}, is not signed by the key that it names"
     elif record is not None and kept.witness.public_key not in record.hub_keys:
-        yield f"the hub's word for the head of {size} receipts, {time}, is signed by no key of this hub"
+        yield f"{word}, is signed by no key of this hub"
 
 
 def _record_faults(record: HubRecord, heads: Iterable[KeptHead], leaves: Walk) -> Iterator[str]:

@@ -1,8 +1,13 @@
-"""Walks a log from its first leaf to its last, and compares the tree that comes out with the one that is kept."""
+"""Walks a log from its first leaf to its last, and compares what comes out with the tree and the heads that are kept.
+
+What is found is said in a sentence each; `what` in them is what the leaves are, such as `receipts`.
+"""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from contract.merkle import Frontier, Nodes
+from contract.tree_heads import SignedHead, written
 
 
 class Walk:
@@ -18,8 +23,13 @@ class Walk:
         self._sizes = frozenset(sizes)
         self._frontier = Frontier()
         self.roots = {0: self._frontier.root()}
-        self.first_kept: int | None = None
+        self._first_kept: int | None = None
         self.kept = 0
+
+    @property
+    def first_kept(self) -> int:
+        """The first leaf of which more than the hash is there; the size of the log: there is none."""
+        return self.size if self._first_kept is None else self._first_kept
 
     @property
     def size(self) -> int:
@@ -35,8 +45,8 @@ class Walk:
         """
         if is_kept:
             self.kept += 1
-            self.first_kept = self.size if self.first_kept is None else self.first_kept
-        elif self.first_kept is not None:
+            self._first_kept = self.first_kept
+        elif self._first_kept is not None:
             yield f"number {self.size} was removed: its leaf is there, and older ones are"
         for node in self._frontier.append(hashed)[1:]:
             if self._kept(node.level, node.position) != node.hash:
@@ -54,3 +64,31 @@ class Walk:
 def missing(size: int, position: int) -> str:
     """Returns what is said of leaves that are not there."""
     return f"leaves {size} to {position - 1} are missing from the tree: the log cannot be read any further"
+
+
+def gone_too_early(walk: Walk, heads: Iterable[SignedHead], kept_since: datetime, what: str, setting: str) -> Iterator[str]:
+    """Yields what was forgotten before its time: a head tells that what follows it is younger.
+
+    Args:
+        walk: at the end of the log.
+        heads: the smallest log first.
+        kept_since: what is younger should be there.
+        what: the leaves are.
+        setting: that says how long they are kept.
+    """
+    for signed in heads:
+        if signed.head.size < walk.first_kept and signed.head.time > kept_since:
+            gone = f"{what} {signed.head.size} to {walk.first_kept - 1} are gone, and are younger than {setting}"
+            yield f"{gone}: they came after {written(signed.head.time)}"
+            return
+
+
+def head_faults(walk: Walk, signed: SignedHead, what: str) -> Iterator[str]:
+    """Yields what a head says that is not so, and whether its signature is bad."""
+    size, time = signed.head.size, written(signed.head.time)
+    if size > walk.size:
+        yield f"the log was cut off: a head of {time} says {size} {what}, and {walk.size} are here"
+    elif walk.roots.get(size) != signed.head.root:
+        yield f"the log was rewritten: its first {size} {what} are not those of the head of {time}"
+    if signed.is_signed and not signed.is_good():
+        yield f"the head of {size} {what}, {time}, is not signed by the key that it names"

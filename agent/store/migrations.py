@@ -126,13 +126,17 @@ def _m0007_receipt_log(database: Database) -> None:
         not_null={"log", "root", "time", "public_key", "signature"},
         strict=True,
     )
-    frontier = Frontier()
-    for sequence, client, receipt in database.execute("SELECT sequence, client, receipt FROM receipts ORDER BY sequence").fetchall():
-        fields = {**json.loads(receipt), "client": client, "format_version": 1}
-        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-        database.execute("UPDATE receipts SET receipt = ?, leaf = ? WHERE sequence = ?", [text, frontier.size, sequence])
-        nodes = frontier.append(leaf_hash(text.encode()))
-        database.conn.executemany("INSERT INTO receipt_nodes VALUES (?, ?, ?)", [(node.level, node.position, node.hash) for node in nodes])
+    frontier, last = Frontier(), -1
+    while rows := database.execute(
+        "SELECT sequence, client, receipt FROM receipts WHERE sequence > ? ORDER BY sequence LIMIT 1000", [last]
+    ).fetchall():
+        for sequence, client, receipt in rows:
+            fields = {**json.loads(receipt), "client": client, "format_version": 1}
+            text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+            database.execute("UPDATE receipts SET receipt = ?, leaf = ? WHERE sequence = ?", [text, frontier.size, sequence])
+            made = [(node.level, node.position, node.hash) for node in frontier.append(leaf_hash(text.encode()))]
+            database.conn.executemany("INSERT INTO receipt_nodes VALUES (?, ?, ?)", made)
+            last = sequence
     database.table("receipts").create_index(["leaf"], unique=True)
 
 

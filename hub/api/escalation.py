@@ -32,7 +32,7 @@ _TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", esca
 _TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
 _MAX_TEMPERATURE = 2.0
 _KIND = re.compile(r"[A-Z0-9_]{1,64}")
-_POLICY_ID = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+_POLICY_ID = re.compile(r"(?s).{1,128}")
 _MOST_WORDS = 64
 
 Held = Callable[[str], AbstractContextManager[None]]

@@ -1,13 +1,13 @@
 """Reads the hub's whole log of escalations, and says what is not as it was signed."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from contract.log_walk import Walk, missing
+from contract.log_walk import Walk, gone_too_early, head_faults, missing
 from contract.merkle import leaf_hash
 from contract.tree_heads import SignedHead, written
 from hub.store import audit, heads
@@ -42,14 +42,12 @@ def check_log(connection: Connection, earlier: Sequence[SignedHead], kept_since:
     own = list(audit.signed_heads(connection))
     walk = Walk(audit.nodes(connection), (signed.head.size for signed in (*own, *earlier)))
     findings = list(_walk(connection, walk))
-    findings += _forgotten_too_early(walk.first_kept, own, kept_since)
+    findings += gone_too_early(walk, own, kept_since, "entries", "audit_days")
     keys = heads.keys(connection)
-    for signed in own:
-        findings += _head_faults(signed, walk)
+    for signed in (*own, *earlier):
+        findings += head_faults(walk, signed, "entries")
         if signed.public_key not in keys:
             findings.append(f"the head of {signed.head.size} entries is signed by no key of this hub")
-    for signed in earlier:
-        findings += _head_faults(signed, walk)
     return Checked(walk.size, walk.kept, len(own), tuple(findings))
 
 
@@ -76,21 +74,3 @@ def _entry_faults(entry: EntryRecord, hashed: bytes) -> Iterator[str]:
     fields = json.loads(entry.leaf)
     if (fields["agent"], fields["time"]) != (entry.agent_id, written(entry.create_time)):
         yield f"entry {entry.number} is listed under another agent or time than it was logged under"
-
-
-def _forgotten_too_early(first_kept: int | None, own: Iterable[SignedHead], kept_since: datetime) -> Iterator[str]:
-    for signed in own:
-        if first_kept is not None and signed.head.size < first_kept and signed.head.time > kept_since:
-            time = written(signed.head.time)
-            yield f"entries {signed.head.size} to {first_kept - 1} are gone, and are younger than audit_days: they came after {time}"
-            return
-
-
-def _head_faults(signed: SignedHead, walk: Walk) -> Iterator[str]:
-    size, time = signed.head.size, written(signed.head.time)
-    if size > walk.size:
-        yield f"the log was cut off: a head of {time} says {size} entries, and {walk.size} are here"
-    elif walk.roots.get(size) != signed.head.root:
-        yield f"the log was rewritten: its first {size} entries are not those of the head of {time}"
-    if not signed.is_good():
-        yield f"the head of {size} entries, {time}, is not signed by the key that it names"

@@ -10,7 +10,7 @@ from contract.tree_heads import SignedHead, TreeHead, Witness
 from hub.store.tables import hub_keys, refused_heads, witnessed_heads
 
 MOST_REFUSED = 20
-"""So many refused heads of one agent are kept: the first ones prove what there is to prove."""
+"""So many refused heads of one agent are kept: the first ones prove what there is to prove, and tell it."""
 
 
 def get(connection: Connection, agent_id: str) -> tuple[SignedHead, Witness] | None:
@@ -44,13 +44,14 @@ def put(connection: Connection, agent_id: str, signed: SignedHead, witness: Witn
 
 
 def refuse(connection: Connection, agent_id: str, head: TreeHead, evidence: bytes) -> bool:
-    """Keeps a head that was not witnessed. Returns whether it is a new one."""
+    """Keeps a head that was not witnessed. Returns whether it was: it is a new one, and there are not too many."""
     mine = refused_heads.c.agent_id == agent_id
     same = select(refused_heads.c.number).where(mine, refused_heads.c.size == head.size, refused_heads.c.root == head.root)
     if connection.execute(same).first() is not None:
         return False
-    if (connection.scalar(select(func.count()).select_from(refused_heads).where(mine)) or 0) < MOST_REFUSED:
-        connection.execute(refused_heads.insert().values(agent_id=agent_id, size=head.size, root=head.root, evidence=evidence))
+    if (connection.scalar(select(func.count()).select_from(refused_heads).where(mine)) or 0) >= MOST_REFUSED:
+        return False
+    connection.execute(refused_heads.insert().values(agent_id=agent_id, size=head.size, root=head.root, evidence=evidence))
     return True
 
 

@@ -99,7 +99,7 @@ async def test_what_was_refused_or_broke_off_is_written_with_its_reason(tmp_path
 
 
 @pytest.mark.parametrize(
-    "fields", [{"data_kinds": ["my card is 4111"]}, {"policy_ids": ["x" * 129]}, {"data_kinds": ["A"] * 65}, {"policy_ids": ["a\nb"]}]
+    "fields", [{"data_kinds": ["my card is 4111"]}, {"policy_ids": ["x" * 129]}, {"data_kinds": ["A"] * 65}, {"policy_ids": [""]}]
 )
 async def test_what_would_be_kept_in_clear_must_be_names(here: Site, fields: dict[str, Any]) -> None:
     assert await here.refusal(prompt(**fields)) == ("", grpc.StatusCode.INVALID_ARGUMENT, "PROMPT_INVALID")
@@ -182,6 +182,7 @@ CASES: dict[str, tuple[list[str], str, bool]] = {
         "entries 4 to 4 are gone, and are younger than audit_days",
         True,
     ),
+    "everything dropped": (["DELETE FROM audit_entries"], "entries 4 to 5 are gone, and are younger than audit_days", True),
     "an agent's name": (
         ["UPDATE audit_entries SET agent_id = 'x' WHERE number = 1"],
         "entry 1 is listed under another agent or time",

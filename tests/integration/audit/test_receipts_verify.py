@@ -138,6 +138,11 @@ CASES: dict[str, tuple[Tamper, str, bool]] = {
         "receipts 4 to 5 are gone, and are younger than receipt_seconds",
         True,
     ),
+    "every receipt removed": (
+        lambda path, _: on_disk(path, "DELETE FROM receipts"),
+        "receipts 4 to 11 are gone, and are younger than receipt_seconds",
+        True,
+    ),
     "reordered receipts": (reorder, r"receipt 2 \(receipt-p7\) is not the one that was logged", True),
     "a receipt added beside the log": (
         lambda path, _: on_disk(
