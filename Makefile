@@ -3,7 +3,7 @@ BIN := .venv/bin
 MODEL := smollm2-135m-instruct
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates package lock model broker postgres clean
+.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-receipts package lock model broker postgres clean
 
 run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
 	@exec $(BIN)/python -m tour $(ARGS)
@@ -56,6 +56,9 @@ bench-fleet: .venv/dev.stamp  ## 10,000 agents on one hub beside a bare echo ser
 
 bench-updates: .venv/dev.stamp model  ## bytes on the wire, resumption, eight agents at once
 	$(BIN)/python -m benchmarks.updates $(ARGS)
+
+bench-receipts: .venv/dev.stamp  ## appending to a log of a million receipts, and verifying it
+	$(BIN)/python -m benchmarks.receipts $(ARGS)
 
 package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
 	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)

@@ -6,12 +6,12 @@ import os
 import sqlite3
 import sys
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from agent import receipts_command
 from agent.config import AgentSettings, load_settings
 from agent.daemon import run_agent
 from agent.doctor import examine, now_utc
@@ -21,10 +21,8 @@ from agent.identity.attempts import Attempts
 from agent.identity.enrollment import enroll as enroll_device
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
-from agent.options import Config
+from agent.options import Config, print_table
 from agent.state import StateFolder
-from agent.store.audit import ReceiptStore
-from agent.store.database import Database
 from agent.update_command import EXAMPLE, update
 from contract.errors import SeawallError
 
@@ -95,7 +93,7 @@ def status(config: Config = None, as_json: Annotated[bool, typer.Option("--json"
     if as_json:
         print(json.dumps(health))
     else:
-        _table(("what", "is"), [(name, str(value)) for name, value in health.items()])
+        print_table(_out, ("what", "is"), [(name, str(value)) for name, value in health.items()])
     raise typer.Exit(0 if health.get("ok") else 1)
 
 
@@ -144,55 +142,11 @@ def ask(
             )
 
 
-@app.command(epilog="Example: seawall-agent receipts --count 5")
-def receipts(
-    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first. Example: --count 5")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
-    config: Config = None,
-) -> None:
-    """Show what was done with the latest prompts, and what left the site."""
-    settings = load_settings(config)
-    state = StateFolder(settings.state_folder)
-    if not state.database.exists():
-        _out.print("No receipts yet: no prompt has been answered here.")
-        return
-    rows = asyncio.run(_latest(state, state.data_key(settings.data_key_file), count))
-    if as_json:
-        for row in rows:
-            print(json.dumps(row))
-    else:
-        _table(("time", "client", "route", "class", "left the site", "why"), [_receipt_row(row) for row in rows])
-
-
-async def _latest(state: StateFolder, data_key: bytes, count: int) -> list[dict[str, Any]]:
-    database = Database(state.database, data_key)
-    try:
-        return await ReceiptStore(database, age_seconds=0).latest(count)
-    finally:
-        database.close()
-
-
-def _receipt_row(row: dict[str, Any]) -> tuple[str, ...]:
-    departure = row["departure"]
-    left = (
-        "nothing"
-        if departure is None
-        else f"{departure['characters']} characters to {departure['provider'] or 'the hub'} {departure['region']}"
-    )
-    return (row["create_time"], row["client"], row["route"], row["data_class"], left.strip(), ", ".join(row["reasons"]))
+app.add_typer(receipts_command.app, name="receipts")
 
 
 def _client(settings: AgentSettings) -> LocalClient:
     return LocalClient(settings.http, os.environ.get(KEY_VARIABLE))
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    _out.print(table)
 
 
 def main() -> None:

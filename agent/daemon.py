@@ -40,6 +40,7 @@ from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
+from agent.store.heads import HeadStore
 from agent.store.inbox import Inbox
 from agent.store.live import LiveStore
 from agent.store.retention import Ages, Retention
@@ -55,7 +56,8 @@ from agent.update.opening import UpdateSite, open_source, open_updater
 from agent.update.rollout_worker import RolloutWorker
 from agent.update.slots import Slots, Started
 from agent.update.starting import open_model
-from contract.errors import InvalidRequest
+from agent.witness import HeadKeeper
+from contract.errors import InvalidRequest, SeawallError
 from contract.policy import Policy
 from contract.release import Index
 from contract.tracing import Tracing
@@ -100,20 +102,23 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
 class Agent:
     """The parts that run, and what is said of their health."""
 
-    def __init__(self, parts: Parts, fleet: Fleet | None, slot: Callable[[], str], problems: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, parts: Parts, fleet: Fleet | None, heads: HeadKeeper, slot: Callable[[], str], problems: Callable[[], Sequence[str]]
+    ) -> None:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
         self.retention: Retention
         self._parts = parts
         self._fleet = fleet
+        self._heads = heads
         self._slot = slot
         self._problems = problems
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run, side by side."""
-        return (self.mqtt.run, self.http.run, self.retention.run, *(self._fleet.works if self._fleet is not None else ()))
+        return (self.mqtt.run, self.http.run, self.retention.run, self._heads.run, *(self._fleet.works if self._fleet is not None else ()))
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
@@ -127,6 +132,7 @@ class Agent:
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
             "store_trouble": self.retention.trouble or "none",
             "policy_digest": self._parts.policy.digest,
+            "receipt_log": self._heads.state,
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
         }
@@ -168,15 +174,28 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             checks = Checks(models, HealthGate(), parts.traffic, random.SystemRandom())
             worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
             fleet = build_fleet(link, state.identity, parts, desired, commands, releases, worker, utc_now, random.SystemRandom())
-        agent = _agent(settings, parts, fleet, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away))
+        heads = HeadStore(database, settings.keep.receipt_seconds)
+        keeper = HeadKeeper(heads, parts.receipts, parts.agent_id, link, utc_now, random.SystemRandom())
+        agent = _agent(
+            settings, parts, fleet, keeper, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away)
+        )
         agent.retention = retention
         yield agent
+        await _seal(keeper)
     finally:
         if link is not None:
             await link.close()
         await models.close()
         database.close()
         await asyncio.to_thread(tracing.close)
+
+
+async def _seal(keeper: HeadKeeper) -> None:
+    """Signs the log a last time; what cannot be signed now is at the next start."""
+    try:
+        await keeper.seal()
+    except SeawallError as error:
+        _log.warning("the log of receipts is not signed", reason=error.reason, advice=error.message)
 
 
 def utc_now() -> datetime:
@@ -257,6 +276,7 @@ def _agent(
     settings: AgentSettings,
     parts: Parts,
     fleet: Fleet | None,
+    heads: HeadKeeper,
     slot: Callable[[], str],
     database: Database,
     live: LiveStore,
@@ -269,7 +289,7 @@ def _agent(
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
     model_name = parts.models.bundle.name
-    agent = Agent(parts, fleet, slot, problems)
+    agent = Agent(parts, fleet, heads, slot, problems)
     inbox, refused, registry = Inbox(database), parts.metrics.refused, parts.metrics.registry
     agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), refused, give_feedback)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, registry, utc_now, random.SystemRandom(), give_feedback)

@@ -30,6 +30,7 @@ _SPAN_ATTRIBUTES: Attributes = {
     telemetry.RPC_SERVICE: "seawall.hub.v1.EscalationService",
     telemetry.RPC_METHOD: "EscalatePrompt",
 }
+_MOST_POLICY_IDS, _LONGEST_POLICY_ID = 64, 128  # the hub takes no more
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
@@ -142,6 +143,8 @@ class HubEscalator:
             data_class=pb.DataClass.ValueType(int(classification.data_class)),
             max_output_tokens=sampling.max_tokens or 0,
             temperature=sampling.temperature,
+            data_kinds=classification.kinds,
+            policy_ids=[name[:_LONGEST_POLICY_ID] for name in decision.policy_ids[:_MOST_POLICY_IDS]],
         )
         with self._tracing.step(_SPAN, _SPAN_ATTRIBUTES, Kind.CLIENT) as span, self._link.use() as channel:
             stub = escalation_pb2_grpc.EscalationServiceStub(channel)

@@ -26,6 +26,7 @@ from agent.session import Session
 from agent.store.answers import AnswerStore
 from agent.store.commands import CommandEntry, CommandStore
 from agent.store.database import Database
+from agent.store.proofs import prove_drawn
 from agent.telemetry import Metrics
 from agent.update.rollout_worker import RolloutWorker
 from contract.identity import agent_name
@@ -158,5 +159,13 @@ def build_commands(
         count = await AnswerStore(database, settings.keep.answers, settings.keep.answer_seconds).forget()
         return f"{count} answers forgotten"
 
-    actions = {Command.RUN_DOCTOR: run_doctor, Command.FETCH_LOGS: fetch_logs, Command.FORGET_ANSWERS: forget_answers}
+    async def prove_receipts(entry: CommandEntry) -> str:
+        return await database.run(lambda tables: prove_drawn(tables, entry.name, entry.log_lines))
+
+    actions = {
+        Command.RUN_DOCTOR: run_doctor,
+        Command.FETCH_LOGS: fetch_logs,
+        Command.FORGET_ANSWERS: forget_answers,
+        Command.PROVE_RECEIPTS: prove_receipts,
+    }
     return Commands(CommandStore(database), agent_name(agent_id), {int(number): action for number, action in actions.items()}, restart)

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from contract.leaves import leaf_text
+
 Route = Literal["local", "cache", "escalated"]
 
 
@@ -62,3 +64,7 @@ class Receipt:
     def to_dict(self) -> dict[str, Any]:
         """Returns the receipt as plain JSON values."""
         return asdict(self)
+
+    def leaf(self, client: str) -> str:
+        """Returns the text that stands in the agent's log: who asked, and the receipt, in the one form that can be hashed."""
+        return leaf_text({**self.to_dict(), "client": client})

@@ -88,6 +88,7 @@ class Limits(_Frozen):
         heartbeat_seconds: agents are told to send one this often.
         sessions: agents' streams at once; each takes memory.
         events_days: what happened is kept so long, and commands after their end.
+        audit_days: what was escalated is kept so long in clear; its hash stays for ever.
         recovery_days: an agent that was off may come back so long after its certificate has expired.
         escalations: answers streamed at once; each holds a connection to a provider.
         escalations_per_agent: of these, for one agent: it works on 8 prompts at once, and may not starve the others.
@@ -105,6 +106,7 @@ class Limits(_Frozen):
     heartbeat_seconds: PositiveFloat = 30
     sessions: PositiveInt = 20_000
     events_days: PositiveInt = 30
+    audit_days: PositiveInt = 365
     recovery_days: NonNegativeInt = 90
     escalations: PositiveInt = 256
     escalations_per_agent: PositiveInt = 8
@@ -146,6 +148,9 @@ class ProviderSettings(_Frozen):
         timeout_seconds: for the whole answer.
         output_limit_name: `openai` alone: the request field of the limit; OpenAI's newer models take `max_completion_tokens` alone.
         send_temperature: `openai` alone: false for models that refuse one.
+        input_price_per_million_tokens: what the provider asks, in `currency`, for the audit log; unset: an escalation's cost is not known.
+        output_price_per_million_tokens: as above.
+        currency: ISO 4217.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
@@ -160,6 +165,9 @@ class ProviderSettings(_Frozen):
     timeout_seconds: PositiveFloat = 120
     output_limit_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     send_temperature: bool = True
+    input_price_per_million_tokens: NonNegativeFloat | None = None
+    output_price_per_million_tokens: NonNegativeFloat | None = None
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
 
     @property
     def url(self) -> str:

@@ -15,6 +15,7 @@ from hub.folder import DataFolder
 from seawall.hub.v1 import (
     agent_pb2,
     agent_pb2_grpc,
+    audit_pb2_grpc,
     command_pb2_grpc,
     event_pb2,
     event_pb2_grpc,
@@ -44,6 +45,7 @@ class Operator:
         self.agents: Any = agent_pb2_grpc.AgentServiceStub(channel)
         self.groups: Any = group_pb2_grpc.GroupServiceStub(channel)
         self.commands: Any = command_pb2_grpc.CommandServiceStub(channel)
+        self.audit: Any = audit_pb2_grpc.AuditServiceStub(channel)
         self.events: Any = event_pb2_grpc.EventServiceStub(channel)
         self.releases: Any = release_pb2_grpc.ReleaseServiceStub(channel)
         self.publisher: Any = release_pb2_grpc.PublisherServiceStub(channel)

@@ -17,6 +17,9 @@ from hub.api.enrollment import EnrollmentServicer
 from hub.api.escalation import EscalationServicer
 from hub.api.interceptors import Gate
 from hub.api.join_tokens import JoinTokenServicer
+from hub.audit.trail import Trail
+from hub.audit.upkeep import kept_signed
+from hub.audit.witnessing import Witnessing
 from hub.clock import Clock, utc_now
 from hub.config import Settings, split_address
 from hub.escalation.admission import Admission
@@ -31,11 +34,11 @@ from hub.folder import DataFolder, renew_server
 from hub.listeners import bind, cannot_listen, create_listener
 from hub.measures import Calls
 from hub.release.blobs import open_blobs
-from hub.release.keys import online_signer
+from hub.release.keys import online_key, online_signer
 from hub.release.publishing import Publishing
 from hub.release.repository import Repository
 from hub.release.upkeep import kept_fresh
-from hub.services import add_fleet, add_introspection, add_recovery, add_releases
+from hub.services import add_audit, add_fleet, add_introspection, add_recovery, add_releases
 from hub.store.database import Database
 from hub.telemetry import HubCollector, Store
 from hub.tracing import open_tracing
@@ -102,6 +105,7 @@ class Hub:
         fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
         await stack.enter_async_context(fleet.running(limits))
         await stack.enter_async_context(trust.followed(fleet.journal))
+        witnessing, trail = await self._start_audit(stack, fleet)
         enrollment = Enrollment(database, fleet.journal, authorities, timedelta(days=limits.agent_certificate_days), self._randomness)
         calls, circuits = Calls(), Circuits(limits)
         store = Store(database, self._clock, asyncio.get_running_loop())
@@ -117,7 +121,8 @@ class Hub:
         known = create_listener(gate, limits)
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
         router = self._create_router(stack, Meter(registry, time.monotonic, tracing), circuits)
-        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, limits, fleet.delivery.call, tracing)
+        add_audit(known, witnessing, trail, fleet)
+        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, trail, limits, fleet.delivery.call, tracing)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)
@@ -126,6 +131,15 @@ class Hub:
         await add_introspection(known)
         self.mtls_port = bind(known, self._settings.listeners.mtls, trust.credentials(verify_client=True))
         await known.start()
+
+    async def _start_audit(self, stack: AsyncExitStack, fleet: Fleet) -> tuple[Witnessing, Trail]:
+        key = online_key(self._folder.path)
+        providers = {provider.name: provider for provider in self._settings.providers}
+        witnessing = Witnessing(fleet.database, fleet.journal, key, self._clock)
+        await witnessing.start()
+        trail = Trail(fleet.database, key, self._clock, providers)
+        await stack.enter_async_context(kept_signed(trail, timedelta(days=self._settings.limits.audit_days)))
+        return witnessing, trail
 
     async def _add_releases(self, stack: AsyncExitStack, server: grpc.aio.Server, fleet: Fleet) -> None:
         repository = Repository(fleet.database, online_signer(self._folder.path), self._clock)

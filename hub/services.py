@@ -7,6 +7,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hub.api.agents import AgentServicer
+from hub.api.audit import AuditServicer
 from hub.api.certificates import RecoveryServicer
 from hub.api.commands import CommandServicer
 from hub.api.events import EventServicer
@@ -15,6 +16,8 @@ from hub.api.publishing import PublisherServicer
 from hub.api.releases import ReleaseServicer
 from hub.api.rollouts import RolloutServicer
 from hub.api.sessions import SessionServicer
+from hub.audit.trail import Trail
+from hub.audit.witnessing import Witnessing
 from hub.clock import Clock
 from hub.config import Settings
 from hub.fleet.authorities import Authorities
@@ -28,6 +31,8 @@ from hub.release.repository import Repository
 from seawall.hub.v1 import (
     agent_pb2,
     agent_pb2_grpc,
+    audit_pb2,
+    audit_pb2_grpc,
     certificate_pb2,
     certificate_pb2_grpc,
     command_pb2,
@@ -48,6 +53,7 @@ from seawall.hub.v1 import (
 
 _FILES = (
     agent_pb2.DESCRIPTOR,
+    audit_pb2.DESCRIPTOR,
     certificate_pb2.DESCRIPTOR,
     command_pb2.DESCRIPTOR,
     escalation_pb2.DESCRIPTOR,
@@ -71,6 +77,11 @@ def add_fleet(server: grpc.aio.Server, fleet: Fleet, authorities: Authorities, s
     command_pb2_grpc.add_CommandServiceServicer_to_server(CommandServicer(fleet.commands, domain), server)
     event_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(fleet.journal), server)
     rollout_pb2_grpc.add_RolloutServiceServicer_to_server(RolloutServicer(fleet.rollouts, domain), server)
+
+
+def add_audit(server: grpc.aio.Server, witnessing: Witnessing, trail: Trail, fleet: Fleet) -> None:
+    """Adds the logs: agents', and the hub's own."""
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(witnessing, trail, fleet.directory), server)
 
 
 def add_releases(server: grpc.aio.Server, repository: Repository, blobs: Blobs, publishing: Publishing, trust_domain: str) -> None:

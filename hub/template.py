@@ -28,6 +28,7 @@ trust_domain = "{trust_domain}"
 #heartbeat_seconds = 30.0        # agents say so often that they are there
 #sessions = 20000                # agents connected at once
 #events_days = 30                # what happened is kept so long, and commands after their end
+#audit_days = 365                # the audit log's entries are kept so long, their hashes for ever
 #recovery_days = 90              # an expired certificate can be exchanged for so long
 #escalations = 256               # answers streamed at once
 #escalations_per_agent = 8
@@ -65,4 +66,7 @@ trust_domain = "{trust_domain}"
 #connect_seconds = 5.0
 #first_token_seconds = 20.0          # then the next provider is tried
 #timeout_seconds = 120.0
+#input_price_per_million_tokens = 3.0   # for the audit log; unset: the cost is not known
+#output_price_per_million_tokens = 15.0
+#currency = "USD"
 """

@@ -1,16 +1,28 @@
-"""The receipts of what was done, free of content."""
+"""The receipts of what was done, free of content: the leaves of a log that only grows.
 
+A receipt that is old enough is forgotten, the oldest first; its hash stays in the tree, so that nothing of the log changes.
+"""
+
+import asyncio
 import json
+from itertools import takewhile
 from typing import Any
 
+import structlog
 from sqlite_utils import Database as Tables
 
 from agent.store.database import Database
+from agent.store.receipt_tree import append_leaf
 from contract.receipts import Receipt
+
+MOST_FORGOTTEN = 100
+"""Receipts forgotten with each new one: a site whose retention was shortened must not wait for all of them at once."""
+
+_log = structlog.get_logger(__name__)
 
 
 class ReceiptStore:
-    """The table `receipts`.
+    """The table `receipts`, and the tree over it.
 
     Args:
         database: the store.
@@ -20,9 +32,12 @@ class ReceiptStore:
     def __init__(self, database: Database, age_seconds: float) -> None:
         self._database = database
         self._age_seconds = age_seconds
+        self.appended = 0
+        """How many were, by this process."""
+        self.changed = asyncio.Event()
 
     async def append(self, client: str, receipt: Receipt, now: float) -> None:
-        """Adds a receipt, and forgets those that are too old.
+        """Adds a receipt and its leaf, and forgets those that are too old.
 
         Args:
             client: who asked.
@@ -31,17 +46,45 @@ class ReceiptStore:
         """
 
         def work(tables: Tables) -> None:
-            row = {"receipt_id": receipt.receipt_id, "client": client, "receipt": json.dumps(receipt.to_dict()), "create_time": now}
+            text = receipt.leaf(client)
+            leaf = _logged(tables, text)
+            row = {"receipt_id": receipt.receipt_id, "client": client, "receipt": text, "create_time": now, "leaf": leaf}
             tables.table("receipts").insert(row)
-            tables.execute("DELETE FROM receipts WHERE create_time < ?", [now - self._age_seconds])
+            _forget(tables, now - self._age_seconds)
 
         await self._database.run(work)
+        self.appended += 1
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
 
     async def latest(self, count: int) -> list[dict[str, Any]]:
         """Returns the newest receipts, newest first."""
 
         def work(tables: Tables) -> list[dict[str, Any]]:
-            rows = tables.query("SELECT client, receipt FROM receipts ORDER BY sequence DESC LIMIT ?", [count])
-            return [{"client": row["client"], **json.loads(row["receipt"])} for row in rows]
+            rows = tables.query("SELECT receipt FROM receipts ORDER BY sequence DESC LIMIT ?", [count])
+            return [_shown(row["receipt"]) for row in rows]
 
         return await self._database.run(work)
+
+
+def _logged(tables: Tables, text: str) -> int | None:
+    """Returns the leaf's place. A tree that is damaged ends no answer: the receipt stands beside it, and a verification says so."""
+    try:
+        return append_leaf(tables, text)
+    except LookupError as error:
+        _log.error("the log of receipts is damaged", error=str(error), advice="seawall-agent receipts verify")
+        return None
+
+
+def _forget(tables: Tables, before: float) -> None:
+    """Deletes from the oldest leaf on, up to the first that is young enough, so that a gap is never forgetting."""
+    rows = tables.execute("SELECT leaf, create_time FROM receipts WHERE leaf IS NOT NULL ORDER BY leaf LIMIT ?", [MOST_FORGOTTEN])
+    old = [leaf for leaf, _ in takewhile(lambda row: row[1] < before, rows)]
+    if old:
+        tables.execute("DELETE FROM receipts WHERE leaf <= ?", [old[-1]])
+    tables.execute("DELETE FROM receipts WHERE leaf IS NULL AND create_time < ?", [before])
+
+
+def _shown(text: str) -> dict[str, Any]:
+    fields = json.loads(text)
+    return {"client": fields.pop("client"), **{name: value for name, value in fields.items() if name != "format_version"}}

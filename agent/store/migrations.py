@@ -1,9 +1,12 @@
 """The tables, as the list of steps that made them. Steps are only ever added; each is one transaction."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 
 from sqlite_utils import Database
+
+from contract.merkle import Frontier, leaf_hash
 
 
 def _m0001_inbox(database: Database) -> None:
@@ -211,6 +214,43 @@ def _m0008_sealed(database: Database) -> None:
         database.execute(statement)
 
 
+def _m0009_receipt_log(database: Database) -> None:
+    """Receipts become the leaves of a log; those that are there are its first."""
+    database.table("receipts").add_column("leaf", int)
+    database.execute(
+        "CREATE TABLE receipt_nodes (level INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL, "
+        "PRIMARY KEY (level, position)) STRICT, WITHOUT ROWID"
+    )
+    database.table("receipt_heads").create(
+        {
+            "size": int,
+            "log": str,
+            "root": bytes,
+            "time": str,
+            "public_key": bytes,
+            "signature": bytes,
+            "witness_time": str,
+            "witness_key": bytes,
+            "witness_signature": bytes,
+        },
+        pk="size",
+        not_null={"log", "root", "time", "public_key", "signature"},
+        strict=True,
+    )
+    frontier, last = Frontier(), -1
+    while rows := database.execute(
+        "SELECT sequence, client, receipt FROM receipts WHERE sequence > ? ORDER BY sequence LIMIT 1000", [last]
+    ).fetchall():
+        for sequence, client, receipt in rows:
+            fields = {**json.loads(receipt), "client": client, "format_version": 1}
+            text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+            database.execute("UPDATE receipts SET receipt = ?, leaf = ? WHERE sequence = ?", [text, frontier.size, sequence])
+            made = [(node.level, node.position, node.hash) for node in frontier.append(leaf_hash(text.encode()))]
+            database.conn.executemany("INSERT INTO receipt_nodes VALUES (?, ?, ?)", made)
+            last = sequence
+    database.table("receipts").create_index(["leaf"], unique=True)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -220,6 +260,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0006_traces,
     _m0007_rollouts,
     _m0008_sealed,
+    _m0009_receipt_log,
 )
 
 

@@ -81,5 +81,7 @@ def _read_name(name: str) -> tuple[str, str]:
 
 def _read_action(number: command_pb2.Command.Action.ValueType) -> str:
     if number == command_pb2.Command.ACTION_UNSPECIFIED or number not in command_pb2.Command.Action.values():
-        raise InvalidRequest(Reason.FIELD_INVALID, "command.action must be RESTART, RUN_DOCTOR, FETCH_LOGS or FORGET_ANSWERS.")
+        raise InvalidRequest(
+            Reason.FIELD_INVALID, "command.action must be one of RESTART, RUN_DOCTOR, FETCH_LOGS, FORGET_ANSWERS, PROVE_RECEIPTS."
+        )
     return command_pb2.Command.Action.Name(number)

@@ -1,6 +1,7 @@
 """seawall.hub.v1.EscalationService."""
 
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
@@ -11,6 +12,8 @@ from contract.errors import InvalidRequest, Reason
 from contract.tracing import NO_TRACING, Tracing
 from hub.api.fields import read_request_id
 from hub.api.identity import CALLER
+from hub.audit.recording import recorded
+from hub.audit.trail import Trail
 from hub.config import Limits
 from hub.escalation.admission import Admission
 from hub.escalation.prompts import Completion, Escalation, TextDelta, Tier, Turn
@@ -28,6 +31,9 @@ _ROLES: dict[int, Any] = {
 _TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", escalation_pb2.PROVIDER_TIER_PUBLIC: "public"}
 _TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
 _MAX_TEMPERATURE = 2.0
+_KIND = re.compile(r"[A-Z0-9_]{1,64}")
+_POLICY_ID = re.compile(r"(?s).{1,128}")
+_MOST_WORDS = 64
 
 Held = Callable[[str], AbstractContextManager[None]]
 """Holds an agent's call, and ends it when the agent is shut out."""
@@ -37,11 +43,12 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
     """Answers what agents could not answer well."""
 
     def __init__(
-        self, admission: Admission, quotas: Quotas, router: Router, limits: Limits, held: Held, tracing: Tracing = NO_TRACING
+        self, admission: Admission, quotas: Quotas, router: Router, trail: Trail, limits: Limits, held: Held, tracing: Tracing = NO_TRACING
     ) -> None:
         self._admission = admission
         self._quotas = quotas
         self._router = router
+        self._trail = trail
         self._limits = limits
         self._held = held
         self._tracing = tracing
@@ -52,10 +59,16 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
         """See the proto."""
         with begin_escalation(self._tracing, context.invocation_metadata() or ()):
             escalation = read_escalation(request, CALLER.get().name, self._limits)
-            with self._held(escalation.agent_id), self._admission.admit(escalation):
-                async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
+            with self._held(escalation.agent_id):
+                async with aclosing(recorded(self._trail, escalation, self._admitted(escalation))) as pieces:
                     async for piece in pieces:
                         yield _response(piece)
+
+    async def _admitted(self, escalation: Escalation) -> AsyncGenerator[TextDelta | Completion, None]:
+        with self._admission.admit(escalation):
+            async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
+                async for piece in pieces:
+                    yield piece
 
 
 def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str, limits: Limits) -> Escalation:
@@ -77,6 +90,9 @@ def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str
         data_class=_read_data_class(request.data_class),
         max_output_tokens=_read_output_tokens(request.max_output_tokens, limits),
         temperature=_read_temperature(request.temperature),
+        data_kinds=_read_words(request.data_kinds, _KIND, "data_kinds"),
+        policy_ids=_read_words(request.policy_ids, _POLICY_ID, "policy_ids"),
+        redacted=request.redacted,
     )
 
 
@@ -110,6 +126,14 @@ def _read_temperature(value: float) -> float:
     if not 0 <= value <= _MAX_TEMPERATURE:  # not a number is outside too
         raise _invalid("temperature must be 0 to 2")
     return value
+
+
+def _read_words(words: Iterable[str], form: re.Pattern[str], field: str) -> tuple[str, ...]:
+    """They are kept in clear for a long time, so that they must be what they are said to be."""
+    result = tuple(words)
+    if len(result) > _MOST_WORDS or not all(form.fullmatch(word) for word in result):
+        raise _invalid(f"{field} must be at most {_MOST_WORDS} names")
+    return result
 
 
 def _response(piece: TextDelta | Completion) -> escalation_pb2.EscalatePromptResponse:

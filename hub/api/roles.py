@@ -12,6 +12,7 @@ _AGENT = frozenset({"agent"})
 _OPERATOR = frozenset({"operator"})
 _READERS = frozenset({"operator", "auditor"})
 _PUBLISHERS = frozenset({"operator", "publisher"})
+_AGENTS_AND_READERS = _AGENT | _READERS
 _AGENTS_AND_PUBLISHERS = _AGENT | _PUBLISHERS
 
 _OURS: dict[str, dict[str, frozenset[str]]] = {
@@ -65,6 +66,12 @@ _OURS: dict[str, dict[str, frozenset[str]]] = {
         "WatchRollout": _READERS,
     },
     "EventService": {"WatchEvents": _READERS, "ListEvents": _READERS},
+    "AuditService": {
+        "WitnessTreeHead": _AGENT,
+        "GetTreeHead": _AGENTS_AND_READERS,
+        "ListAuditEntries": _READERS,
+        "GetAuditTreeHead": _READERS,
+    },
 }
 
 ALLOWED_ROLES: dict[str, frozenset[str]] = {

@@ -29,6 +29,7 @@ class Action(StrEnum):
     RUN_DOCTOR = "run-doctor"
     FETCH_LOGS = "fetch-logs"
     FORGET_ANSWERS = "forget-answers"
+    PROVE_RECEIPTS = "prove-receipts"
 
 
 @app.command("send", epilog="Example: seawall-hub commands send plant-7 run-doctor --wait")
@@ -37,7 +38,7 @@ def send_command(
     action: Annotated[Action, typer.Argument(help="What it is to do.")],
     data: Data = DEFAULT_DATA,
     config: Config = None,
-    lines: Annotated[int, typer.Option(help="For fetch-logs: how many lines at most. [default: 200]")] = 0,
+    lines: Annotated[int, typer.Option(help="Of fetch-logs, at most; of prove-receipts, how many receipts. [default: 200; 10]")] = 0,
     ttl: Annotated[str, typer.Option(help="Until when it must have begun: a number and s, m, h or d; at most 30d.")] = "1d",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result; it fails where the command fails.")] = False,
     output: Shown = Output.TABLE,
@@ -49,7 +50,7 @@ def send_command(
     request = command_pb2.CreateCommandRequest(parent=f"agents/{agent}", command=wanted, ttl=lifetime, request_id=str(uuid.uuid4()))
     with reach(data, config) as operator:
         made = operator.call(operator.commands.CreateCommand, request)
-        command = _wait(operator, made.name) if wait else made
+        command = wait_for(operator, made.name) if wait else made
     print_one(command, output)
     if wait and command.state != command_pb2.Command.SUCCEEDED:
         raise NotPossibleNow(Reason.COMMAND_BEGUN, f"The command is {command_pb2.Command.State.Name(command.state)}.")
@@ -84,7 +85,8 @@ def cancel_command(name: Name, data: Data = DEFAULT_DATA, config: Config = None)
     typer.echo(f"{name} is cancelled.")
 
 
-def _wait(operator: Operator, name: str) -> command_pb2.Command:
+def wait_for(operator: Operator, name: str) -> command_pb2.Command:
+    """Returns a command once it has ended."""
     while True:
         command: command_pb2.Command = operator.call(operator.commands.GetCommand, command_pb2.GetCommandRequest(name=name))
         if command_pb2.Command.State.Name(command.state) in ENDED:

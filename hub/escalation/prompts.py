@@ -29,6 +29,9 @@ class Escalation:
         data_class: what the agent thinks of it.
         max_output_tokens: of the answer.
         temperature: 0 to 2.
+        data_kinds: of personal data and secrets that the agent found.
+        policy_ids: of the policies that let it pass there.
+        redacted: whether the agent took anything out of it.
     """
 
     request_id: str
@@ -38,6 +41,9 @@ class Escalation:
     data_class: DataClass
     max_output_tokens: int
     temperature: float
+    data_kinds: tuple[str, ...] = ()
+    policy_ids: tuple[str, ...] = ()
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

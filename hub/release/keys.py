@@ -1,5 +1,7 @@
 """The online key: with it, the hub signs snapshots and timestamps. It can stop updates; it can make none.
 
+What the hub says of logs is signed with it too, behind a context that no metadata begin with.
+
 It lies beside the CA's key. The root, which is signed elsewhere, names its public half.
 """
 
@@ -17,7 +19,16 @@ ONLINE_KEY = "online.key"
 
 
 def online_signer(folder: Path) -> CryptoSigner:
-    """Returns the signer of a data folder, having made its key where there is none.
+    """Returns the signer of a data folder.
+
+    Raises:
+        SeawallError: as `online_key`.
+    """
+    return CryptoSigner(online_key(folder))
+
+
+def online_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+    """Returns the key of a data folder, having made it where there is none.
 
     Raises:
         NotPossibleNow: CONFIG_INVALID, the key is damaged.
@@ -33,7 +44,7 @@ def online_signer(folder: Path) -> CryptoSigner:
         raise _damaged(path) from error
     if not isinstance(kept, ec.EllipticCurvePrivateKey):
         raise _damaged(path)
-    return CryptoSigner(kept)
+    return kept
 
 
 def request(signer: CryptoSigner) -> str:

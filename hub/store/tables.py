@@ -233,3 +233,66 @@ rollout_agents = Table(
     Index("rollout_agents_by_state", "rollout_id", "wave", "state"),
     Index("rollout_agents_by_agent", "agent_id"),
 )
+
+hub_keys = Table(
+    "hub_keys",
+    metadata,
+    Column("key_hash", Name(64), primary_key=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+)
+
+witnessed_heads = Table(
+    "witnessed_heads",
+    metadata,
+    Column("agent_id", Name(63), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("witness_time", UtcDateTime, nullable=False),
+    Column("witness_key", LargeBinary, nullable=False),
+    Column("witness_signature", LargeBinary, nullable=False),
+)
+
+refused_heads = Table(
+    "refused_heads",
+    metadata,
+    Column("number", COUNT, primary_key=True),
+    Column("agent_id", Name(63), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("evidence", LargeBinary, nullable=False),
+    Index("refused_heads_of_agent", "agent_id", "size", "root", unique=True),
+    sqlite_autoincrement=True,
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("agent_id", Name(63), nullable=False),
+    Column("leaf", Words(), nullable=False),
+    Index("audit_entries_of_agent", "agent_id", "number"),
+    Index("audit_entries_by_time", "create_time"),
+)
+
+audit_nodes = Table(
+    "audit_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary(32), nullable=False),
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("time", UtcDateTime, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)

@@ -21,6 +21,7 @@ from agent.session import Session
 from agent.store.commands import CommandEntry, CommandStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
+from agent.store.proofs import prove_drawn
 from agent.store.rollouts import RolloutStore
 from agent.telemetry import Metrics
 from contract.classification import DataClass
@@ -76,7 +77,11 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, ti
     metrics = Metrics(CollectorRegistry())
     desired = Desired(DesiredStore(database), own, done.log_levels.append)
     await desired.load()
-    actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor}
+
+    async def prove(entry: CommandEntry) -> str:
+        return await database.run(lambda tables: prove_drawn(tables, entry.name, entry.log_lines))
+
+    actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor, int(Command.PROVE_RECEIPTS): prove}
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
     randomness, told = random.Random(identity.agent_id), ToldAuthorities()

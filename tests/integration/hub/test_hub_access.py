@@ -20,6 +20,7 @@ from hub.fleet.certificates import create_ca_certificate
 from hub.folder import DataFolder, create
 from seawall.hub.v1 import (
     agent_pb2,
+    audit_pb2,
     certificate_pb2,
     command_pb2,
     enrollment_pb2,
@@ -66,6 +67,10 @@ REQUESTS: dict[str, Any] = {
     "/seawall.hub.v1.AgentService/RetireAgent": agent_pb2.RetireAgentRequest(name=PLANT),
     "/seawall.hub.v1.EventService/ListEvents": event_pb2.ListEventsRequest(),
     "/seawall.hub.v1.EventService/WatchEvents": event_pb2.WatchEventsRequest(),
+    "/seawall.hub.v1.AuditService/WitnessTreeHead": audit_pb2.WitnessTreeHeadRequest(),
+    "/seawall.hub.v1.AuditService/GetTreeHead": audit_pb2.GetTreeHeadRequest(name="agents/plant-7"),
+    "/seawall.hub.v1.AuditService/ListAuditEntries": audit_pb2.ListAuditEntriesRequest(),
+    "/seawall.hub.v1.AuditService/GetAuditTreeHead": audit_pb2.GetAuditTreeHeadRequest(),
     "/seawall.hub.v1.ReleaseService/GetMetadata": release_pb2.GetMetadataRequest(name="timestamp.json"),
     "/seawall.hub.v1.ReleaseService/GetTarget": release_pb2.GetTargetRequest(path="models/x/versions/1.json"),
     "/seawall.hub.v1.ReleaseService/FetchBlobs": release_pb2.FetchBlobsRequest(digests=["none"]),
@@ -105,6 +110,7 @@ FIRST_CONTACT: dict[str, Any] = {
 
 MODULES = (
     agent_pb2,
+    audit_pb2,
     certificate_pb2,
     command_pb2,
     escalation_pb2,
@@ -142,6 +148,10 @@ seawall.hub.v1.CommandService/ListCommands                    -          yes    
 seawall.hub.v1.CommandService/CancelCommand                   -          yes        -          -          -
 seawall.hub.v1.EventService/WatchEvents                       -          yes        yes        -          -
 seawall.hub.v1.EventService/ListEvents                        -          yes        yes        -          -
+seawall.hub.v1.AuditService/WitnessTreeHead                   yes        -          -          -          -
+seawall.hub.v1.AuditService/GetTreeHead                       yes        yes        yes        -          -
+seawall.hub.v1.AuditService/ListAuditEntries                  -          yes        yes        -          -
+seawall.hub.v1.AuditService/GetAuditTreeHead                  -          yes        yes        -          -
 seawall.hub.v1.ReleaseService/GetMetadata                     yes        yes        -          yes        -
 seawall.hub.v1.ReleaseService/GetTarget                       yes        yes        -          yes        -
 seawall.hub.v1.ReleaseService/FetchBlobs                      yes        yes        -          yes        -
@@ -167,9 +177,18 @@ grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo yes        yes    
 STREAMS = {"EscalatePrompt", "FetchBlobs", "Watch", "WatchEvents", "WatchRollout"}
 ROLES = ("agent", "operator", "auditor", "publisher")
 
-ANSWERED = {"", "NO_PROVIDER_ALLOWED", "GROUP_NOT_FOUND", "COMMAND_NOT_FOUND", "RELEASE_NOT_FOUND", "RELEASE_INVALID", "ROLLOUT_NOT_FOUND"}
-"""What a permitted call comes to here: no provider is configured, nothing was published, so that nothing is rolled out, and who only reads
-finds no group or command."""
+ANSWERED = {
+    "",
+    "COMMAND_NOT_FOUND",
+    "FIELD_INVALID",
+    "GROUP_NOT_FOUND",
+    "NO_PROVIDER_ALLOWED",
+    "RELEASE_INVALID",
+    "RELEASE_NOT_FOUND",
+    "ROLLOUT_NOT_FOUND",
+}
+"""What a permitted call comes to here: no provider is configured, nothing was published, rolled out or logged, and who only reads finds no
+group or command."""
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.commands import Commands
 from agent.config import AgentSettings
@@ -14,10 +16,15 @@ from agent.fleet import build_commands
 from agent.intake.settings import MqttSettings
 from agent.logs import Logs
 from agent.store.answers import AnswerStore
+from agent.store.audit import ReceiptStore
 from agent.store.commands import CommandEntry, CommandStore, State
 from agent.store.database import Database
+from agent.store.heads import HeadStore
 from agent.store.subjects import Subject
+from contract import challenge
+from contract.tree_heads import sign_head, witness_head
 from seawall.hub.v1.command_pb2 import Command
+from tests.fakes.answerer import receipt
 from tests.fakes.tls import free_port
 
 NOW = datetime.now(UTC)
@@ -81,6 +88,23 @@ async def test_answers_are_forgotten(commands: Commands, database: Database) -> 
     entry = await done(commands, database, Command.FORGET_ANSWERS)
     assert entry.output == "1 answers forgotten"
     assert await answers.get("digest", NOW.timestamp()) is None
+
+
+async def test_receipts_are_proven_to_be_in_the_log_that_was_witnessed(commands: Commands, database: Database) -> None:
+    heads, key = HeadStore(database, 3600), ec.generate_private_key(ec.SECP256R1())
+    for number in range(5):
+        await ReceiptStore(database, 3600).append("till", receipt(f"p{number}"), NOW.timestamp())
+    kept = await heads.sign("agents/a1", partial(sign_head, key), NOW, lambda _: True)
+    assert kept is not None
+    await heads.witnessed(kept.signed, witness_head(key, kept.signed, NOW))
+    entry = await done(commands, database, Command.PROVE_RECEIPTS, 7)
+    assert entry.state is State.SUCCEEDED
+    assert list(challenge.faults(entry.output, entry.name, 7, kept.signed.head)) == []
+
+
+async def test_what_was_not_witnessed_is_not_proven(commands: Commands, database: Database) -> None:
+    entry = await done(commands, database, Command.PROVE_RECEIPTS)
+    assert (entry.state, "No head of the log of receipts was witnessed yet" in entry.error) == (State.FAILED, True)
 
 
 async def test_a_restart_fails_where_nobody_would_start_the_agent_again(commands: Commands, database: Database) -> None:

@@ -16,14 +16,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import URL, Connection
 
 from contract.errors import Conflict, InvalidRequest, NotPossibleNow
+from contract.merkle import root
+from contract.tree_heads import HUB_LOG, TreeHead, public_der, sign_head, witness_head
 from hub.backup import back_up, restore
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
 from hub.release.keys import online_signer
-from hub.store import agents, commands, events, groups, join_tokens, nonces, quotas, releases, replicas, rollout_agents, rollouts
+from hub.store import (
+    agents,
+    audit,
+    commands,
+    events,
+    groups,
+    heads,
+    join_tokens,
+    nonces,
+    quotas,
+    releases,
+    replicas,
+    rollout_agents,
+    rollouts,
+)
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
@@ -40,6 +57,7 @@ T = TypeVar("T")
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 ROLLOUT = RolloutRecord("june", "x", b"\xff\0", "ACTIVE", ((NOW.isoformat(), None, None),), (1,), "spiffe://x/operators/me", NOW, NOW)
 ROLLOUT_AGENT = RolloutAgentRecord("june", "plant-7", 0, "TAKE", NOW, NOW, "FETCHING", True, b"\xfe", NOW)
+KEY = ec.generate_private_key(ec.SECP256R1())
 COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"')
 
 
@@ -59,6 +77,13 @@ def fill(connection: Connection) -> None:
     rollouts.insert(connection, ROLLOUT)
     rollout_agents.insert(connection, [ROLLOUT_AGENT])
     rollout_agents.want(connection, "june", ["plant-7"], b"\xfd")
+    signed = sign_head(KEY, TreeHead("agents/plant-7", 3, b"\xff" * 32, NOW))
+    heads.add_key(connection, public_der(KEY), NOW)
+    heads.put(connection, "plant-7", signed, witness_head(KEY, signed, NOW))
+    heads.refuse(connection, "plant-7", signed.head, b"\0evidence")
+    for number in range(5):
+        audit.append(connection, NOW, "plant-7", f'{{"number":{number}}}')
+    audit.put_head(connection, sign_head(KEY, TreeHead(HUB_LOG, 5, root(audit.nodes(connection), 5), NOW)))
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 
@@ -75,6 +100,13 @@ def everything(connection: Connection) -> list[Any]:
         releases.get_target(connection, "models/x/versions/1.json"),
         rollouts.get(connection, "june"),
         rollout_agents.get(connection, "june", "plant-7"),
+        heads.get(connection, "plant-7"),
+        heads.refused(connection, "plant-7"),
+        heads.keys(connection),
+        audit.newest_head(connection),
+        list(audit.entries(connection)),
+        list(audit.leaves(connection)),
+        root(audit.nodes(connection), audit.size(connection)),
     ]
 
 
@@ -149,7 +181,20 @@ def test_every_file_comes_back_as_it_was_for_its_owner_alone(folder: DataFolder,
     assert saved.stat().st_mode & 0o077 == 0
 
 
-LATER = ("quota_usage", "release_metadata", "release_targets", "rollout_agents", "rollouts", "spent_nonces")
+LATER = (
+    "quota_usage",
+    "release_metadata",
+    "release_targets",
+    "rollout_agents",
+    "rollouts",
+    "spent_nonces",
+    "hub_keys",
+    "witnessed_heads",
+    "refused_heads",
+    "audit_entries",
+    "audit_nodes",
+    "audit_heads",
+)
 """Tables that came after revision 0002."""
 
 

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cseawall/hub/v1/command.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x04\n\x07\x43ommand\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.seawall.hub.v1.Command.Action\x12\x11\n\tlog_lines\x18\x03 \x01(\x05\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.seawall.hub.v1.Command.State\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nbegin_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06output\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\"a\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0b\n\x07RESTART\x10\x01\x12\x0e\n\nRUN_DOCTOR\x10\x02\x12\x0e\n\nFETCH_LOGS\x10\x03\x12\x12\n\x0e\x46ORGET_ANSWERS\x10\x04\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\t\n\x05\x42\x45GUN\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"\x8c\x01\n\x14\x43reateCommandRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12(\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x17.seawall.hub.v1.Command\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"!\n\x11GetCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListCommandsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x14ListCommandsResponse\x12)\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x17.seawall.hub.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x43\x61ncelCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xd5\x02\n\x0e\x43ommandService\x12N\n\rCreateCommand\x12$.seawall.hub.v1.CreateCommandRequest\x1a\x17.seawall.hub.v1.Command\x12H\n\nGetCommand\x12!.seawall.hub.v1.GetCommandRequest\x1a\x17.seawall.hub.v1.Command\x12Y\n\x0cListCommands\x12#.seawall.hub.v1.ListCommandsRequest\x1a$.seawall.hub.v1.ListCommandsResponse\x12N\n\rCancelCommand\x12$.seawall.hub.v1.CancelCommandRequest\x1a\x17.seawall.hub.v1.Commandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cseawall/hub/v1/command.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x04\n\x07\x43ommand\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.seawall.hub.v1.Command.Action\x12\x11\n\tlog_lines\x18\x03 \x01(\x05\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.seawall.hub.v1.Command.State\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nbegin_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06output\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\"u\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0b\n\x07RESTART\x10\x01\x12\x0e\n\nRUN_DOCTOR\x10\x02\x12\x0e\n\nFETCH_LOGS\x10\x03\x12\x12\n\x0e\x46ORGET_ANSWERS\x10\x04\x12\x12\n\x0ePROVE_RECEIPTS\x10\x05\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\t\n\x05\x42\x45GUN\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"\x8c\x01\n\x14\x43reateCommandRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12(\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x17.seawall.hub.v1.Command\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"!\n\x11GetCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListCommandsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x14ListCommandsResponse\x12)\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x17.seawall.hub.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x43\x61ncelCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xd5\x02\n\x0e\x43ommandService\x12N\n\rCreateCommand\x12$.seawall.hub.v1.CreateCommandRequest\x1a\x17.seawall.hub.v1.Command\x12H\n\nGetCommand\x12!.seawall.hub.v1.GetCommandRequest\x1a\x17.seawall.hub.v1.Command\x12Y\n\x0cListCommands\x12#.seawall.hub.v1.ListCommandsRequest\x1a$.seawall.hub.v1.ListCommandsResponse\x12N\n\rCancelCommand\x12$.seawall.hub.v1.CancelCommandRequest\x1a\x17.seawall.hub.v1.Commandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.command_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMAND']._serialized_start=114
-  _globals['_COMMAND']._serialized_end=683
+  _globals['_COMMAND']._serialized_end=703
   _globals['_COMMAND_ACTION']._serialized_start=475
-  _globals['_COMMAND_ACTION']._serialized_end=572
-  _globals['_COMMAND_STATE']._serialized_start=574
-  _globals['_COMMAND_STATE']._serialized_end=683
-  _globals['_CREATECOMMANDREQUEST']._serialized_start=686
-  _globals['_CREATECOMMANDREQUEST']._serialized_end=826
-  _globals['_GETCOMMANDREQUEST']._serialized_start=828
-  _globals['_GETCOMMANDREQUEST']._serialized_end=861
-  _globals['_LISTCOMMANDSREQUEST']._serialized_start=863
-  _globals['_LISTCOMMANDSREQUEST']._serialized_end=939
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=941
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=1031
-  _globals['_CANCELCOMMANDREQUEST']._serialized_start=1033
-  _globals['_CANCELCOMMANDREQUEST']._serialized_end=1069
-  _globals['_COMMANDSERVICE']._serialized_start=1072
-  _globals['_COMMANDSERVICE']._serialized_end=1413
+  _globals['_COMMAND_ACTION']._serialized_end=592
+  _globals['_COMMAND_STATE']._serialized_start=594
+  _globals['_COMMAND_STATE']._serialized_end=703
+  _globals['_CREATECOMMANDREQUEST']._serialized_start=706
+  _globals['_CREATECOMMANDREQUEST']._serialized_end=846
+  _globals['_GETCOMMANDREQUEST']._serialized_start=848
+  _globals['_GETCOMMANDREQUEST']._serialized_end=881
+  _globals['_LISTCOMMANDSREQUEST']._serialized_start=883
+  _globals['_LISTCOMMANDSREQUEST']._serialized_end=959
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=961
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=1051
+  _globals['_CANCELCOMMANDREQUEST']._serialized_start=1053
+  _globals['_CANCELCOMMANDREQUEST']._serialized_end=1089
+  _globals['_COMMANDSERVICE']._serialized_start=1092
+  _globals['_COMMANDSERVICE']._serialized_end=1433
 # @@protoc_insertion_point(module_scope)

@@ -38,6 +38,8 @@ class Command(_message.Message):
         RUN_DOCTOR: Command._Action.ValueType  # 2
         FETCH_LOGS: Command._Action.ValueType  # 3
         FORGET_ANSWERS: Command._Action.ValueType  # 4
+        PROVE_RECEIPTS: Command._Action.ValueType  # 5
+        """Prove that receipts, drawn from the command's name, are in the log that the hub has witnessed last; see contract/challenge.py."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper): ...
     ACTION_UNSPECIFIED: Command.Action.ValueType  # 0
@@ -45,6 +47,8 @@ class Command(_message.Message):
     RUN_DOCTOR: Command.Action.ValueType  # 2
     FETCH_LOGS: Command.Action.ValueType  # 3
     FORGET_ANSWERS: Command.Action.ValueType  # 4
+    PROVE_RECEIPTS: Command.Action.ValueType  # 5
+    """Prove that receipts, drawn from the command's name, are in the log that the hub has witnessed last; see contract/challenge.py."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -85,7 +89,7 @@ class Command(_message.Message):
     """`agents/{agent}/commands/{command}`."""
     action: Global___Command.Action.ValueType
     log_lines: _builtins.int
-    """For FETCH_LOGS: how many lines at most; 0: 200."""
+    """For FETCH_LOGS: how many lines at most; 0: 200. For PROVE_RECEIPTS: how many receipts, at most 32; 0: 10."""
     state: Global___Command.State.ValueType
     output: _builtins.str
     """What came of it: the doctor's findings or log lines, as text. Never prompt text. Not in lists: GetCommand returns it."""

@@ -119,6 +119,9 @@ class EscalatePromptRequest(_message.Message):
     DATA_CLASS_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
+    DATA_KINDS_FIELD_NUMBER: _builtins.int
+    POLICY_IDS_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the agent, kept over retries."""
     data_class: Global___DataClass.ValueType
@@ -127,6 +130,8 @@ class EscalatePromptRequest(_message.Message):
     """The most tokens wanted in the answer; 0, or more than the hub's limit: the hub's limit."""
     temperature: _builtins.float
     """0 to 2."""
+    redacted: _builtins.bool
+    """Whether anything was taken out of it before it was sent."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage]:
         """Oldest first; the last one is the user's."""
@@ -134,6 +139,14 @@ class EscalatePromptRequest(_message.Message):
     @_builtins.property
     def allowed_tiers(self) -> _containers.RepeatedScalarFieldContainer[Global___ProviderTier.ValueType]:
         """The tiers that the agent's policy allows. Empty: none, and the call is refused."""
+
+    @_builtins.property
+    def data_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For the hub's audit log: which kinds of personal data and secrets were found, such as EMAIL; at most 64 of 64 characters."""
+
+    @_builtins.property
+    def policy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The `@id`s of the policies that let it pass; at most 64 of 128 characters."""
 
     def __init__(
         self,
@@ -144,10 +157,13 @@ class EscalatePromptRequest(_message.Message):
         data_class: Global___DataClass.ValueType = ...,
         max_output_tokens: _builtins.int = ...,
         temperature: _builtins.float = ...,
+        data_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        policy_ids: _abc.Iterable[_builtins.str] | None = ...,
+        redacted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_tiers", b"allowed_tiers", "data_class", b"data_class", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "request_id", b"request_id", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_tiers", b"allowed_tiers", "data_class", b"data_class", "data_kinds", b"data_kinds", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "policy_ids", b"policy_ids", "redacted", b"redacted", "request_id", b"request_id", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,97 @@
+"""The hub's AuditService, as this agent calls it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from agent.hub_channel import refusal
+from agent.identity.files import Identity
+from contract.errors import NotAuthenticated, Reason
+from contract.identity import agent_name
+from contract.tree_heads import SignedHead, TreeHead, Witness, to_millisecond
+from seawall.hub.v1 import audit_pb2 as pb
+from seawall.hub.v1 import audit_pb2_grpc
+
+TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class HubRecord:
+    """What the hub has of this agent's log.
+
+    Args:
+        signed: the head that it has witnessed last; None: none.
+        hub_keys: every key that it has ever signed with, SubjectPublicKeyInfo in DER.
+    """
+
+    signed: SignedHead | None
+    hub_keys: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Of the log, as witnessed last."""
+        return self.signed.head.size if self.signed is not None else 0
+
+
+async def get_record(channel: grpc.aio.Channel, identity: Identity, timeout_seconds: float = TIMEOUT_SECONDS) -> HubRecord:
+    """Asks what the hub has witnessed last.
+
+    Raises:
+        SeawallError: the hub refuses, gives no answer, or gives one that cannot be read.
+    """
+    request = pb.GetTreeHeadRequest(name=agent_name(identity.agent_id))
+    try:
+        found = await audit_pb2_grpc.AuditServiceStub(channel).GetTreeHead(request, timeout=timeout_seconds)
+    except grpc.aio.AioRpcError as error:
+        raise refusal(error, identity.hub_address) from error
+    return HubRecord(_read(found.tree_head) if found.HasField("tree_head") else None, tuple(found.hub_keys))
+
+
+async def witness(channel: grpc.aio.Channel, identity: Identity, signed: SignedHead, first_size: int, proof: list[bytes]) -> Witness:
+    """Has the hub witness a head.
+
+    Args:
+        channel: to the hub.
+        identity: of this agent.
+        signed: the head.
+        first_size: what the hub has witnessed last.
+        proof: from there to the head.
+
+    Raises:
+        SeawallError: the hub refuses (InvalidRequest, with its reason), gives no answer, or one that is not about this head.
+    """
+    request = pb.WitnessTreeHeadRequest(tree_head=_message(signed), first_size=first_size, consistency_proof=proof)
+    try:
+        response = await audit_pb2_grpc.AuditServiceStub(channel).WitnessTreeHead(request, timeout=TIMEOUT_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        raise refusal(error, identity.hub_address) from error
+    given = response.witness
+    result = Witness(_time(given.time), given.public_key, given.signature)
+    if not result.is_good(signed):
+        raise NotAuthenticated(
+            Reason.LOG_SIGNATURE_INVALID, "The hub's word for the log of receipts is not signed as it should be: tell its operator."
+        )
+    return result
+
+
+def _message(signed: SignedHead) -> pb.TreeHead:
+    time = Timestamp()
+    time.FromDatetime(signed.head.time)
+    head = signed.head
+    return pb.TreeHead(log=head.log, size=head.size, root=head.root, time=time, public_key=signed.public_key, signature=signed.signature)
+
+
+def _read(message: pb.TreeHead) -> SignedHead:
+    head = TreeHead(message.log, message.size, message.root, _time(message.time))
+    return SignedHead(head, message.public_key, message.signature)
+
+
+def _time(message: Timestamp) -> datetime:
+    try:
+        return to_millisecond(message.ToDatetime(UTC))
+    except (ValueError, OverflowError) as error:
+        raise NotAuthenticated(
+            Reason.LOG_SIGNATURE_INVALID, "The hub's answer about the log of receipts holds no time: tell its operator."
+        ) from error

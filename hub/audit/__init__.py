@@ -1,0 +1,1 @@
+"""Logs that only grow: agents', which the hub witnesses, and its own, of escalations."""

@@ -1,0 +1,97 @@
+"""Heads and entries, as the wire has them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from contract.classification import DataClass
+from contract.errors import InvalidRequest, Reason
+from contract.identity import agent_name
+from contract.merkle import HASH_BYTES
+from contract.tree_heads import SignedHead, TreeHead, Witness, to_millisecond
+from hub.fleet.messages import timestamp
+from seawall.hub.v1 import audit_pb2, escalation_pb2
+
+_TIERS = {"private": escalation_pb2.PROVIDER_TIER_PRIVATE, "public": escalation_pb2.PROVIDER_TIER_PUBLIC}
+
+
+def head_message(signed: SignedHead) -> audit_pb2.TreeHead:
+    """Returns a head's message."""
+    head = signed.head
+    return audit_pb2.TreeHead(
+        log=head.log,
+        size=head.size,
+        root=head.root,
+        time=timestamp(head.time),
+        public_key=signed.public_key,
+        signature=signed.signature,
+    )
+
+
+def witness_message(witness: Witness) -> audit_pb2.TreeHeadWitness:
+    """Returns a witness's message."""
+    return audit_pb2.TreeHeadWitness(time=timestamp(witness.time), public_key=witness.public_key, signature=witness.signature)
+
+
+def refused_message(refused: audit_pb2.TreeHead, witnessed: audit_pb2.TreeHead, now: datetime, reason: str) -> audit_pb2.RefusedTreeHead:
+    """Returns what is kept of a head that does not fit."""
+    return audit_pb2.RefusedTreeHead(tree_head=refused, witnessed=witnessed, time=timestamp(now), reason=reason)
+
+
+def read_head(message: audit_pb2.TreeHead) -> SignedHead:
+    """Reads a head.
+
+    Raises:
+        InvalidRequest: FIELD_INVALID.
+    """
+    if len(message.root) != HASH_BYTES:
+        raise InvalidRequest(Reason.FIELD_INVALID, f"A tree's root has {HASH_BYTES} bytes.")
+    head = TreeHead(message.log, message.size, message.root, to_millisecond(read_time(message.time)))
+    return SignedHead(head, message.public_key, message.signature)
+
+
+def read_time(message: Timestamp) -> datetime:
+    """Reads a time.
+
+    Raises:
+        InvalidRequest: FIELD_INVALID.
+    """
+    try:
+        return message.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidRequest(
+            Reason.FIELD_INVALID, "A time in the request is none: give seconds since 1970, before the year 10000."
+        ) from error
+
+
+def entry_message(number: int, create_time: datetime, fields: dict[str, Any], leaf: str) -> audit_pb2.AuditEntry:
+    """Returns an entry's message.
+
+    Args:
+        number: its place in the log.
+        create_time: as the store has it.
+        fields: the leaf's.
+        leaf: its text.
+    """
+    cost = fields["cost_micros"]
+    return audit_pb2.AuditEntry(
+        number=number,
+        create_time=timestamp(create_time),
+        agent=agent_name(fields["agent"]),
+        request_id=fields["request_id"],
+        data_class=escalation_pb2.DataClass.ValueType(int(DataClass[fields["data_class"].upper()])),
+        data_kinds=fields["data_kinds"],
+        policy_ids=fields["policy_ids"],
+        redacted=fields["redacted"],
+        provider=fields["provider"],
+        tier=_TIERS.get(fields["tier"], escalation_pb2.PROVIDER_TIER_UNSPECIFIED),
+        region=fields["region"],
+        model=fields["model"],
+        input_tokens=fields["input_tokens"],
+        output_tokens=fields["output_tokens"],
+        cost_micros=cost,
+        currency=fields["currency"],
+        outcome=fields["outcome"],
+        leaf=leaf,
+    )
