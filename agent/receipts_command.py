@@ -42,11 +42,12 @@ def receipts(
     """Show what was done with the latest prompts, and what left the site."""
     if context.invoked_subcommand is not None:
         return
-    state = StateFolder(load_settings(config).state_folder)
+    settings = load_settings(config)
+    state = StateFolder(settings.state_folder)
     if not state.database.exists():
         _out.print(_NONE)
         return
-    rows = _on_store(state, lambda database: ReceiptStore(database, age_seconds=0).latest(count))
+    rows = _on_store(state, settings, lambda database: ReceiptStore(database, age_seconds=0).latest(count))
     if as_json:
         for row in rows:
             print(json.dumps(row))
@@ -89,8 +90,8 @@ def prove(
     config: Config = None,
 ) -> None:
     """Print the proof that a receipt was logged, as JSON that anybody can check."""
-    state = StateFolder(load_settings(config).state_folder)
-    proof = _on_store(state, lambda database: database.run(lambda tables: make_proof(tables, receipt_id)))
+    settings = load_settings(config)
+    proof = _on_store(StateFolder(settings.state_folder), settings, lambda database: database.run(lambda tables: make_proof(tables, receipt_id)))
     print(json.dumps(proof.to_dict(), indent=1))
 
 
@@ -123,12 +124,12 @@ async def _record(state: StateFolder) -> HubRecord:
 
 def _check(state: StateFolder, settings: AgentSettings, record: HubRecord | None) -> Checked:
     kept_since = datetime.now(UTC) - timedelta(seconds=settings.keep.receipt_seconds)
-    return _on_store(state, lambda database: database.run(lambda tables: check_log(tables, record, kept_since)))
+    return _on_store(state, settings, lambda database: database.run(lambda tables: check_log(tables, record, kept_since)))
 
 
-def _on_store(state: StateFolder, work: Callable[[Database], Awaitable[T]]) -> T:
+def _on_store(state: StateFolder, settings: AgentSettings, work: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
-        database = Database(state.database)
+        database = Database(state.database, state.data_key(settings.data_key_file))
         try:
             return await work(database)
         finally:
