@@ -91,7 +91,9 @@ def prove(
 ) -> None:
     """Print the proof that a receipt was logged, as JSON that anybody can check."""
     settings = load_settings(config)
-    proof = _on_store(StateFolder(settings.state_folder), settings, lambda database: database.run(lambda tables: make_proof(tables, receipt_id)))
+    proof = _on_store(
+        StateFolder(settings.state_folder), settings, lambda database: database.run(lambda tables: make_proof(tables, receipt_id))
+    )
     print(json.dumps(proof.to_dict(), indent=1))
 
 
