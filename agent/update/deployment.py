@@ -127,9 +127,10 @@ class Deployment:
             await self._serve(found)
 
     async def give_back(self, model: str, version: str, before: Before | None, why: str, tell: Tell) -> bool:
-        """Gives up a version that was proven, for what served before it; removes it where it was only staged. Returns whether it served.
+        """Gives up a version that was proven, for what served before it; removes it where it was only staged.
 
-        What served before is in the other slot, or is fetched again, or is the configuration's bundle.
+        What served before is in the other slot, or is fetched again, or is the configuration's bundle; where nobody knows any more what it
+        was, it is what the other slot has, if that has served. Returns whether there was something to give back.
 
         Raises:
             SeawallError: what served before cannot be had now; the version serves on.
@@ -139,9 +140,12 @@ class Deployment:
             if found.index is None or (found.index.model, found.index.version) != (model, version):
                 await finished(self.slots.discard)
                 return False
-            index_sha256 = before.index_sha256 if before is not None else ""
-            if before is not None and index_sha256 and not await finished(self.slots.holds, index_sha256):
-                if await self._fetched_again(before, found, tell):
+            if before is not None and before.digest == self.models.bundle.digest():
+                return False
+            other = self.slots.record.entries[self.slots.record.other].index_sha256
+            index_sha256 = before.index_sha256 if before is not None else other
+            if index_sha256 and not await finished(self.slots.holds, index_sha256):
+                if before is not None and await self._fetched_again(before, found, tell):
                     await self._serve(await finished(self.slots.start))
                     return True
                 index_sha256 = ""

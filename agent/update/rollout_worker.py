@@ -141,6 +141,7 @@ class RolloutWorker:
             entry = await self._releases.tell(entry, State.FETCHING)
             model, version = _names(entry)
             if not await self._unless_superseded(entry, self._deployment.bring(model, version, self._progress(entry))):
+                entry = await self._releases.keep(entry, before=self._before(entry))
                 await self._releases.tell(entry, State.PROVEN, "It serves already.")
                 return
             entry = await self._releases.keep(entry, before=self._before(entry))
@@ -230,7 +231,7 @@ class RolloutWorker:
         else:
             model, version = _names(entry)
             has_served = await self._deployment.give_back(model, version, entry.before, _GIVEN_BACK, self._progress(entry))
-        await self._releases.tell(entry, State.ROLLED_BACK, _GIVEN_BACK if has_served else "It does not serve here.")
+        await self._releases.tell(entry, State.ROLLED_BACK, _GIVEN_BACK if has_served else "Nothing of it was taken here.")
 
     def _progress(self, entry: RolloutEntry) -> Tell:
         told_at, said = self._elapsed() - self._times.progress, ""

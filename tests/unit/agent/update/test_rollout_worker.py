@@ -232,7 +232,7 @@ async def test_giving_back_what_is_still_fetched_ends_that(world: World, device:
     await device.until("r1", State.WAITING)
     await device.want("r1", 1, GIVE_BACK)
     report = await device.until("r1", State.ROLLED_BACK)
-    assert report.detail == "It does not serve here."
+    assert report.detail == "Nothing of it was taken here."
     assert (device.serves, world.brought) == (CONFIGURED, [])
 
 
@@ -240,6 +240,25 @@ async def test_what_serves_already_is_proven_at_once(device: Device) -> None:
     await device.want("r1", CONFIGURED)
     report = await device.until("r1", State.PROVEN)
     assert report.detail == "It serves already."
+
+
+async def test_what_served_before_a_rollout_stays_when_that_is_rolled_back(device: Device) -> None:
+    await prove(device, "r1", 1)
+    await prove(device, "r2", 2)
+    await device.want("r3", 2)
+    await device.until("r3", State.PROVEN)
+    await device.want("r3", 2, GIVE_BACK)
+    await device.until("r3", State.ROLLED_BACK)
+    assert device.serves == 2
+
+
+async def test_an_emptied_store_goes_back_to_what_the_other_slot_has(device: Device) -> None:
+    await prove(device, "r1", 1)
+    await prove(device, "r2", 2)
+    await device.database.run(lambda tables: tables.execute("DELETE FROM rollouts"))
+    await device.want("r2", 2, GIVE_BACK)
+    await device.until("r2", State.ROLLED_BACK)
+    assert device.serves == 1
 
 
 async def test_a_later_rollout_waits_for_the_end_of_a_probation(world: World, device: Device) -> None:
