@@ -159,7 +159,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             deployment = Deployment(Places(slots, models, settings.model.bundle, _bringing(settings, state, link, slots, models)))
             checks = Checks(models, HealthGate(), parts.traffic, random.SystemRandom())
             worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
-            fleet = build_fleet(link, state.identity, parts, desired, commands, releases, worker, utc_now, random.SystemRandom())
+            fleet = build_fleet(link, state.identity, parts, desired, commands, worker, utc_now, random.SystemRandom())
         yield _agent(settings, parts, fleet, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away))
     finally:
         if link is not None:

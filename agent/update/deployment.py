@@ -67,13 +67,17 @@ class Deployment:
         """The slot that serves now; empty: none does."""
         return self.slots.name_of(self.models.folder)
 
+    @property
+    def digest(self) -> str:
+        """Of the bundle that serves now; empty: none does."""
+        return "" if self.models.away else self.models.bundle.digest()
+
     def before(self) -> Before:
         """Returns what serves now, as it will be found again. To be called after `bring`."""
         bundle, index = self.models.bundle, self._found.index
-        digest = "" if self.models.away else bundle.digest()
         if index is None or self.models.folder != self._found.bundle:
-            return Before(bundle.name, bundle.version, "", digest)
-        return Before(index.model, index.version, self.slots.record.entries[self.slots.record.current].index_sha256, digest)
+            return Before(bundle.name, bundle.version, "", self.digest)
+        return Before(index.model, index.version, self.slots.record.entries[self.slots.record.current].index_sha256, self.digest)
 
     async def bring(self, model: str, version: str, tell: Tell) -> bool:
         """Stages a version. Returns whether it is another than the one that serves. To be called while the slots are held.
@@ -140,7 +144,7 @@ class Deployment:
             if found.index is None or (found.index.model, found.index.version) != (model, version):
                 await finished(self.slots.discard)
                 return False
-            if before is not None and before.digest == self.models.bundle.digest():
+            if before is not None and before.digest == self.digest:
                 return False
             other = self.slots.record.entries[self.slots.record.other].index_sha256
             index_sha256 = before.index_sha256 if before is not None else other
