@@ -56,7 +56,7 @@ class Fleet:
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run for as long as the agent runs."""
-        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run)
+        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run, self.worker.write_counts)
 
     def measure(self, metrics: Metrics) -> None:
         """Has the gauges ask for what they show."""

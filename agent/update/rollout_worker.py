@@ -34,7 +34,6 @@ _log = structlog.get_logger(__name__)
 _WELL_STARTED_SECONDS = 60.0
 """An agent that has served so long with a version has not fallen over it at its start."""
 
-_SAVE_SECONDS = 30.0
 _GIVEN_BACK = "The hub has had it given back."
 
 
@@ -47,12 +46,14 @@ class WorkerTimes:
         first_delay: after trouble that may pass; it doubles.
         longest_delay: where it stops doubling.
         progress: between two reports of how far a download is.
+        save: between two writes of what was counted, and of how long a probation has lasted.
     """
 
     look: float = 5.0
     first_delay: float = 5.0
     longest_delay: float = 600.0
     progress: float = 3.0
+    save: float = 30.0
 
 
 class _Superseded(Exception):
@@ -111,6 +112,15 @@ class RolloutWorker:
                 failures += 1
                 await self._tell_trouble(entry, trouble, delay)
             await self._wait(delay)
+
+    async def write_counts(self) -> None:
+        """Writes down what live traffic says, again and again, so that there is something to compare a later version with."""
+        while True:
+            await asyncio.sleep(self._times.save)
+            try:
+                await self._traffic.write(self._live)
+            except SeawallError as error:
+                _log.error("what was counted cannot be kept", reason=error.reason, advice=error.message)
 
     async def _next(self) -> RolloutEntry | None:
         """Returns what is to be acted on: a version on probation before what was wanted last."""
@@ -202,7 +212,7 @@ class RolloutWorker:
                 return await self._go_back(entry, verdict)
             if verdict.is_over:
                 return await self._prove(entry, verdict)
-            if now - saved >= _SAVE_SECONDS:
+            if now - saved >= self._times.save:
                 entry, saved = await self.releases.keep(entry), now
             await self._wait(self._times.look)
             await self._check_wanted(entry)

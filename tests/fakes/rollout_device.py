@@ -36,7 +36,7 @@ from tests.fakes.versions import MODEL, make_version
 CONFIGURED = 99
 """The version of the configuration's bundle."""
 
-QUICK = WorkerTimes(look=0.001, first_delay=0.001, longest_delay=0.002, progress=0.0)
+QUICK = WorkerTimes(look=0.001, first_delay=0.001, longest_delay=0.002, progress=0.0, save=0.001)
 
 
 @dataclass

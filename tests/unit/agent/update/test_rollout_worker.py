@@ -1,16 +1,19 @@
 """What rollouts want is done, whatever goes wrong on the way."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.releases import State
 from agent.update.slots import SlotState
 from contract import health
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, Unavailable
 from seawall.hub.v1.rollout_pb2 import DesiredRelease
+from tests.fakes.fleet_agent import eventually
 from tests.fakes.rollout_device import CONFIGURED, Behaviour, Device, World
 
 GIVE_BACK = DesiredRelease.GIVE_BACK
@@ -129,6 +132,22 @@ async def test_bad_words_of_people_give_a_version_up(device: Device) -> None:
     await device.database.run(lambda tables: tables.table("feedback").insert_all(rows))
     report = await device.until("r1", State.ROLLED_BACK)
     assert report.failed_figure == health.NEGATIVE_SHARE_RISE
+
+
+async def test_what_was_counted_is_written_while_nothing_is_wanted_and_a_full_disk_ends_nothing(device: Device) -> None:
+    digest = device.models.bundle.digest()
+    await device.database.run(lambda tables: tables.execute("PRAGMA query_only = ON"))
+    device.answers(3)
+    with capture_logs() as logs:
+        writing = asyncio.create_task(device.worker.write_counts())
+        await eventually(lambda: "what was counted cannot be kept" in [line["event"] for line in logs])
+    await device.database.run(lambda tables: tables.execute("PRAGMA query_only = OFF"))
+
+    async def are_written() -> bool:
+        return (await device.live.of(digest)).answers == 3
+
+    await eventually(are_written)
+    writing.cancel()
 
 
 async def test_where_prompts_are_rare_the_limit_ends_the_probation(world: World, device: Device) -> None:
