@@ -218,8 +218,8 @@ class Device:
         assert self._running is not None
         while not self._running.done():
             newest = await self.store.newest()
-            wants = DesiredRelease.TAKE if newest is None else newest.wanted.action
-            if newest is not None and newest.report.state in (State.PROVEN, State.ROLLED_BACK, State.REFUSED)[wants - 1 :]:
+            ends = (State.PROVEN, State.ROLLED_BACK, State.REFUSED)[0 if newest is None else newest.wanted.action - 1 :]
+            if [report.state for report in self.releases.reports() if report.state in ends]:  # told when it is on the disk, and not before
                 return False
             self.answers(5)
             self.world.seconds += 100
