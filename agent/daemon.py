@@ -173,7 +173,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             deployment = Deployment(Places(slots, models, settings.model.bundle, _bringing(settings, state, link, slots, models)))
             checks = Checks(models, HealthGate(), parts.traffic, random.SystemRandom())
             worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
-            fleet = build_fleet(link, state.identity, parts, desired, commands, releases, worker, utc_now, random.SystemRandom())
+            fleet = build_fleet(link, state.identity, parts, desired, commands, worker, utc_now, random.SystemRandom())
         heads = HeadStore(database, settings.keep.receipt_seconds)
         keeper = HeadKeeper(heads, parts.receipts, parts.agent_id, link, utc_now, random.SystemRandom())
         agent = _agent(

@@ -21,7 +21,6 @@ from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
 from agent.logs import Logs
 from agent.pipeline import Parts
-from agent.releases import Releases
 from agent.session import Session
 from agent.store.answers import AnswerStore
 from agent.store.commands import CommandEntry, CommandStore
@@ -53,20 +52,19 @@ class Fleet:
     rotation: Rotation
     commands: Commands
     desired: Desired
-    releases: Releases
     worker: RolloutWorker
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run for as long as the agent runs."""
-        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run)
+        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run, self.worker.write_counts)
 
     def measure(self, metrics: Metrics) -> None:
         """Has the gauges ask for what they show."""
         metrics.hub_connected.set_function(lambda: float(self.link.state is grpc.ChannelConnectivity.READY))
         metrics.generation.set_function(lambda: self.desired.generation)
-        metrics.update_done.set_function(lambda: self.releases.progress_bytes[0])
-        metrics.update_total.set_function(lambda: self.releases.progress_bytes[1])
+        metrics.update_done.set_function(lambda: self.worker.releases.progress_bytes[0])
+        metrics.update_total.set_function(lambda: self.worker.releases.progress_bytes[1])
         metrics.certificate_expiry.set_function(self._certificate_expiry)
 
     def _certificate_expiry(self) -> float:
@@ -81,7 +79,7 @@ class Fleet:
             "configuration_refusal": self.desired.refusal or "none",
             "configuration_trouble": self.desired.trouble or "none",
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
-            "update": self.releases.health(),
+            "update": self.worker.releases.health(),
             "certificate_trouble": self.rotation.trouble or "none",
         }
 
@@ -92,7 +90,6 @@ def build_fleet(
     parts: Parts,
     desired: Desired,
     commands: Commands,
-    releases: Releases,
     worker: RolloutWorker,
     clock: Callable[[], datetime],
     randomness: random.Random,
@@ -105,8 +102,7 @@ def build_fleet(
         parts: of the pipeline, for what the agent says of itself.
         desired: loaded.
         commands: recovered.
-        releases: what rollouts want.
-        worker: does it.
+        worker: does what rollouts want.
         clock: returns the time, UTC.
         randomness: for jitter.
     """
@@ -122,9 +118,9 @@ def build_fleet(
 
     told = ToldAuthorities()
     answered = parts.metrics.heartbeat_answered
-    parts_of_session = SessionParts(report, desired, told, commands, releases, randomness, heartbeat_answered=answered)
+    parts_of_session = SessionParts(report, desired, told, commands, worker.releases, randomness, heartbeat_answered=answered)
     session = Session(link, parts_of_session, parts.metrics)
-    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired, releases, worker)
+    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired, worker)
     fleet.measure(parts.metrics)
     return fleet
 

@@ -219,6 +219,7 @@ class _Worker(threading.Thread):
             while not self._inbox.empty():
                 self._take(self._inbox.get())
             self._fail_all(_stopping())
+            del self._batcher  # whoever still holds the engine, as a traceback may, does not hold the model's memory
 
     def _receive(self) -> None:
         """Takes all messages that are there; where there is nothing to do, waits for one."""

@@ -67,13 +67,17 @@ class Deployment:
         """The slot that serves now; empty: none does."""
         return self.slots.name_of(self.models.folder)
 
+    @property
+    def digest(self) -> str:
+        """Of the bundle that serves now; empty: none does."""
+        return "" if self.models.away else self.models.bundle.digest()
+
     def before(self) -> Before:
         """Returns what serves now, as it will be found again. To be called after `bring`."""
         bundle, index = self.models.bundle, self._found.index
-        digest = "" if self.models.away else bundle.digest()
         if index is None or self.models.folder != self._found.bundle:
-            return Before(bundle.name, bundle.version, "", digest)
-        return Before(index.model, index.version, self.slots.record.entries[self.slots.record.current].index_sha256, digest)
+            return Before(bundle.name, bundle.version, "", self.digest)
+        return Before(index.model, index.version, self.slots.record.entries[self.slots.record.current].index_sha256, self.digest)
 
     async def bring(self, model: str, version: str, tell: Tell) -> bool:
         """Stages a version. Returns whether it is another than the one that serves. To be called while the slots are held.
@@ -127,9 +131,10 @@ class Deployment:
             await self._serve(found)
 
     async def give_back(self, model: str, version: str, before: Before | None, why: str, tell: Tell) -> bool:
-        """Gives up a version that was proven, for what served before it; removes it where it was only staged. Returns whether it served.
+        """Gives up a version that was proven, for what served before it; removes it where it was only staged.
 
-        What served before is in the other slot, or is fetched again, or is the configuration's bundle.
+        What served before is in the other slot, or is fetched again, or is the configuration's bundle; where nobody knows any more what it
+        was, it is what the other slot has, if that has served. Returns whether there was something to give back.
 
         Raises:
             SeawallError: what served before cannot be had now; the version serves on.
@@ -139,9 +144,12 @@ class Deployment:
             if found.index is None or (found.index.model, found.index.version) != (model, version):
                 await finished(self.slots.discard)
                 return False
-            index_sha256 = before.index_sha256 if before is not None else ""
-            if before is not None and index_sha256 and not await finished(self.slots.holds, index_sha256):
-                if await self._fetched_again(before, found, tell):
+            if before is not None and before.digest == self.digest:
+                return False
+            other = self.slots.record.entries[self.slots.record.other].index_sha256
+            index_sha256 = before.index_sha256 if before is not None else other
+            if index_sha256 and not await finished(self.slots.holds, index_sha256):
+                if before is not None and await self._fetched_again(before, found, tell):
                     await self._serve(await finished(self.slots.start))
                     return True
                 index_sha256 = ""

@@ -34,7 +34,6 @@ _log = structlog.get_logger(__name__)
 _WELL_STARTED_SECONDS = 60.0
 """An agent that has served so long with a version has not fallen over it at its start."""
 
-_SAVE_SECONDS = 30.0
 _GIVEN_BACK = "The hub has had it given back."
 
 
@@ -47,12 +46,14 @@ class WorkerTimes:
         first_delay: after trouble that may pass; it doubles.
         longest_delay: where it stops doubling.
         progress: between two reports of how far a download is.
+        save: between two writes of what was counted, and of how long a probation has lasted.
     """
 
     look: float = 5.0
     first_delay: float = 5.0
     longest_delay: float = 600.0
     progress: float = 3.0
+    save: float = 30.0
 
 
 class _Superseded(Exception):
@@ -84,7 +85,7 @@ class RolloutWorker:
         times: WorkerTimes | None = None,
         elapsed: Callable[[], float] = monotonic,
     ) -> None:
-        self._releases = releases
+        self.releases = releases
         self._deployment = deployment
         self._checks = checks
         self._traffic = traffic
@@ -97,7 +98,7 @@ class RolloutWorker:
         """Acts until cancelled."""
         failures = 0
         while True:
-            self._releases.wanted.clear()
+            self.releases.wanted.clear()
             entry: RolloutEntry | None = None
             try:
                 entry = await self._next()
@@ -112,13 +113,22 @@ class RolloutWorker:
                 await self._tell_trouble(entry, trouble, delay)
             await self._wait(delay)
 
+    async def write_counts(self) -> None:
+        """Writes down what live traffic says, again and again, so that there is something to compare a later version with."""
+        while True:
+            await asyncio.sleep(self._times.save)
+            try:
+                await self._traffic.write(self._live)
+            except SeawallError as error:
+                _log.error("what was counted cannot be kept", reason=error.reason, advice=error.message)
+
     async def _next(self) -> RolloutEntry | None:
         """Returns what is to be acted on: a version on probation before what was wanted last."""
-        newest, on_trial = await self._releases.newest(), await self._deployment.trial_rollout()
+        newest, on_trial = await self.releases.newest(), await self._deployment.trial_rollout()
         if on_trial and (newest is None or newest.rollout != on_trial):
-            newest = await self._releases.get(on_trial) or newest
+            newest = await self.releases.get(on_trial) or newest
         if newest is not None:
-            self._releases.recall(newest)
+            self.releases.recall(newest)
         return newest
 
     async def _act(self, entry: RolloutEntry) -> None:
@@ -131,26 +141,34 @@ class RolloutWorker:
         elif is_on_trial:
             await self._prove_or_go_back(entry)
         elif entry.probation is not None:
-            detail = entry.report.detail or "It could not be loaded when the agent was started again: see seawall-agent status."
-            await self._releases.tell(entry, State.ROLLED_BACK, detail, entry.report.failed_figure)
+            await self._tell_end(entry, entry.probation.digest)
         else:
             await self._take(entry)
 
+    async def _tell_end(self, entry: RolloutEntry, digest: str) -> None:
+        """A probation has ended in the slots, and the agent with it before it was told: if the version serves, it was proven."""
+        if self._deployment.digest == digest:
+            await self.releases.tell(entry, State.PROVEN)
+            return
+        detail = entry.report.detail or "It could not be loaded when the agent was started again: see seawall-agent status."
+        await self.releases.tell(entry, State.ROLLED_BACK, detail, entry.report.failed_figure)
+
     async def _take(self, entry: RolloutEntry) -> None:
         with self._deployment.held():
-            entry = await self._releases.tell(entry, State.FETCHING)
+            entry = await self.releases.tell(entry, State.FETCHING)
             model, version = _names(entry)
             if not await self._unless_superseded(entry, self._deployment.bring(model, version, self._progress(entry))):
-                await self._releases.tell(entry, State.PROVEN, "It serves already.")
+                entry = await self.releases.keep(entry, before=self._before(entry))
+                await self.releases.tell(entry, State.PROVEN, "It serves already.")
                 return
-            entry = await self._releases.keep(entry, before=self._before(entry))
-            entry = await self._releases.tell(entry, State.CHECKING)
+            entry = await self.releases.keep(entry, before=self._before(entry))
+            entry = await self.releases.tell(entry, State.CHECKING)
             checked = await self._unless_superseded(entry, self._checked(entry))
             if not checked.refusal:
                 checked = await self._put_in(entry, checked)
             if checked.refusal:
                 await self._deployment.discard()
-                await self._releases.tell(entry, State.REFUSED, checked.refusal, checked.failed, checked.figures, checked.limits)
+                await self.releases.tell(entry, State.REFUSED, checked.refusal, checked.failed, checked.figures, checked.limits)
                 return
             entry = await self._on_probation(entry, checked)
         await self._prove_or_go_back(entry)
@@ -161,7 +179,7 @@ class RolloutWorker:
 
     async def _checked(self, entry: RolloutEntry) -> Checked:
         async def shadowing(checked: Checked) -> None:
-            await self._releases.tell(entry, State.SHADOWING, figures=checked.figures, limits=checked.limits)
+            await self.releases.tell(entry, State.SHADOWING, figures=checked.figures, limits=checked.limits)
 
         return await self._checks.of(self._deployment.slots.other_bundle, read_trial(entry.wanted.trial), shadowing)
 
@@ -176,9 +194,9 @@ class RolloutWorker:
         """Notes that the probation has begun, and what was counted until now."""
         if entry.probation is None:
             await self._traffic.write(self._live)
-            entry = await self._releases.keep(entry, probation=await begin_probation(self._deployment.slots, self._live, entry))
+            entry = await self.releases.keep(entry, probation=await begin_probation(self._deployment.slots, self._live, entry))
         figures, limits = (checked.figures, checked.limits) if checked is not None else (None, None)
-        return await self._releases.tell(entry, State.ON_PROBATION, figures=figures, limits=limits)
+        return await self.releases.tell(entry, State.ON_PROBATION, figures=figures, limits=limits)
 
     async def _prove_or_go_back(self, entry: RolloutEntry) -> None:
         trial = read_trial(entry.wanted.trial)
@@ -194,8 +212,8 @@ class RolloutWorker:
                 return await self._go_back(entry, verdict)
             if verdict.is_over:
                 return await self._prove(entry, verdict)
-            if now - saved >= _SAVE_SECONDS:
-                entry, saved = await self._releases.keep(entry), now
+            if now - saved >= self._times.save:
+                entry, saved = await self.releases.keep(entry), now
             await self._wait(self._times.look)
             await self._check_wanted(entry)
 
@@ -208,20 +226,20 @@ class RolloutWorker:
         seen = (await self._live.of(record.digest)).since(record.new)
         is_well = record.starts > 0 and (seen.answers > 0 or has_lasted)
         record = replace(record, seconds=record.seconds + seconds, starts=0 if is_well else record.starts)
-        entry = await self._releases.keep(entry, probation=record) if is_well else replace(entry, probation=record)
+        entry = await self.releases.keep(entry, probation=record) if is_well else replace(entry, probation=record)
         return entry, judge(seen, record.old, record.seconds, trial)
 
     async def _prove(self, entry: RolloutEntry, verdict: Verdict) -> None:
         await self._deployment.prove()
         figures, limits = _merged(entry, verdict)
-        await self._releases.tell(entry, State.PROVEN, figures=figures, limits=limits)
+        await self.releases.tell(entry, State.PROVEN, figures=figures, limits=limits)
 
     async def _go_back(self, entry: RolloutEntry, verdict: Verdict) -> None:
         """What was measured is kept first: a start that is cut off here finds the version given up, and says why."""
         figures, limits = _merged(entry, verdict)
-        entry = await self._releases.tell(entry, State.ON_PROBATION, verdict.sentence, verdict.failed, figures, limits)
+        entry = await self.releases.tell(entry, State.ON_PROBATION, verdict.sentence, verdict.failed, figures, limits)
         await self._deployment.roll_back(entry.rollout, verdict.sentence)
-        await self._releases.tell(entry, State.ROLLED_BACK, verdict.sentence, verdict.failed)
+        await self.releases.tell(entry, State.ROLLED_BACK, verdict.sentence, verdict.failed)
 
     async def _give_back(self, entry: RolloutEntry, is_on_trial: bool) -> None:
         has_served = True
@@ -230,7 +248,7 @@ class RolloutWorker:
         else:
             model, version = _names(entry)
             has_served = await self._deployment.give_back(model, version, entry.before, _GIVEN_BACK, self._progress(entry))
-        await self._releases.tell(entry, State.ROLLED_BACK, _GIVEN_BACK if has_served else "It does not serve here.")
+        await self.releases.tell(entry, State.ROLLED_BACK, _GIVEN_BACK if has_served else "Nothing of it was taken here.")
 
     def _progress(self, entry: RolloutEntry) -> Tell:
         told_at, said = self._elapsed() - self._times.progress, ""
@@ -240,7 +258,7 @@ class RolloutWorker:
             now = self._elapsed()
             if progress.waiting != said or now - told_at >= self._times.progress:
                 told_at, said = now, progress.waiting
-                self._releases.tell_progress(entry.rollout, progress.done_bytes, progress.total_bytes, progress.waiting)
+                self.releases.tell_progress(entry.rollout, progress.done_bytes, progress.total_bytes, progress.waiting)
 
         return tell
 
@@ -249,9 +267,9 @@ class RolloutWorker:
         if entry is None:
             return
         try:
-            entry = await self._releases.get(entry.rollout) or entry
+            entry = await self.releases.get(entry.rollout) or entry
             state = entry.report.state if entry.report.state in (State.ON_PROBATION, *ENDED) else State.WAITING
-            await self._releases.tell(entry, state, trouble.message, entry.report.failed_figure)
+            await self.releases.tell(entry, state, trouble.message, entry.report.failed_figure)
         except SeawallError as error:
             _log.error("how far a rollout is cannot be kept", reason=error.reason, advice=error.message)
 
@@ -269,13 +287,13 @@ class RolloutWorker:
         """Waits, but no longer than until the hub wants something."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._releases.wanted.wait()
+                await self.releases.wanted.wait()
 
     async def _check_wanted(self, entry: RolloutEntry) -> None:
         """Raises _Superseded where a version on probation is to be given back; another rollout waits until the probation is over."""
-        if self._releases.wanted.is_set():
-            self._releases.wanted.clear()
-            now = await self._releases.get(entry.rollout)
+        if self.releases.wanted.is_set():
+            self.releases.wanted.clear()
+            now = await self.releases.get(entry.rollout)
             if now is not None and now.wanted.action != entry.wanted.action:
                 raise _Superseded
 
@@ -296,9 +314,9 @@ class RolloutWorker:
     async def _superseded(self, entry: RolloutEntry) -> None:
         """Returns when the hub wants something else."""
         while True:
-            await self._releases.wanted.wait()
-            self._releases.wanted.clear()
-            if _key(await self._releases.newest()) != _key(entry):
+            await self.releases.wanted.wait()
+            self.releases.wanted.clear()
+            if _key(await self.releases.newest()) != _key(entry):
                 return
 
 

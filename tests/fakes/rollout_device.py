@@ -16,7 +16,7 @@ from agent.prompts import Message, Sampling
 from agent.releases import Releases, State
 from agent.store.database import Database
 from agent.store.live import LiveStore
-from agent.store.rollouts import RolloutStore
+from agent.store.rollouts import RolloutEntry, RolloutStore
 from agent.traffic import LiveAnswer, Traffic
 from agent.update.checks import Checks
 from agent.update.crash_loop import before_start
@@ -36,7 +36,7 @@ from tests.fakes.versions import MODEL, make_version
 CONFIGURED = 99
 """The version of the configuration's bundle."""
 
-QUICK = WorkerTimes(look=0.001, first_delay=0.001, longest_delay=0.002, progress=0.0)
+QUICK = WorkerTimes(look=0.001, first_delay=0.001, longest_delay=0.002, progress=0.0, save=0.001)
 
 
 @dataclass
@@ -91,6 +91,45 @@ class VersionEngine(FakeEngine):
         """Nothing is to be closed."""
 
 
+class PowerCut(Exception):
+    """The agent ends here."""
+
+
+@dataclass
+class Cut:
+    """Where the power is cut.
+
+    Args:
+        place: `store`, `load` or `bring`.
+        number: of the times that it is come to there, from 0.
+        is_after: what was to be done there is done.
+    """
+
+    place: str
+    number: int
+    is_after: bool
+
+    def at(self, place: str, *, is_after: bool) -> None:
+        """Cuts the power, if this is the place."""
+        if place == self.place and is_after == self.is_after:
+            self.number -= 1
+            if self.number < 0:
+                raise PowerCut
+
+
+class CutStore(RolloutStore):
+    """Keeps what it is given, unless the power is cut."""
+
+    def __init__(self, database: Database, world: "World") -> None:
+        super().__init__(database)
+        self._world = world
+
+    async def put(self, entry: RolloutEntry) -> None:
+        self._world.come_to("store", is_after=False)
+        await super().put(entry)
+        self._world.come_to("store", is_after=True)
+
+
 @dataclass
 class World:
     """What outlives the agent: its disk, the hub, how versions are, and time."""
@@ -103,6 +142,7 @@ class World:
     brought: list[str] = field(default_factory=list)
     loaded: list[str] = field(default_factory=list)
     devices: list["Device"] = field(default_factory=list)
+    cut: Cut | None = None
 
     def __post_init__(self) -> None:
         version = make_version(CONFIGURED, 1000)
@@ -110,9 +150,15 @@ class World:
         elsewhere.stage(version.index_json, version.read)
         self.configured = elsewhere.switch()
 
+    def come_to(self, place: str, *, is_after: bool) -> None:
+        if self.cut is not None:
+            self.cut.at(place, is_after=is_after)
+
     def load(self, folder: Path) -> VersionEngine:
+        self.come_to("load", is_after=False)
         engine = VersionEngine(folder, self.behaviours)
         self.loaded.append(engine.bundle.version)
+        self.come_to("load", is_after=True)
         return engine
 
 
@@ -123,7 +169,7 @@ class Device:
         self.world = world
         ticks = itertools.count()
         self.database = Database(world.folder / "agent.db")
-        self.store, self.live, self.traffic = RolloutStore(self.database), LiveStore(self.database, 3600.0), Traffic()
+        self.store, self.live, self.traffic = CutStore(self.database, world), LiveStore(self.database, 3600.0), Traffic()
         self.slots = Slots(world.folder / "slots", spare_bytes=0)
         self.models = CurrentModel(world.load, lambda _: world.both_fit)
         self.states: list[str] = []
@@ -144,8 +190,10 @@ class Device:
             raise self.world.trouble
         if started.index == made.index or (started.index is None and int(version) == CONFIGURED):
             return made.index, False
+        self.world.come_to("bring", is_after=False)
         self.slots.stage(made.index_json, made.read)
         self.world.brought.append(version)
+        self.world.come_to("bring", is_after=True)
         return made.index, True
 
     async def start(self) -> "Device":
@@ -160,10 +208,23 @@ class Device:
             return
         self.world.devices.remove(self)
         if self._running is not None:
-            assert not self._running.done(), self._running
             self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            (end,) = await asyncio.gather(self._running, return_exceptions=True)
+            assert isinstance(end, asyncio.CancelledError | PowerCut), end
         self.database.close()
+
+    async def until_cut(self) -> bool:
+        """Waits until the power is cut, or there is nothing more to be done; says whether it was cut."""
+        assert self._running is not None
+        while not self._running.done():
+            newest = await self.store.newest()
+            ends = (State.PROVEN, State.ROLLED_BACK, State.REFUSED)[0 if newest is None else newest.wanted.action - 1 :]
+            if [report.state for report in self.releases.reports() if report.state in ends]:  # told when it is on the disk, and not before
+                return False
+            self.answers(5)
+            self.world.seconds += 100
+            await asyncio.sleep(0.001)
+        return True
 
     async def again(self) -> "Device":
         await self.stop()

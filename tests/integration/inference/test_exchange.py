@@ -1,6 +1,7 @@
 """The real model exchanged for itself, under load."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from agent.inference.answer import Finished, Piece
 from agent.inference.away import ModelAway
 from agent.inference.current import CurrentModel
 from agent.inference.engine import Engine
+from agent.inference.machine import resident_bytes
 from agent.inference.settings import EngineSettings
 from agent.prompts import Message, Sampling
 
@@ -23,6 +25,16 @@ async def answered(models: CurrentModel, question: str) -> str:
         pieces = [piece async for piece in model.generate([Message("user", question)], Sampling(max_tokens=12))]
     assert isinstance(pieces[-1], Finished)
     return "".join(piece.text for piece in pieces if isinstance(piece, Piece))
+
+
+async def test_a_closed_model_gives_its_memory_back_though_it_is_still_held(bundle_folder: Path) -> None:
+    engine = Engine(bundle_folder, SETTINGS)
+    await engine.score("What is it that lies in memory?")
+    open_bytes = resident_bytes()
+    await engine.close()
+    gc.collect()
+    weights_bytes = sum(entry.size_bytes for entry in engine.bundle.files.values())
+    assert open_bytes - resident_bytes() > weights_bytes // 2
 
 
 @pytest.mark.parametrize("both_fit", [True, False])

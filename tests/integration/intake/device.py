@@ -75,7 +75,7 @@ class Device:
             self.status.put_nowait(json.loads(message.payload)["state"])
             return
         topic = message.topic.removeprefix(PREFIX)
-        if topic.startswith("prompt"):
+        if topic.startswith(("prompt", "feedback")):
             return
         properties = message.properties
         self._heard.put_nowait(

@@ -31,6 +31,7 @@ from contract.bundle import Bundle, FileEntry, Shape, Source
 from contract.errors import Unavailable
 from tests.fakes.hub_process import HubProcess, run_hub, serving
 from tests.fakes.tls import Authority, Pair, free_port
+from tests.fakes.versions import make_version
 
 SECONDS = 120
 BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135m-instruct-int8"
@@ -235,6 +236,22 @@ def test_what_is_published_is_brought_and_serves_from_the_next_start_on(site: Si
     assert site.updated()["received_bytes"] == 0, "what a slot has is not fetched again"
     assert site.serves() == ("1.10.0", "b")
     assert f"{site.model} 1.10.0 serves from slot b" in site.agent("doctor").stdout
+
+
+def test_what_a_rollout_has_on_probation_is_ended_by_no_hand(site: Site) -> None:
+    site.publish_version("1.0.0")
+    site.updated("--model", site.model)
+    slots = Slots(site.state / "models" / "slots")
+    slots.start()
+    slots.roll_back("It was brought by hand.")
+    version = make_version(7)
+    slots.stage(version.index_json, version.read)
+    slots.switch("rollouts/spring")
+    for option in ("--keep", "--back"):
+        assert "rollouts/spring has the model that serves on probation, and ends that by itself" in site.refused(option)
+    assert "rollouts/spring has the model" in site.refused("--model", site.model)
+    assert "on probation, which rollouts/spring ends by itself" in site.agent("doctor").stdout
+    assert Slots(site.state / "models" / "slots").look().rollout == "rollouts/spring"
 
 
 def test_what_was_cut_off_goes_on(site: Site) -> None:

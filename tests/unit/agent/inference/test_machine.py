@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from agent.inference.machine import free_memory_bytes, processors
+from agent.inference.machine import free_memory_bytes, processors, resident_bytes, temperature_celsius
 
 MEBIBYTE = 1 << 20
 
@@ -78,3 +78,19 @@ def test_a_v1_quota_counts_and_minus_one_is_none(tmp_path: Path) -> None:
 def test_this_machine_has_some_of_both() -> None:
     assert free_memory_bytes() > 50 * MEBIBYTE
     assert processors() >= 1
+
+
+def test_the_hottest_zone_counts_and_broken_ones_do_not(tmp_path: Path) -> None:
+    assert temperature_celsius(tmp_path) is None
+    for number, text in enumerate(("41000\n", "67500\n", "-5000\n", "broken", "")):
+        zone = tmp_path / "sys" / "class" / "thermal" / f"thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "temp").write_text(text)
+    assert temperature_celsius(tmp_path) == 67.5
+
+
+def test_what_this_process_has_in_memory_grows_with_what_it_takes(tmp_path: Path) -> None:
+    before = resident_bytes()
+    taken = bytearray(b"x" * (64 << 20))
+    assert resident_bytes() - before > len(taken) // 2
+    assert resident_bytes(tmp_path) == 0

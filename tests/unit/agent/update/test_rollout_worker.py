@@ -1,16 +1,19 @@
 """What rollouts want is done, whatever goes wrong on the way."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent.releases import State
 from agent.update.slots import SlotState
 from contract import health
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, Unavailable
 from seawall.hub.v1.rollout_pb2 import DesiredRelease
+from tests.fakes.fleet_agent import eventually
 from tests.fakes.rollout_device import CONFIGURED, Behaviour, Device, World
 
 GIVE_BACK = DesiredRelease.GIVE_BACK
@@ -131,6 +134,22 @@ async def test_bad_words_of_people_give_a_version_up(device: Device) -> None:
     assert report.failed_figure == health.NEGATIVE_SHARE_RISE
 
 
+async def test_what_was_counted_is_written_while_nothing_is_wanted_and_a_full_disk_ends_nothing(device: Device) -> None:
+    digest = device.models.bundle.digest()
+    await device.database.run(lambda tables: tables.execute("PRAGMA query_only = ON"))
+    device.answers(3)
+    with capture_logs() as logs:
+        writing = asyncio.create_task(device.worker.write_counts())
+        await eventually(lambda: "what was counted cannot be kept" in [line["event"] for line in logs])
+    await device.database.run(lambda tables: tables.execute("PRAGMA query_only = OFF"))
+
+    async def are_written() -> bool:
+        return (await device.live.of(digest)).answers == 3
+
+    await eventually(are_written)
+    writing.cancel()
+
+
 async def test_where_prompts_are_rare_the_limit_ends_the_probation(world: World, device: Device) -> None:
     await device.want("r1", 1)
     await device.until("r1", State.ON_PROBATION)
@@ -232,7 +251,7 @@ async def test_giving_back_what_is_still_fetched_ends_that(world: World, device:
     await device.until("r1", State.WAITING)
     await device.want("r1", 1, GIVE_BACK)
     report = await device.until("r1", State.ROLLED_BACK)
-    assert report.detail == "It does not serve here."
+    assert report.detail == "Nothing of it was taken here."
     assert (device.serves, world.brought) == (CONFIGURED, [])
 
 
@@ -240,6 +259,25 @@ async def test_what_serves_already_is_proven_at_once(device: Device) -> None:
     await device.want("r1", CONFIGURED)
     report = await device.until("r1", State.PROVEN)
     assert report.detail == "It serves already."
+
+
+async def test_what_served_before_a_rollout_stays_when_that_is_rolled_back(device: Device) -> None:
+    await prove(device, "r1", 1)
+    await prove(device, "r2", 2)
+    await device.want("r3", 2)
+    await device.until("r3", State.PROVEN)
+    await device.want("r3", 2, GIVE_BACK)
+    await device.until("r3", State.ROLLED_BACK)
+    assert device.serves == 2
+
+
+async def test_an_emptied_store_goes_back_to_what_the_other_slot_has(device: Device) -> None:
+    await prove(device, "r1", 1)
+    await prove(device, "r2", 2)
+    await device.database.run(lambda tables: tables.execute("DELETE FROM rollouts"))
+    await device.want("r2", 2, GIVE_BACK)
+    await device.until("r2", State.ROLLED_BACK)
+    assert device.serves == 1
 
 
 async def test_a_later_rollout_waits_for_the_end_of_a_probation(world: World, device: Device) -> None:

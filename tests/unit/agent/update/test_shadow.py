@@ -21,6 +21,8 @@ class Closable(FakeEngine):
     def __init__(self, words: Sequence[str]) -> None:
         super().__init__(words, 0.5)
         self.priorities: list[int] = []
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
 
     async def generate(
         self,
@@ -33,8 +35,8 @@ class Closable(FakeEngine):
     ) -> AsyncGenerator[Piece | Finished, None]:
         self.priorities.append(priority)
         async for piece in super().generate(messages, sampling, client):
-            await asyncio.sleep(0)
             yield piece
+            await self.may_go_on.wait()
 
     async def close(self) -> None:
         """Nothing is to be closed."""
@@ -88,17 +90,19 @@ async def test_only_a_sample_is_compared() -> None:
 
 
 async def test_nothing_is_compared_while_a_prompt_is_answered_and_what_was_begun_is_given_up_for_it() -> None:
-    run, model = Run(), Closable(["a "] * 500)
+    run, model = Run(), Closable(["a "] * 5)
     run.is_asked = True
+    model.may_go_on.clear()
     running = asyncio.create_task(run.shadow.run(model, 1, 100.0))
     await asyncio.sleep(0)
-    run.traffic.answered(live(*["a "] * 500))
+    run.traffic.answered(live(*["a "] * 5))
     for _ in range(10):
         await asyncio.sleep(0)
     assert model.asked == []
     run.is_asked = False
     await eventually(lambda: model.given_words > 0)
     run.is_asked = True
+    model.may_go_on.set()
     await eventually(lambda: model.is_cancelled)
     assert run.shadow.compared == 0
     run.is_asked = False

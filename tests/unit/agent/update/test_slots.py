@@ -1,5 +1,6 @@
 """The slots, without power cuts; those are in tests/system."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,3 +247,89 @@ def test_an_agent_that_starts_while_another_process_holds_the_slots_serves_and_w
     assert (folder / "record.json").read_bytes() != before
     with opened(folder).held():
         assert served(opened(folder)) == "1"
+
+
+def test_what_is_staged_can_be_discarded_and_what_serves_cannot(slots: Slots, folder: Path) -> None:
+    install(slots, ONE)
+    slots.prove()
+    slots.stage(TWO.index_json, TWO.read)
+    slots.discard()
+    assert slots.record.entries["b"].state is SlotState.EMPTY
+    assert not (folder / "b").exists()
+    slots.discard()
+    assert served(opened(folder)) == "1"
+
+
+def test_a_rollout_that_has_a_version_on_probation_is_kept_until_that_ends(slots: Slots, folder: Path) -> None:
+    slots.stage(ONE.index_json, ONE.read)
+    slots.switch("rollouts/r1")
+    again = opened(folder)
+    assert again.look().rollout == "rollouts/r1"
+    again.start()
+    with pytest.raises(NotPossibleNow, match="rollouts/r1"):
+        again.check_probation()
+    again.prove()
+    assert again.look().rollout == ""
+    again.check_probation()
+
+
+def test_a_record_of_a_version_that_knew_no_rollouts_is_read(slots: Slots, folder: Path) -> None:
+    install(slots, ONE)
+    record = json.loads((folder / "record.json").read_text())
+    for entry in record["entries"].values():
+        del entry["rollout"]
+    (folder / "record.json").write_text(json.dumps(record))
+    assert served(opened(folder)) == "1"
+    assert opened(folder).look().rollout == ""
+
+
+def test_a_version_that_has_served_before_needs_no_probation(slots: Slots) -> None:
+    slots.stage(ONE.index_json, ONE.read)
+    slots.switch(state=SlotState.PROVEN)
+    slots.check_probation()
+    assert served(slots) == "1"
+
+
+def test_a_proven_version_is_given_back_for_the_one_that_served_before(slots: Slots) -> None:
+    for version in (ONE, TWO):
+        install(slots, version)
+        slots.prove()
+    before = slots.record.entries["a"].index_sha256
+    assert slots.holds(before)
+    found = slots.give_back(before, "It is wanted back.")
+    assert (found.index, found.problems) == (ONE.index, ("It is wanted back.",))
+    assert slots.record.entries["b"].state is SlotState.EMPTY
+
+
+@pytest.mark.parametrize("index_sha256", ["", "0" * 64])
+def test_where_another_version_or_the_configuration_served_before_no_slot_is_taken(slots: Slots, index_sha256: str) -> None:
+    for version in (ONE, TWO):
+        install(slots, version)
+        slots.prove()
+    assert not slots.holds(index_sha256)
+    assert slots.give_back(index_sha256, "It is wanted back.").bundle is None
+    assert slots.record.current == ""
+
+
+def test_a_damaged_slot_or_one_that_never_served_is_no_way_back(slots: Slots, folder: Path) -> None:
+    install(slots, ONE)
+    slots.prove()
+    slots.stage(TWO.index_json, TWO.read)
+    assert not slots.holds(slots.record.entries["b"].index_sha256)
+    slots.switch()
+    before = slots.record.entries["a"].index_sha256
+    assert slots.holds(before)
+    damage(folder / "a" / "bundle" / "model.onnx")
+    assert not slots.holds(before)
+
+
+def test_a_slot_is_known_by_the_folder_of_its_model(slots: Slots, tmp_path: Path) -> None:
+    bundle = install(slots, ONE)
+    assert [slots.name_of(folder) for folder in (bundle, tmp_path, None)] == ["a", "", ""]
+
+
+def test_a_record_that_cannot_be_read_names_no_rollout(slots: Slots, folder: Path) -> None:
+    slots.stage(ONE.index_json, ONE.read)
+    slots.switch("rollouts/r1")
+    (folder / "record.json").write_bytes(b"{")
+    assert opened(folder).look().rollout == ""

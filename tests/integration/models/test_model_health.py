@@ -37,6 +37,7 @@ async def test_the_built_model_passes_what_its_bundle_asks() -> None:
     test = read_health(bundle)
     assert test == read_recipe(NAME).health
     figures = await figures_of(bundle, test)
+    print(figures)
     assert first_failed(figures, limits_of(test, {})) == ""
     assert figures[health.GOLDEN_SHARE] == 1
     assert figures[health.PERPLEXITY] * 1.3 < test.limits[health.PERPLEXITY], "the limit is too near to find only what is broken"
