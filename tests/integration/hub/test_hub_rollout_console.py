@@ -40,7 +40,8 @@ class Console:
 
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         """A process of its own."""
-        command = [sys.executable, "-m", "hub", "rollouts", *arguments, *self._data]
+        python = ["env", "--default-signal=INT", sys.executable]  # which a shell in the background would have it ignore
+        command = [*python, "-m", "hub", "rollouts", *arguments, *self._data]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **self._variables})
 
 
