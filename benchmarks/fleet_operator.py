@@ -90,7 +90,7 @@ class Watching:
                 self._stopped.wait(RETRY_SECONDS)
 
     def _follow(self, operator: Operator) -> None:
-        for response in operator.watch(event_pb2.WatchEventsRequest(after_sequence=self._after)):
+        for response in operator.stream(operator.events.WatchEvents, event_pb2.WatchEventsRequest(after_sequence=self._after)):
             if self._after is not None and response.HasField("event"):
                 self.events += 1
                 if response.sequence != self._after + 1:

@@ -17,13 +17,13 @@ from seawall.hub.v1 import (
     agent_pb2_grpc,
     audit_pb2_grpc,
     command_pb2_grpc,
-    event_pb2,
     event_pb2_grpc,
     group_pb2_grpc,
     join_token_pb2,
     join_token_pb2_grpc,
     release_pb2,
     release_pb2_grpc,
+    rollout_pb2_grpc,
 )
 
 CALL_SECONDS = 10
@@ -49,6 +49,7 @@ class Operator:
         self.events: Any = event_pb2_grpc.EventServiceStub(channel)
         self.releases: Any = release_pb2_grpc.ReleaseServiceStub(channel)
         self.publisher: Any = release_pb2_grpc.PublisherServiceStub(channel)
+        self.rollouts: Any = rollout_pb2_grpc.RolloutServiceStub(channel)
         self._join_tokens: Any = join_token_pb2_grpc.JoinTokenServiceStub(channel)
 
     def create_join_token(self, ttl: timedelta, labels: Mapping[str, str] | None = None) -> join_token_pb2.JoinToken:
@@ -108,14 +109,14 @@ class Operator:
             if not page.next_page_token:
                 return result
 
-    def watch(self, request: event_pb2.WatchEventsRequest) -> Iterator[event_pb2.WatchEventsResponse]:
-        """Yields events as they happen.
+    def stream(self, method: Callable[..., Any], request: Message) -> Iterator[Any]:
+        """Yields what a method of one of the stubs streams.
 
         Raises:
             SeawallError: as the hub says; Unavailable: it cannot be reached, or stops.
         """
         with self._our_errors():
-            yield from self.events.WatchEvents(request)
+            yield from method(request)
 
     @contextmanager
     def _our_errors(self) -> Iterator[None]:

@@ -19,6 +19,8 @@ from hub.fleet.fleet import Fleet
 from hub.measures import Calls, Distribution
 from hub.store.census import Census, take
 from hub.store.database import Database
+from hub.store.rollout_states import UNHEARD
+from seawall.hub.v1 import rollout_pb2
 from seawall.hub.v1.agent_pb2 import AgentReport
 
 CENSUS_SECONDS = 3.0
@@ -147,6 +149,20 @@ def _fleet(census: Census) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily("seawall_hub_agents_behind", "Active agents that have not applied what is wanted of them", value=behind)
     yield _by_label(GaugeMetricFamily("seawall_hub_commands", "Commands not ended", labels=["state"]), census.commands)
+    yield from _rollouts(census)
+
+
+def _rollouts(census: Census) -> Iterator[Metric]:
+    """Of each model the newest: one that was rolled back is seen until there is a newer one."""
+    help_text = "The newest rollout of each model, by state and who brought it there: an operator, or the hub by itself"
+    rollouts = GaugeMetricFamily("seawall_hub_rollouts", help_text, labels=["state", "by"])
+    for state in rollout_pb2.Rollout.State.keys()[1:]:
+        for by_itself, by in ((True, "hub"), (False, "operator")):
+            rollouts.add_metric([state, by], census.rollouts.get((state, by_itself), 0))
+    yield rollouts
+    agents = GaugeMetricFamily("seawall_hub_rollout_agents", "Agents of these rollouts, by what they last reported", labels=["state"])
+    reported = {state: census.rollout_agents.get(state, 0) for state in rollout_pb2.ReleaseReport.State.keys()[1:]}
+    yield _by_label(agents, {"NOT_HEARD_OF": census.rollout_agents.get(UNHEARD, 0), **reported})
 
 
 def _model(report: bytes | None) -> str:

@@ -37,7 +37,7 @@ def watch_events(
 ) -> None:
     """Prints events as they happen, a line each, until Ctrl-C."""
     with reach(data, config) as operator:
-        for response in operator.watch(event_pb2.WatchEventsRequest(after_sequence=after)):
+        for response in operator.stream(operator.events.WatchEvents, event_pb2.WatchEventsRequest(after_sequence=after)):
             if response.HasField("event"):
                 typer.echo(_line(response.event, output))
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, String, case, func, literal, select
 
 from hub.store.commands import BEGUN, PENDING
-from hub.store.tables import agents, commands
+from hub.store.tables import agents, commands, rollout_agents, rollouts
 
 SILENCES = (("under_5m", timedelta(minutes=5)), ("under_1h", timedelta(hours=1)), ("under_1d", timedelta(days=1)))
 """How long an agent has not been heard of; the rest is `longer`."""
@@ -36,10 +36,14 @@ class Census:
     Args:
         agents: by all that they are counted by.
         commands: that have not ended, by state.
+        rollouts: the newest of each model, by state and whether it came to it by itself.
+        rollout_agents: those that these have chosen, by what they report; empty: nothing yet.
     """
 
     agents: tuple[AgentCount, ...]
     commands: dict[str, int]
+    rollouts: dict[tuple[str, bool], int]
+    rollout_agents: dict[str, int]
 
 
 def take(connection: Connection, now: datetime) -> Census:
@@ -60,4 +64,14 @@ def take(connection: Connection, now: datetime) -> Census:
     return Census(
         tuple(AgentCount(row[0], row[1], row[2], row[3], bool(row[4]), row[5]) for row in rows),
         {PENDING: 0, BEGUN: 0, **found},
+        *_rollouts(connection),
     )
+
+
+def _rollouts(connection: Connection) -> tuple[dict[tuple[str, bool], int], dict[str, int]]:
+    newest = rollouts.c.number.in_(select(func.max(rollouts.c.number)).group_by(rollouts.c.model))
+    stand = select(rollouts.c.state, (rollouts.c.mover == "").label("by_itself")).where(newest).subquery()
+    by_state = connection.execute(select(*stand.c, func.count()).group_by(*stand.c))
+    chosen = select(rollout_agents.c.state, func.count()).join(rollouts, rollouts.c.rollout_id == rollout_agents.c.rollout_id)
+    by_report = connection.execute(chosen.where(newest).group_by(rollout_agents.c.state))
+    return {(row[0], bool(row[1])): row[2] for row in by_state}, {row[0]: row[1] for row in by_report}

@@ -169,7 +169,7 @@ def test_commands_are_listed_and_cancelled(hub: HubProcess) -> None:
 @pytest.mark.usefixtures("agent")
 def test_events_are_watched(hub: HubProcess) -> None:
     with connect(DataFolder(hub.data), hub.mtls, utc_now()) as operator:
-        watch = operator.watch(event_pb2.WatchEventsRequest(after_sequence=0))
+        watch = operator.stream(operator.events.WatchEvents, event_pb2.WatchEventsRequest(after_sequence=0))
         assert not next(watch).HasField("event")
         assert next(watch).event.type == "AGENT_ENROLLED"
 

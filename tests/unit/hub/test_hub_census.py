@@ -12,6 +12,7 @@ from hub.store.agents import SUSPENDED, AgentRecord
 from hub.store.census import AgentCount, take
 from hub.store.commands import BEGUN, PENDING, CommandRecord
 from hub.store.database import Database
+from tests.fakes.rollouts import RolloutStore, rollout
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -63,13 +64,28 @@ async def test_commands_that_have_not_ended_are_counted(database_url: str) -> No
     assert census.commands == {PENDING: 2, BEGUN: 1}
 
 
+async def test_of_each_model_the_newest_rollout_is_counted_and_its_agents(database_url: str) -> None:
+    store = RolloutStore(database_url)
+    await store.enroll("a", "b")
+    await store.create(rollout())
+    await store.report("a", "PROVEN")
+    await store.report("b", "PROVEN")
+    await store.create(rollout(version="models/x/versions/3"), "july")
+    await store.report("a", "REFUSED", "july")
+    await store.create(rollout(version="models/y/versions/1"), "other")
+    census = await store.database.read(partial(take, now=NOW))
+    store.database.close()
+    assert census.rollouts == {("ROLLING_BACK", True): 1, ("ACTIVE", False): 1}
+    assert census.rollout_agents == {"REFUSED": 1, "": 2}
+
+
 def agents_of(count: int, connection: Connection) -> None:
     for number in range(count):
         agents.insert(connection, record(f"a-{number}"))
 
 
 @pytest.mark.parametrize("count", [1, 500])
-async def test_however_many_agents_there_are_two_questions_are_asked_and_few_rows_read(database_url: str, count: int) -> None:
+async def test_however_many_agents_there_are_four_questions_are_asked_and_few_rows_read(database_url: str, count: int) -> None:
     database = Database.open(database_url)
     await database.write(lambda connection: agents_of(count, connection))
     asked: list[str] = []
@@ -80,4 +96,4 @@ async def test_however_many_agents_there_are_two_questions_are_asked_and_few_row
 
     assert await database.read(counted) == 1
     database.close()
-    assert len(asked) == 2
+    assert len(asked) == 4
