@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from contract.tree_heads import HUB_LOG, SignedHead, TreeHead
 from hub.audit.check import Checked, check_log
-from hub.audit.messages import read_head
+from hub.audit.messages import DAMAGED, read_head
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, load
 from hub.console.challenge import challenge_agent
@@ -69,7 +69,7 @@ def export_entries(
         request.after_number = last
     with reach(data, config) as operator:
         for entry in _entries(operator, request):
-            typer.echo(json.dumps({"number": entry.number, **json.loads(entry.leaf)}))
+            typer.echo(_line(entry))
             last = entry.number
     if cursor is not None and last is not None:
         cursor.write_text(f"{last}\n")
@@ -157,6 +157,12 @@ def _row(entry: audit_pb2.AuditEntry) -> tuple[str, ...]:
         cost,
         entry.outcome,
     )
+
+
+def _line(entry: audit_pb2.AuditEntry) -> str:
+    if entry.outcome == DAMAGED:
+        return json.dumps({"number": entry.number, "outcome": DAMAGED, "leaf": entry.leaf})
+    return json.dumps({"number": entry.number, **json.loads(entry.leaf)})
 
 
 def _read_cursor(path: Path) -> int:

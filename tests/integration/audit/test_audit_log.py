@@ -158,6 +158,16 @@ async def test_an_export_goes_on_where_the_last_one_ended(here: Site, tmp_path: 
     assert (await reader.run("export", "--until", "2020-01-01")).stdout == ""
 
 
+async def test_an_entry_that_cannot_be_read_any_more_hides_no_other(here: Site) -> None:
+    for _ in range(3):
+        await here.answer(prompt())
+    on_database(here.hub.folder.database, partial(run_all, ["UPDATE audit_entries SET leaf = 'no' WHERE number = 1"]))
+    assert [entry.outcome for entry in await Reader(here.hub).entries()] == ["ANSWERED", "DAMAGED", "ANSWERED"]
+    lines = [json.loads(line) for line in (await Reader(here.hub).run("export")).stdout.splitlines()]
+    assert [(line["number"], line["outcome"]) for line in lines] == [(0, "ANSWERED"), (1, "DAMAGED"), (2, "ANSWERED")]
+    assert (await Reader(here.hub).run("verify")).exit_code == 1
+
+
 async def test_the_commands_show_and_verify(here: Site) -> None:
     reader = Reader(here.hub)
     await here.answer(prompt())
