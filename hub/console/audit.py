@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
+from contract.identity import key_hash
 from contract.tree_heads import HUB_LOG, SignedHead, TreeHead
 from hub.audit.check import Checked, check_log
 from hub.audit.messages import DAMAGED, read_head
@@ -81,8 +82,8 @@ def show_head(data: Data = DEFAULT_DATA, config: Config = None) -> None:
     with reach(data, config) as operator:
         found = operator.call(operator.audit.GetAuditTreeHead, audit_pb2.GetAuditTreeHeadRequest())
     signed = read_head(found.tree_head)
-    content = {**signed.head.to_dict(), "public_key": signed.public_key.hex(), "signature": signed.signature.hex()}
-    typer.echo(json.dumps(content))
+    keys = {"public_key": signed.public_key.hex(), "key_hash": key_hash(signed.public_key)}
+    typer.echo(json.dumps({**signed.head.to_dict(), **keys, "signature": signed.signature.hex()}))
 
 
 @app.command("verify", epilog="Example: seawall-hub audit verify --head head-2026-11-28.json")
