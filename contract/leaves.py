@@ -16,7 +16,7 @@ def canonical(fields: Mapping[str, Any]) -> str:
     Args:
         fields: plain JSON values; numbers are integers, or floats that were rounded.
     """
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def leaf_text(fields: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from contract.merkle import MOST_HASHES
 from hub.api.identity import CALLER
 from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.audit.messages import entry_message, head_message, read_head, read_time, witness_message
-from hub.audit.trail import Trail, read_leaf
+from hub.audit.trail import Trail
 from hub.audit.witnessing import Claim, Witnessing
 from hub.fleet.directory import Directory
 from hub.store.audit import Chosen
@@ -73,8 +73,7 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         size, token = page_size(request.page_size), read_number_token(request.page_token)
         after = request.after_number if request.HasField("after_number") else -1
         records = await self._trail.page(_chosen(request), after if token is None else max(after, token), size + 1)
-        messages = (entry_message(one.number, one.create_time, read_leaf(one), one.leaf) for one in records[:size])
-        shown = fitting(messages)
+        shown = fitting(entry_message(record) for record in records[:size])
         return audit_pb2.ListAuditEntriesResponse(
             audit_entries=shown,
             next_page_token=page_token(str(shown[-1].number)) if len(records) > len(shown) else "",

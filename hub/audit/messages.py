@@ -1,17 +1,22 @@
 """Heads and entries, as the wire has them."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from contract.classification import DataClass
-from contract.errors import InvalidRequest, Reason
+from contract.errors import InvalidRequest, Reason, SeawallError
 from contract.identity import agent_name
 from contract.merkle import HASH_BYTES
 from contract.tree_heads import SignedHead, TreeHead, Witness, to_millisecond
 from hub.fleet.messages import timestamp
+from hub.store.audit import EntryRecord
 from seawall.hub.v1 import audit_pb2, escalation_pb2
+
+DAMAGED = "DAMAGED"
+"""The outcome of an entry that cannot be read."""
 
 _TIERS = {"private": escalation_pb2.PROVIDER_TIER_PRIVATE, "public": escalation_pb2.PROVIDER_TIER_PUBLIC}
 
@@ -65,19 +70,18 @@ def read_time(message: Timestamp) -> datetime:
         ) from error
 
 
-def entry_message(number: int, create_time: datetime, fields: dict[str, Any], leaf: str) -> audit_pb2.AuditEntry:
-    """Returns an entry's message.
+def entry_message(record: EntryRecord) -> audit_pb2.AuditEntry:
+    """Returns an entry's message. Of one that was tampered with so that it cannot be read, its place and text."""
+    message = audit_pb2.AuditEntry(number=record.number, create_time=timestamp(record.create_time), leaf=record.leaf)
+    try:
+        _fill(message, json.loads(record.leaf))
+    except (ValueError, KeyError, TypeError, SeawallError):
+        message.outcome = DAMAGED
+    return message
 
-    Args:
-        number: its place in the log.
-        create_time: as the store has it.
-        fields: the leaf's.
-        leaf: its text.
-    """
-    cost = fields["cost_micros"]
-    return audit_pb2.AuditEntry(
-        number=number,
-        create_time=timestamp(create_time),
+
+def _fill(message: audit_pb2.AuditEntry, fields: dict[str, Any]) -> None:
+    told = audit_pb2.AuditEntry(
         agent=agent_name(fields["agent"]),
         request_id=fields["request_id"],
         data_class=escalation_pb2.DataClass.ValueType(int(DataClass[fields["data_class"].upper()])),
@@ -90,8 +94,8 @@ def entry_message(number: int, create_time: datetime, fields: dict[str, Any], le
         model=fields["model"],
         input_tokens=fields["input_tokens"],
         output_tokens=fields["output_tokens"],
-        cost_micros=cost,
+        cost_micros=fields["cost_micros"],
         currency=fields["currency"],
         outcome=fields["outcome"],
-        leaf=leaf,
     )
+    message.MergeFrom(told)

@@ -5,14 +5,12 @@ import json
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, Unavailable
-from contract.identity import agent_name
 from contract.merkle import consistency_proof, root
 from contract.tree_heads import HUB_LOG, SignedHead, TreeHead, sign_head, to_millisecond
 from hub.audit.entries import Entry
@@ -166,13 +164,6 @@ class Trail:
             await self._database.write(lambda connection: audit.append(connection, entry.time, entry.agent, entry.leaf()))
         except LookupError as error:
             _log.error("the audit log is damaged: an entry is lost", error=str(error), **json.loads(entry.leaf()))
-
-
-def read_leaf(record: EntryRecord) -> dict[str, Any]:
-    """Returns an entry's fields."""
-    fields: dict[str, Any] = json.loads(record.leaf)
-    agent_name(fields["agent"])
-    return fields
 
 
 def _damaged(error: Exception) -> NotPossibleNow:

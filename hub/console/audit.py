@@ -14,9 +14,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.exc import SQLAlchemyError
 
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
+from contract.identity import key_hash
 from contract.tree_heads import HUB_LOG, SignedHead, TreeHead
 from hub.audit.check import Checked, check_log
-from hub.audit.messages import read_head
+from hub.audit.messages import DAMAGED, read_head
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, load
 from hub.console.challenge import challenge_agent
@@ -69,7 +70,7 @@ def export_entries(
         request.after_number = last
     with reach(data, config) as operator:
         for entry in _entries(operator, request):
-            typer.echo(json.dumps({"number": entry.number, **json.loads(entry.leaf)}))
+            typer.echo(_line(entry))
             last = entry.number
     if cursor is not None and last is not None:
         cursor.write_text(f"{last}\n")
@@ -81,8 +82,8 @@ def show_head(data: Data = DEFAULT_DATA, config: Config = None) -> None:
     with reach(data, config) as operator:
         found = operator.call(operator.audit.GetAuditTreeHead, audit_pb2.GetAuditTreeHeadRequest())
     signed = read_head(found.tree_head)
-    content = {**signed.head.to_dict(), "public_key": signed.public_key.hex(), "signature": signed.signature.hex()}
-    typer.echo(json.dumps(content))
+    keys = {"public_key": signed.public_key.hex(), "key_hash": key_hash(signed.public_key)}
+    typer.echo(json.dumps({**signed.head.to_dict(), **keys, "signature": signed.signature.hex()}))
 
 
 @app.command("verify", epilog="Example: seawall-hub audit verify --head head-2026-11-28.json")
@@ -157,6 +158,12 @@ def _row(entry: audit_pb2.AuditEntry) -> tuple[str, ...]:
         cost,
         entry.outcome,
     )
+
+
+def _line(entry: audit_pb2.AuditEntry) -> str:
+    if entry.outcome == DAMAGED:
+        return json.dumps({"number": entry.number, "outcome": DAMAGED, "leaf": entry.leaf})
+    return json.dumps({"number": entry.number, **json.loads(entry.leaf)})
 
 
 def _read_cursor(path: Path) -> int:

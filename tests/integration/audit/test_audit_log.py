@@ -17,6 +17,7 @@ from click.testing import Result
 from sqlalchemy import Connection
 from typer.testing import CliRunner
 
+from contract.identity import key_hash
 from contract.merkle import is_consistent, leaf_hash
 from hub.__main__ import app
 from hub.audit.messages import read_head
@@ -158,6 +159,16 @@ async def test_an_export_goes_on_where_the_last_one_ended(here: Site, tmp_path: 
     assert (await reader.run("export", "--until", "2020-01-01")).stdout == ""
 
 
+async def test_an_entry_that_cannot_be_read_any_more_hides_no_other(here: Site) -> None:
+    for _ in range(3):
+        await here.answer(prompt())
+    on_database(here.hub.folder.database, partial(run_all, ["UPDATE audit_entries SET leaf = 'no' WHERE number = 1"]))
+    assert [entry.outcome for entry in await Reader(here.hub).entries()] == ["ANSWERED", "DAMAGED", "ANSWERED"]
+    lines = [json.loads(line) for line in (await Reader(here.hub).run("export")).stdout.splitlines()]
+    assert [(line["number"], line["outcome"]) for line in lines] == [(0, "ANSWERED"), (1, "DAMAGED"), (2, "ANSWERED")]
+    assert (await Reader(here.hub).run("verify")).exit_code == 1
+
+
 async def test_the_commands_show_and_verify(here: Site) -> None:
     reader = Reader(here.hub)
     await here.answer(prompt())
@@ -165,7 +176,7 @@ async def test_the_commands_show_and_verify(here: Site) -> None:
     assert re.search(r"plant-7 .* public .* house .* private .* 7 \+ 2 .* 0\.000051 EUR .* ANSWERED", listed), listed
     assert len(json.loads((await reader.run("list", "--agent", "plant-7", "--output", "json")).stdout)) == 1
     head = json.loads((await reader.run("head")).stdout)
-    assert (head["log"], head["size"]) == ("hub", 1)
+    assert (head["log"], head["size"], head["key_hash"]) == ("hub", 1, key_hash(bytes.fromhex(head["public_key"])))
     assert "1 escalations were logged, 1 are kept in clear; 1 heads: all is as it was signed." in (await reader.run("verify")).stdout
     assert "hubKeys" in (await reader.run("witnessed", "plant-7", "--output", "json")).stdout
 

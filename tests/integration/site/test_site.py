@@ -141,6 +141,27 @@ def test_a_client_is_forgotten_while_the_agent_runs_and_no_word_of_it_was_ever_i
     assert device.ask(EASY)["answer"]
 
 
+def test_the_log_of_receipts_is_signed_when_the_agent_stops_and_witnessed_when_it_is_there_again(
+    running: RunningSite, device: Device
+) -> None:
+    config = ("--config", str(running.site.agent_config))
+    receipt_id = device.ask(f"{EASY} Please.")["receipt"]["receipt_id"]
+    running.agent.end()
+    proof = json.loads(command_line("seawall-agent", "receipts", "prove", receipt_id, *config).stdout)
+    assert proof["tree_head"]["size"] > proof["number"]
+    running.start_agent()
+    device.wait_for_agent()
+    for _ in range(60):
+        verified = command_line("seawall-agent", "receipts", "verify", *config)
+        proof = json.loads(command_line("seawall-agent", "receipts", "prove", receipt_id, *config).stdout)
+        if proof["witness"] is not None:
+            break
+        time.sleep(0.5)
+    assert proof["witness"]["public_key"]
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert "all is as it was signed" in verified.stdout
+
+
 def test_a_used_join_token_and_a_token_of_another_hub_are_refused_in_words(running: RunningSite, tmp_path: Path) -> None:
     token = command_line("seawall-hub", "join-token", "--data", str(running.site.hub_folder)).stdout.strip().splitlines()[-1]
     ports = ("--enrollment-port", str(running.ports.enrollment), "--port", str(running.ports.hub))

@@ -44,6 +44,7 @@ def error_of(*arguments: str) -> str:
 def test_there_are_the_commands_that_are_promised() -> None:
     assert sorted(" ".join(command) for command in COMMANDS) == [
         *(f"agents {name}" for name in ("get", "label", "list", "resume", "retire", "suspend")),
+        *(f"audit {name}" for name in ("challenge", "export", "head", "list", "verify", "witnessed")),
         "backup",
         *(f"ca {name}" for name in ("finish", "rotate", "status")),
         *(f"commands {name}" for name in ("cancel", "get", "list", "send")),

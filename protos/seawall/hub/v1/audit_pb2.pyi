@@ -256,7 +256,7 @@ class AuditEntry(_message.Message):
     """In millionths of `currency`; unset: the provider has no price."""
     currency: _builtins.str
     outcome: _builtins.str
-    """`ANSWERED`, `CANCELLED`, or the reason of the error."""
+    """`ANSWERED`, `CANCELLED`, or the reason of the error; `DAMAGED`: the entry was tampered with, and cannot be read."""
     leaf: _builtins.str
     """The leaf's very text, whose hash is in the tree."""
     @_builtins.property

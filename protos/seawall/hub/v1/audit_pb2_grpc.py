@@ -79,8 +79,8 @@ class AuditServiceServicer:
     def GetTreeHead(self, request, context):
         """Returns the head of an agent's log that was witnessed last; `tree_head` is unset where none was.
 
-        Caller: roles agent (its own), operator, auditor.
-        Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: another agent's).
+        Caller: roles agent, operator, auditor. An agent may ask for its own alone.
+        Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: of another agent).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

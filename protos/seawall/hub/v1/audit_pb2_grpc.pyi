@@ -47,8 +47,8 @@ class AuditServiceStub:
     GetTreeHead: _grpc.UnaryUnaryMultiCallable[_audit_pb2.GetTreeHeadRequest, _audit_pb2.WitnessedTreeHead]
     """Returns the head of an agent's log that was witnessed last; `tree_head` is unset where none was.
 
-    Caller: roles agent (its own), operator, auditor.
-    Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: another agent's).
+    Caller: roles agent, operator, auditor. An agent may ask for its own alone.
+    Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: of another agent).
     """
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEntriesRequest, _audit_pb2.ListAuditEntriesResponse]
     """Lists escalations, the oldest first.
@@ -82,8 +82,8 @@ class AuditServiceAsyncStub(AuditServiceStub):
     GetTreeHead: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetTreeHeadRequest, _audit_pb2.WitnessedTreeHead]  # type: ignore[assignment]
     """Returns the head of an agent's log that was witnessed last; `tree_head` is unset where none was.
 
-    Caller: roles agent (its own), operator, auditor.
-    Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: another agent's).
+    Caller: roles agent, operator, auditor. An agent may ask for its own alone.
+    Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: of another agent).
     """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEntriesRequest, _audit_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Lists escalations, the oldest first.
@@ -126,8 +126,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_audit_pb2.WitnessedTreeHead, _abc.Awaitable[_audit_pb2.WitnessedTreeHead]]:
         """Returns the head of an agent's log that was witnessed last; `tree_head` is unset where none was.
 
-        Caller: roles agent (its own), operator, auditor.
-        Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: another agent's).
+        Caller: roles agent, operator, auditor. An agent may ask for its own alone.
+        Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: of another agent).
         """
 
     @_abc_1.abstractmethod
