@@ -108,6 +108,18 @@ class TrustSettings(_Frozen):
         return ConfidenceSettings(bar=self.bar, held_tokens=self.held_tokens)
 
 
+class SiteSettings(_Frozen):
+    """Where this device stands, for policies.
+
+    Args:
+        name: of the site; empty: not known.
+        region: of the site, such as de-fra; empty: not known, and what a policy would allow by the region is denied.
+    """
+
+    name: str = ""
+    region: str = ""
+
+
 class PrivacySettings(_Frozen):
     """What may leave, before the policy is asked.
 
@@ -201,6 +213,7 @@ class AgentSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     hub: HubSettings = HubSettings()
     trust: TrustSettings = TrustSettings()
+    site: SiteSettings = SiteSettings()
     privacy: PrivacySettings = PrivacySettings()
     keep: KeepSettings = KeepSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

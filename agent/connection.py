@@ -17,6 +17,7 @@ from agent.store.commands import CommandEntry, State
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
 from seawall.hub.v1.command_pb2 import Command
+from seawall.hub.v1.escalation_pb2 import HubProfile
 
 MISSED_HEARTBEATS = 3
 """So many unanswered ones mean that nobody is there, though the connection stands."""
@@ -61,6 +62,7 @@ class SessionParts:
         times: how long things take.
         heartbeat_answered: told how many seconds the hub took for the last heartbeat.
         elapsed: returns seconds that no change of the clock moves.
+        told_hub: told what the hub says of itself; None: nothing.
     """
 
     report: AgentReport
@@ -71,6 +73,7 @@ class SessionParts:
     times: SessionTimes = SessionTimes()
     heartbeat_answered: Callable[[float], None] = lambda _: None
     elapsed: Callable[[], float] = monotonic
+    told_hub: Callable[[HubProfile | None], None] = lambda _: None
 
 
 class Connection:
@@ -118,6 +121,7 @@ class Connection:
         if hub_time > _LATEST_TIME:
             raise Ended("welcome-invalid")
         self._parts.authorities.tell(tuple(answer.welcome.ca_key_hashes))
+        self._parts.told_hub(answer.welcome.hub if answer.welcome.HasField("hub") else None)
         self._welcome_time, self._welcomed = hub_time, self._parts.elapsed()
         interval = answer.welcome.heartbeat_interval.ToNanoseconds() / 1e9
         return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, interval))

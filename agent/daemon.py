@@ -5,6 +5,7 @@ import random
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +29,7 @@ from agent.inference.machine import free_memory_bytes
 from agent.inference.settings import EngineSettings
 from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
+from agent.known_hub import KnownHub
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.pipeline import Parts, Pipeline
@@ -46,6 +48,7 @@ from agent.update.slots import Slots
 from agent.update.starting import open_model
 from contract.errors import InvalidRequest
 from contract.policy import Policy
+from contract.surroundings import Hub, Surroundings
 from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
@@ -137,13 +140,15 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     database = Database(state.database)
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
+        known = KnownHub(state.known_hub, link.identity) if link is not None else None
         parts = _parts(settings, link, policy, models, database, desired, state.data_key(), tracing)
+        parts = replace(parts, surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None))
         fleet = None
-        if link is not None:
+        if link is not None and known is not None:
             await desired.load()
             commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
             await commands.recover()
-            fleet = build_fleet(link, state.identity, parts, desired, commands, utc_now, random.SystemRandom())
+            fleet = build_fleet(link, state.identity, parts, desired, commands, known, utc_now, random.SystemRandom())
         yield _agent(settings, parts, fleet, slots.record.current, Inbox(database), lambda: (*problems, models.away))
     finally:
         if link is not None:
@@ -156,6 +161,11 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
 def utc_now() -> datetime:
     """Returns the time."""
     return datetime.now(UTC)
+
+
+def surroundings_of(settings: AgentSettings, hub: Hub | None) -> Surroundings:
+    """Returns what is known around any prompt of this device."""
+    return Surroundings(settings.site.name, settings.site.region, hub=hub)
 
 
 def load_policy(settings: AgentSettings) -> Policy:

@@ -19,6 +19,7 @@ from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
+from agent.known_hub import KnownHub
 from agent.logs import Logs
 from agent.pipeline import Parts
 from agent.session import Session
@@ -84,6 +85,7 @@ def build_fleet(
     parts: Parts,
     desired: Desired,
     commands: Commands,
+    known_hub: KnownHub,
     clock: Callable[[], datetime],
     randomness: random.Random,
 ) -> Fleet:
@@ -95,6 +97,7 @@ def build_fleet(
         parts: of the pipeline, for what the agent says of itself.
         desired: loaded.
         commands: recovered.
+        known_hub: told what the hub says of itself.
         clock: returns the time, UTC.
         randomness: for jitter.
     """
@@ -107,7 +110,7 @@ def build_fleet(
     )
     told = ToldAuthorities()
     answered = parts.metrics.heartbeat_answered
-    parts_of_session = SessionParts(report, desired, told, commands, randomness, heartbeat_answered=answered)
+    parts_of_session = SessionParts(report, desired, told, commands, randomness, heartbeat_answered=answered, told_hub=known_hub.tell)
     session = Session(link, parts_of_session, parts.metrics)
     fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired)
     fleet.measure(parts.metrics)

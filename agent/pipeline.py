@@ -28,9 +28,11 @@ from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.turns import Turns
 from contract.classification import Classification
+from contract.decision import Decision
 from contract.errors import Reason, SeawallError
-from contract.policy import Decision, Policy
+from contract.policy import Policy
 from contract.receipts import Receipt
+from contract.surroundings import Surroundings
 from contract.tracing import NO_TRACING, Tracing
 
 
@@ -41,6 +43,7 @@ class Parts:
     Args:
         narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
         tracing: told of each step.
+        surroundings: returns what is known around any prompt now.
     """
 
     agent_id: str
@@ -55,6 +58,7 @@ class Parts:
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
     tracing: Tracing = NO_TRACING
+    surroundings: Callable[[], Surroundings] = Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +133,21 @@ class Pipeline:
             found = await asyncio.to_thread(self._parts.classifier.classify, messages)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
-            classification, decision = narrowing.decide(found, self._decide)
+            classification, decision = narrowing.decide(found, self._decider(prompt))
         wanted, settings = _seeded(prompt), self._parts.confidence
         narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
         bar = min(settings.bar, narrowing.bar)
         return Asked(narrowed, model, messages, judged, found, narrowing, classification, decision, bar, started)
 
-    def _decide(self, classification: Classification) -> Decision:
-        return self._parts.policy.decide(self._parts.agent_id, classification)
+    def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
+        surroundings = replace(self._parts.surroundings(), intake=prompt.intake)
+        return lambda classification: self._parts.policy.decide(self._parts.agent_id, classification, surroundings)
 
-    def _narrowed_again(self, asked: Asked) -> Asked:
-        """Returns what was asked under what is narrowed now as well: more may have been while the model or the hub was waited for."""
+    def _decided_again(self, asked: Asked) -> Asked:
+        """Returns what was asked under what holds now as well: narrowing, policy and hub may have changed meanwhile."""
         narrowing = self._parts.narrowing()
-        if narrowing == asked.narrowing:
-            return asked
-        classification, decision = narrowing.decide(asked.found, self._decide)
+        classification, decision = narrowing.decide(asked.found, self._decider(asked.prompt))
         if classification.data_class < asked.classification.data_class:
             classification = asked.classification
         bar = min(asked.bar, narrowing.bar)
@@ -170,12 +173,13 @@ class Pipeline:
         if is_confident:
             return Routed(asked, local.release(), (*decision.policy_ids, "confident"))
         if not decision.may_escalate:
-            return Routed(asked, local.release(), (*decision.policy_ids, "not-confident"))
+            is_wanted = decision.is_hub_unknown and not asked.narrowing.escalation_disabled
+            return Routed(asked, local.release(provisional=is_wanted), (*decision.policy_ids, "not-confident"))
         # 6 escalate
         try:
             await parts.escalator.connect()
             await local.set_aside()
-            asked = self._narrowed_again(asked)
+            asked = self._decided_again(asked)
             if not asked.decision.may_escalate or local.confidence >= asked.bar:
                 return Routed(asked, local.release(), (*asked.decision.policy_ids, "not-confident"))
             return Routed(asked, await self._escalate(asked, local.confidence, stack), (*asked.decision.policy_ids, "not-confident"))
@@ -191,7 +195,7 @@ class Pipeline:
         # 6 escalate
         try:
             await self._parts.escalator.connect()
-            asked = self._narrowed_again(asked)
+            asked = self._decided_again(asked)
             if not asked.decision.may_escalate:
                 raise away
             return Routed(asked, await self._escalate(asked, None, stack), (*asked.decision.policy_ids, "model-away"))
@@ -215,7 +219,7 @@ class Pipeline:
             return await self._recorded(asked, text, outcome, self._receipt(asked, outcome, reasons))
 
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
-        if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
+        if self._decided_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             digest = asked.model.bundle.digest()
             await self._parts.cache.keep(asked.messages, asked.prompt.sampling, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:

@@ -48,6 +48,11 @@ class StateFolder:
         return self.path / "update"
 
     @property
+    def known_hub(self) -> Path:
+        """The file of what the hub has said of itself."""
+        return self.path / "hub.json"
+
+    @property
     def identity(self) -> IdentityFolder:
         """The identity's folder."""
         return IdentityFolder(self.path / "identity")

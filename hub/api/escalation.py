@@ -1,6 +1,6 @@
 """seawall.hub.v1.EscalationService."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
@@ -8,6 +8,7 @@ import grpc.aio
 
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
+from contract.surroundings import Provider
 from contract.tracing import NO_TRACING, Tracing
 from hub.api.fields import read_request_id
 from hub.api.identity import CALLER
@@ -16,6 +17,7 @@ from hub.escalation.admission import Admission
 from hub.escalation.prompts import Completion, Escalation, TextDelta, Tier, Turn
 from hub.escalation.quotas import within_quotas
 from hub.escalation.router import Router
+from hub.escalation.ruling import Ruling
 from hub.fleet.quotas import Quotas
 from hub.tracing import begin_escalation
 from seawall.hub.v1 import escalation_pb2, escalation_pb2_grpc
@@ -28,6 +30,10 @@ _ROLES: dict[int, Any] = {
 _TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", escalation_pb2.PROVIDER_TIER_PUBLIC: "public"}
 _TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
 _MAX_TEMPERATURE = 2.0
+_MAX_PROVIDERS = 256
+_MAX_NAMES = 64
+_MAX_KIND_CHARACTERS = 64
+_MAX_ID_CHARACTERS = 128
 
 Held = Callable[[str], AbstractContextManager[None]]
 """Holds an agent's call, and ends it when the agent is shut out."""
@@ -37,9 +43,17 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
     """Answers what agents could not answer well."""
 
     def __init__(
-        self, admission: Admission, quotas: Quotas, router: Router, limits: Limits, held: Held, tracing: Tracing = NO_TRACING
+        self,
+        admission: Admission,
+        ruling: Ruling,
+        quotas: Quotas,
+        router: Router,
+        limits: Limits,
+        held: Held,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._admission = admission
+        self._ruling = ruling
         self._quotas = quotas
         self._router = router
         self._limits = limits
@@ -53,7 +67,8 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
         with begin_escalation(self._tracing, context.invocation_metadata() or ()):
             escalation = read_escalation(request, CALLER.get().name, self._limits)
             with self._held(escalation.agent_id), self._admission.admit(escalation):
-                async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
+                ruled = await self._ruling.rule(escalation)
+                async with aclosing(within_quotas(self._quotas, ruled, self._router.answer(ruled))) as pieces:
                     async for piece in pieces:
                         yield _response(piece)
 
@@ -73,11 +88,35 @@ def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str
         request_id=read_request_id(request.request_id),
         agent_id=agent_id,
         turns=_read_turns(request, limits),
-        allowed_tiers=frozenset(_TIERS[number] for number in request.allowed_tiers if number in _TIERS),
+        allowed=_read_allowed(request),
         data_class=_read_data_class(request.data_class),
         max_output_tokens=_read_output_tokens(request.max_output_tokens, limits),
         temperature=_read_temperature(request.temperature),
+        redacted=request.redacted,
+        data_kinds=_read_names(request.data_kinds, _MAX_KIND_CHARACTERS, "data_kinds"),
+        policy_ids=_read_names(request.policy_ids, _MAX_ID_CHARACTERS, "policy_ids"),
     )
+
+
+def _read_allowed(request: escalation_pb2.EscalatePromptRequest) -> frozenset[Provider]:
+    """Those of a tier that nobody knows are passed over, and so are not allowed."""
+    if len(request.allowed_providers) > _MAX_PROVIDERS:
+        raise _invalid(f"it names more than {_MAX_PROVIDERS} providers")
+    return frozenset(
+        Provider(named.name, _TIERS[named.tier], named.region, named.operator, _days(named))
+        for named in request.allowed_providers
+        if named.tier in _TIERS
+    )
+
+
+def _days(named: escalation_pb2.ProviderProfile) -> int | None:
+    return named.retention_days if named.HasField("retention_days") else None
+
+
+def _read_names(names: Sequence[str], most_characters: int, what: str) -> tuple[str, ...]:
+    if len(names) > _MAX_NAMES or any(len(name) > most_characters for name in names):
+        raise _invalid(f"{what} must be at most {_MAX_NAMES}, of at most {most_characters} characters")
+    return tuple(sorted(set(names)))
 
 
 def _read_turns(request: escalation_pb2.EscalatePromptRequest, limits: Limits) -> tuple[Turn, ...]:

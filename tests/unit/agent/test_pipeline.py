@@ -34,6 +34,7 @@ from contract.policy import Policy
 from contract.receipts import Departure
 from tests.fakes.engine import FakeEngine
 from tests.fakes.escalator import FakeEscalator
+from tests.fakes.surroundings import HERE
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
@@ -65,6 +66,7 @@ def build(database: Database) -> Build:
             conversations=ConversationStore(database, 3600),
             receipts=ReceiptStore(database, 3600),
             metrics=Metrics(CollectorRegistry()),
+            surroundings=lambda: HERE,
         )
         return Pipeline(replace(parts, **changes), lambda: NOW)
 
