@@ -32,9 +32,10 @@ from contract.classification import DataClass
 from contract.errors import PromptTooLong, Reason
 from contract.policy import Policy
 from contract.receipts import Departure
+from contract.surroundings import Surroundings
 from tests.fakes.engine import FakeEngine
 from tests.fakes.escalator import FakeEscalator
-from tests.fakes.surroundings import HERE
+from tests.fakes.surroundings import HERE, HUB
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
@@ -425,3 +426,30 @@ async def test_a_new_model_is_not_given_the_answers_of_the_old_one(build: Build)
     engine.words = ["new"]
     answer = await ask(pipeline, prompt("hello", prompt_id="p2"))
     assert (answer.text, answer.receipt.route, answer.receipt.model) == ("new", "local", "models/fake/versions/2")
+
+
+async def test_an_unsure_answer_is_provisional_and_not_kept_where_the_hub_is_not_known_yet(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, surroundings=Surroundings)
+    for _ in range(2):
+        answer = await ask(pipeline, prompt("hello"))
+        assert (answer.receipt.route, answer.receipt.provisional) == ("local", True)
+        assert "hub-unknown" in answer.receipt.reasons
+    assert escalator.sent == []
+
+
+async def test_a_provider_that_is_gone_when_the_hub_is_connected_is_not_sent_the_prompt(build: Build) -> None:
+    known = [HERE, replace(HERE, hub=replace(HUB, providers=()))]
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, surroundings=lambda: known.pop(0) if len(known) > 1 else known[0])
+    assert (await ask(pipeline, prompt("hello"))).receipt.route == "local"
+    assert escalator.sent == []
+
+
+async def test_the_policy_is_told_by_which_way_a_prompt_came(build: Build) -> None:
+    by_mqtt = (
+        '@id("by-mqtt") permit (principal, action in [Action::"pass", Action::"escalate"], resource) when { context.intake == "mqtt" };'
+    )
+    pipeline = build(FakeEngine(["a"], UNSURE), FakeEscalator(["cloud"]), policy=Policy(by_mqtt))
+    assert (await ask(pipeline, prompt("hello", intake="http"))).receipt.route == "local"
+    assert (await ask(pipeline, prompt("hello", intake="mqtt"))).receipt.route == "escalated"
