@@ -1,4 +1,4 @@
-"""The command line: run | enroll | status | doctor | update | ask | receipts."""
+"""The command line: run | enroll | status | doctor | update | policy | ask | receipts."""
 
 import asyncio
 import json
@@ -20,6 +20,7 @@ from agent.identity.enrollment import enroll as enroll_device
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
 from agent.options import Config
+from agent.policies.commands import app as policy_app
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
@@ -111,6 +112,7 @@ def doctor(config: Config = None) -> None:
 
 
 app.command(epilog=EXAMPLE)(update)
+app.add_typer(policy_app, name="policy")
 
 
 @app.command(epilog="Example: seawall-agent ask 'What is the capital of France?'")

@@ -243,6 +243,9 @@ class Pipeline:
             model_digest=outcome.model_digest,
             departure=outcome.departure,
             milliseconds=round((monotonic() - asked.started) * 1000, 1),
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+            intake=asked.prompt.intake,
         )
 
     async def _with_earlier_turns(self, prompt: Prompt, model: LocalModel) -> tuple[Message, ...]:
