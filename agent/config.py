@@ -127,11 +127,13 @@ class PrivacySettings(_Frozen):
         floor: the least class of any prompt on this site: public, internal, confidential or restricted.
         phone_regions: countries whose national phone numbers are recognised.
         policy_file: Cedar policies in place of the shipped ones.
+        signed_policy: the name of a signed policy that is followed, in place of both; empty: none is.
     """
 
     floor: DataClass = DataClass.PUBLIC
     phone_regions: tuple[str, ...] = ("US", "GB", "DE")
     policy_file: Path | None = None
+    signed_policy: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$")] = ""
 
     @field_validator("floor", mode="before")
     @classmethod

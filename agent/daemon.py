@@ -33,6 +33,10 @@ from agent.known_hub import KnownHub
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.pipeline import Parts, Pipeline
+from agent.policies.following import Following
+from agent.policies.in_force import PolicyInForce, choose
+from agent.policies.kept import KeptPolicy
+from agent.policies.opening import kept_policy, take_policy
 from agent.prompts import Answerer
 from agent.service import notify, supervised, watchdog
 from agent.state import StateFolder
@@ -46,8 +50,6 @@ from agent.telemetry import Metrics
 from agent.tracing import TracedAnswerer, TracedModels, open_tracing
 from agent.update.slots import Slots
 from agent.update.starting import open_model
-from contract.errors import InvalidRequest
-from contract.policy import Policy
 from contract.surroundings import Hub, Surroundings
 from contract.tracing import Tracing
 
@@ -90,19 +92,30 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
 class Agent:
     """The parts that run, and what is said of their health."""
 
-    def __init__(self, parts: Parts, fleet: Fleet | None, slot: str, problems: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        fleet: Fleet | None,
+        policy: PolicyInForce,
+        following: Following | None,
+        slot: str,
+        problems: Callable[[], Sequence[str]],
+    ) -> None:
         self.agent_id = parts.agent_id
         self.mqtt: MqttIntake
         self.http: HttpIntake
         self._parts = parts
         self._fleet = fleet
+        self._policy = policy
+        self._following = following
         self._slot = slot
         self._problems = problems
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run, side by side."""
-        return (self.mqtt.run, self.http.run, *(self._fleet.works if self._fleet is not None else ()))
+        following = (self._following.run,) if self._following is not None else ()
+        return (self.mqtt.run, self.http.run, *following, *(self._fleet.works if self._fleet is not None else ()))
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
@@ -114,7 +127,9 @@ class Agent:
             "model_slot": self._slot or "none, the configuration's bundle",
             "model_digest": self._parts.models.bundle.digest(),
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
-            "policy_digest": self._parts.policy.digest,
+            "policy_digest": self._policy.digest,
+            "policy": self._policy.chosen.name or self._policy.chosen.origin,
+            "policy_trouble": self._policy.trouble or "none",
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
         }
@@ -132,7 +147,8 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     state = StateFolder(settings.state_folder)
     state.lock()
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
-    policy = load_policy(settings)
+    kept = kept_policy(state)
+    policy = PolicyInForce(lambda: choose(settings, kept))
     tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
     models = _models(settings.model.engine(settings.trust.held_tokens))
     slots = Slots(state.slots)
@@ -148,8 +164,11 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             await desired.load()
             commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
             await commands.recover()
-            fleet = build_fleet(link, state.identity, parts, desired, commands, known, utc_now, random.SystemRandom())
-        yield _agent(settings, parts, fleet, slots.record.current, Inbox(database), lambda: (*problems, models.away))
+            fleet = build_fleet(link, state.identity, parts, policy, desired, commands, known, utc_now, random.SystemRandom())
+        following = _following(settings, state, policy, kept) if link is not None and settings.privacy.signed_policy else None
+        agent = Agent(parts, fleet, policy, following, slots.record.current, lambda: (*problems, models.away))
+        _open_intakes(settings, parts, agent, Inbox(database))
+        yield agent
     finally:
         if link is not None:
             await link.close()
@@ -168,15 +187,6 @@ def surroundings_of(settings: AgentSettings, hub: Hub | None) -> Surroundings:
     return Surroundings(settings.site.name, settings.site.region, hub=hub)
 
 
-def load_policy(settings: AgentSettings) -> Policy:
-    """Returns the policy in force; one that cannot be used denies everything, and the agent goes on answering by itself."""
-    try:
-        return Policy(settings.policy_text())
-    except InvalidRequest as error:
-        _log.error("the policy cannot be used: nothing is cached and nothing leaves", reason=error.message)
-        return Policy("")
-
-
 def _models(settings: EngineSettings) -> CurrentModel:
     def fits(folder: Path) -> bool:
         return fits_beside(settings, load_bundle(folder, verify=False), free_memory_bytes())
@@ -192,7 +202,7 @@ def _own_limits(settings: AgentSettings) -> OwnLimits:
 def _parts(
     settings: AgentSettings,
     link: HubLink | None,
-    policy: Policy,
+    policy: PolicyInForce,
     models: CurrentModel,
     database: Database,
     desired: Desired,
@@ -200,7 +210,6 @@ def _parts(
     tracing: Tracing,
 ) -> Parts:
     keep = settings.keep
-    scope = (policy.digest,)
     escalator: Escalator = NoHub()
     if link is not None:
         escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds, tracing)
@@ -208,7 +217,7 @@ def _parts(
         agent_id=link.identity.agent_id if link is not None else settings.agent_id,
         classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
         policy=policy,
-        cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, scope),
+        cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, (), lambda: policy.digest),
         models=TracedModels(models, tracing) if tracing.is_on else models,
         confidence=settings.trust.confidence(),
         escalator=escalator,
@@ -220,16 +229,16 @@ def _parts(
     )
 
 
-def _agent(
-    settings: AgentSettings, parts: Parts, fleet: Fleet | None, slot: str, inbox: Inbox, problems: Callable[[], Sequence[str]]
-) -> Agent:
+def _following(settings: AgentSettings, state: StateFolder, policy: PolicyInForce, kept: KeptPolicy) -> Following:
+    return Following(policy, kept, lambda: take_policy(settings, state), random.SystemRandom().random)
+
+
+def _open_intakes(settings: AgentSettings, parts: Parts, agent: Agent, inbox: Inbox) -> None:
     pipeline: Answerer = Pipeline(parts, utc_now)
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
     model_name = parts.models.bundle.name
-    agent = Agent(parts, fleet, slot, problems)
     agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), parts.metrics.refused)
     agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, parts.metrics.registry, utc_now, random.SystemRandom())
     agent.http.bind()
     parts.metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)
-    return agent

@@ -15,10 +15,11 @@ from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
 from agent.intake.settings import HttpSettings
 from agent.local_client import LocalClient
+from agent.policies.in_force import choose
+from agent.policies.kept import KeptPolicy
 from agent.update.slot_files import verify_slot
 from agent.update.slot_record import SlotState, read_record
 from contract.errors import SeawallError, Unavailable
-from contract.policy import Policy
 
 _ENROL = "enrol again with seawall-agent enroll --again TOKEN"
 _NO_HUB = "not enrolled; seawall-agent enroll TOKEN makes hard prompts go to a hub"
@@ -62,7 +63,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("state folder", lambda: _state(settings.state_folder)),
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
-        ("policy", lambda: Policy(settings.policy_text()).digest),
+        ("policy", lambda: _policy(settings)),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
@@ -115,6 +116,20 @@ def _slots(folder: Path) -> str:
     index = verify_slot(folder / record.current, entry.index_sha256)
     probation = ", on probation: seawall-agent update --keep or --back" if entry.state is SlotState.CURRENT else ""
     return f"{index.model} {index.version} serves from slot {record.current}, every file verified{probation}"
+
+
+def _policy(settings: AgentSettings) -> str:
+    """Reads what is to be in force, and asks the running agent, which alone knows what it has refused."""
+    chosen = choose(settings, KeptPolicy(settings.state_folder / "policies"))
+    if chosen.trouble:
+        raise _Wrong(chosen.trouble)
+    try:
+        trouble = LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health().get("policy_trouble", "none")
+    except Unavailable:
+        trouble = "none"
+    if trouble != "none":
+        raise _Wrong(f"{chosen.name or chosen.origin} is in force, but {trouble}")
+    return f"{chosen.name or chosen.origin}, {chosen.policy.digest}"
 
 
 def _connects(host: str, port: int, what: str) -> str:

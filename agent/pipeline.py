@@ -20,6 +20,7 @@ from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
 from agent.narrowing import Narrowing, both
+from agent.policies.in_force import PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
@@ -48,7 +49,7 @@ class Parts:
 
     agent_id: str
     classifier: Classifier
-    policy: Policy
+    policy: Policy | PolicyInForce
     cache: ExactCache
     models: Models
     confidence: ConfidenceSettings

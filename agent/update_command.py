@@ -15,7 +15,6 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from agent.config import AgentSettings, load_settings
-from agent.identity.files import Identity
 from agent.inference.loading import load_bundle
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
@@ -24,7 +23,7 @@ from agent.state import StateFolder
 from agent.update.chunk_folder import ChunkFolder
 from agent.update.clock_floor import ClockFloor
 from agent.update.fetcher import Fetcher
-from agent.update.opening import open_source, trusted_root
+from agent.update.opening import open_source, rooted, trusted_root
 from agent.update.pacing import Pace, PaceSettings
 from agent.update.progress import Progress
 from agent.update.slots import Slots, SlotState, Started
@@ -73,7 +72,7 @@ def update(
 
 
 async def _update(settings: AgentSettings, state: StateFolder, slots: Slots, started: Started, name: str, wanted: Wanted) -> Outcome:
-    identity = _rooted(state)
+    identity = rooted(state.identity)
     folder = state.update / identity.root_sha256[:16]  # another root knows nothing of what this one has seen
     async with open_source(name, identity) as source:
         root = await trusted_root(folder, source, identity)
@@ -85,17 +84,6 @@ async def _update(settings: AgentSettings, state: StateFolder, slots: Slots, sta
         updater = Updater(trust, fetcher, chunks, slots, started, settings.model.bundle, lambda: _served_digest(settings))
         with _bar() as tell:
             return await updater.update(source, wanted, tell)
-
-
-def _rooted(state: StateFolder) -> Identity:
-    identity = state.identity.read()
-    if not identity.root_sha256:
-        raise NotPossibleNow(
-            Reason.UPDATE_NOT_POSSIBLE,
-            "This device was enrolled before its hub had a root of trust, so nothing can be verified: "
-            "ask the hub's operator for a new join token, then seawall-agent enroll --again TOKEN.",
-        )
-    return identity
 
 
 def _keep(slots: Slots, started: Started, settings: AgentSettings) -> str:

@@ -16,9 +16,11 @@ from rich.table import Table
 from agent.classify import Classifier
 from agent.config import AgentSettings, load_settings
 from agent.known_hub import KnownHub
+from agent.logs import set_up_logs
 from agent.options import Config
 from agent.policies.facts import Given, read_classification, read_hub, read_seconds
-from agent.policies.in_force import choose
+from agent.policies.in_force import Chosen, choose
+from agent.policies.opening import kept_policy, take_policy
 from agent.policies.replay import Replayed, Tally, replay
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
@@ -39,7 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command(epilog="Example: seawall-agent policy show")
 def show(as_json: AsJson = False, config: Config = None) -> None:
     """Print the policy that the configuration puts in force, and where it comes from."""
-    chosen = choose(load_settings(config))
+    chosen = _chosen(load_settings(config))
     if as_json:
         said = {
             "origin": chosen.origin,
@@ -98,11 +100,33 @@ def replay_command(
     agent_id, hub = _known(settings)
     around = Surroundings(settings.site.name, settings.site.region, hub=hub)
     receipts = asyncio.run(_receipts(StateFolder(settings.state_folder), time.time() - seconds))
-    result = replay(receipts, agent_id, around, choose(settings).policy, other)
+    result = replay(receipts, agent_id, around, _chosen(settings).policy, other)
     if as_json:
         print(json.dumps(asdict(result)))
     else:
         _print_replay(result, hub)
+
+
+@app.command(epilog="Example: seawall-agent policy update, or from a USB stick: seawall-agent policy update --from /media/stick")
+def update(
+    source: Annotated[
+        str, typer.Option("--from", help="'hub', a mirror's https:// address, or a folder. Default: what the configuration says.")
+    ] = "",
+    as_json: AsJson = False,
+    config: Config = None,
+) -> None:
+    """Take a newer version of the signed policy that the configuration names. A running agent has it in force within seconds."""
+    set_up_logs("error")
+    settings = load_settings(config)
+    taken = asyncio.run(take_policy(settings, StateFolder(settings.state_folder), source))
+    if as_json:
+        print(json.dumps(asdict(taken)))
+    else:
+        _out.print(f"{taken.name} is taken." if taken.changed else f"Nothing newer: {taken.name} is here.", soft_wrap=True)
+
+
+def _chosen(settings: AgentSettings) -> Chosen:
+    return choose(settings, kept_policy(StateFolder(settings.state_folder)))
 
 
 def _read(file: Path) -> str:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.hub_link import HubLink
-from agent.identity.files import Identity, write_private
+from agent.identity.files import Identity, IdentityFolder, write_private
 from agent.identity.root import first_root
 from agent.update.folder_source import FolderSource
 from agent.update.http_source import mirror
@@ -18,6 +18,22 @@ from contract.errors import InvalidRequest, NotPossibleNow, Reason
 
 HUB = "hub"
 _ROOT_FILE = "first-root.json"
+
+
+def rooted(folder: IdentityFolder) -> Identity:
+    """Returns this device's identity, which names a root of trust.
+
+    Raises:
+        NotPossibleNow: UPDATE_NOT_POSSIBLE, it names none; CERTIFICATE_INVALID, it cannot be read.
+    """
+    identity = folder.read()
+    if not identity.root_sha256:
+        raise NotPossibleNow(
+            Reason.UPDATE_NOT_POSSIBLE,
+            "This device was enrolled before its hub had a root of trust, so nothing can be verified: "
+            "ask the hub's operator for a new join token, then seawall-agent enroll --again TOKEN.",
+        )
+    return identity
 
 
 @asynccontextmanager

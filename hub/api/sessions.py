@@ -90,6 +90,8 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
                 await self._configured(session, request.configuration)
             elif kind == "command":
                 await self._commanded(session, request.command)
+            elif kind == "report":
+                await self._fleet.reports.reported(session.agent_id, request.report)
             else:
                 raise _invalid("After Hello come heartbeats and outcomes.")
 
