@@ -22,7 +22,8 @@ def decision_microseconds(policy: Policy, classification: Classification, around
         classification: of the prompt.
         around: what surrounds it; each first decision has another budget.
     """
-    first, again = [], []
+    first: list[float] = []
+    again: list[float] = []
     for number in range(ROUNDS):
         fresh = Surroundings(around.site, around.region, around.intake, around.hub, around.can_redact, budget_tokens=number)
         for times in (first, again):

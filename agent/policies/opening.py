@@ -39,7 +39,7 @@ async def take_policy(settings: AgentSettings, state: StateFolder, source_name: 
     folder = state.policies / identity.root_sha256[:16]  # another root knows nothing of what this one has seen
     async with open_source(source_name or settings.update.source, identity) as source:
         root = await trusted_root(folder, source, identity)
-        clock = ClockFloor(state.update, lambda: datetime.now(UTC))
+        clock = ClockFloor(state.policies, lambda: datetime.now(UTC))
         trust = Trust(folder / "metadata", root, clock, TrustSettings(settings.update.stale_seconds))
         chunks = ChunkFolder(state.policies / "chunks")
         fetcher = Fetcher(chunks, Pace(PaceSettings(settings.update.bytes_per_second), datetime.now), random.SystemRandom())

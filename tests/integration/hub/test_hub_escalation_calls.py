@@ -14,12 +14,21 @@ import grpc
 import grpc.aio
 import pytest
 
+from agent.escalation import Completion, EscalationFailed, HubEscalator
+from agent.hub_link import HubLink
+from agent.identity.files import Identity as AgentIdentity
+from agent.known_hub import KnownHub
+from agent.prompts import Message, Sampling
+from contract.classification import Classification, DataClass
+from contract.policy import Policy
+from contract.surroundings import Surroundings
 from hub.config import Limits, Listeners, ProviderSettings
 from hub.store.database import Database
 from hub.store.tables import agents
 from seawall.hub.v1 import agent_pb2, agent_pb2_grpc, escalation_pb2, escalation_pb2_grpc
 from tests.fakes.hub import RunningHub, running_hub
 from tests.fakes.hub_errors import reason_of
+from tests.fakes.hub_session import session
 from tests.fakes.provider_server import (
     HEAD,
     ProviderServer,
@@ -326,3 +335,33 @@ async def test_a_confidential_prompt_is_answered_only_where_the_operator_says_th
         unredacted = prompt(data_class=escalation_pb2.DATA_CLASS_CONFIDENTIAL)
         assert await here.refusal(unredacted) == ("", grpc.StatusCode.PERMISSION_DENIED, "POLICY_DENIED")
         assert len(server.requests) == 1
+
+
+async def test_an_agent_that_knows_the_hub_from_its_welcome_sends_what_its_policy_allows_and_both_decide(tmp_path: Path) -> None:
+    asked, sampling = [Message("user", "hello")], Sampling()
+    async with (
+        provider_server(openai_answer("x")) as server,
+        running_hub(tmp_path / "hub", [provider("cloud", server, "public"), provider("house", server)], region="house-region") as hub,
+    ):
+        pair = await hub.enroll("plant-7")
+        identity = AgentIdentity("plant-7", "seawall.test", hub.mtls_target, pair.key, pair.certificate, hub.ca_certificate)
+        known, link = KnownHub(tmp_path / "hub.json", identity), HubLink(identity)
+        async with session(hub, pair) as agent:
+            known.tell((await agent.hello()).hub)
+        policy = Policy(resources.files("contract").joinpath("default.cedar").read_text())
+        around = Surroundings(region="house-region", hub=known.hub, can_redact=True)
+        confidential, public = Classification(DataClass.CONFIDENTIAL, ("PERSON",)), Classification(DataClass.PUBLIC)
+        decision = policy.decide("plant-7", confidential, around)
+        assert [(route.provider.name, route.redacted) for route in decision.routes] == [("house", True)]
+        with pytest.raises(EscalationFailed, match="policy-denied"):
+            await anext(HubEscalator(link).escalate(asked, sampling, confidential, decision))
+        async with hub.channel(hub.operator) as channel:
+            labelled = agent_pb2.Agent(name="agents/plant-7", labels={"region": "house-region"})
+            await agent_pb2_grpc.AgentServiceStub(channel).UpdateAgent(agent_pb2.UpdateAgentRequest(agent=labelled))
+        *_, confidential_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, confidential, decision)]
+        open_decision = policy.decide("plant-7", public, around)
+        *_, public_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, public, open_decision)]
+        await link.close()
+    assert isinstance(confidential_end, Completion)
+    assert isinstance(public_end, Completion)
+    assert (confidential_end.provider, public_end.provider, len(server.requests)) == ("house", "cloud", 2)

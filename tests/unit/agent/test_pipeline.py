@@ -22,6 +22,7 @@ from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
+from agent.policies.in_force import Chosen, PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
@@ -453,3 +454,30 @@ async def test_the_policy_is_told_by_which_way_a_prompt_came(build: Build) -> No
     pipeline = build(FakeEngine(["a"], UNSURE), FakeEscalator(["cloud"]), policy=Policy(by_mqtt))
     assert (await ask(pipeline, prompt("hello", intake="http"))).receipt.route == "local"
     assert (await ask(pipeline, prompt("hello", intake="mqtt"))).receipt.route == "escalated"
+
+
+async def test_where_the_hub_has_disabled_escalation_an_answer_is_not_provisional_for_want_of_a_hub(build: Build) -> None:
+    pipeline = build(FakeEngine(["a"], UNSURE), surroundings=Surroundings, narrowing=lambda: Narrowing(escalation_disabled=True))
+    assert not (await ask(pipeline, prompt("hello"))).receipt.provisional
+
+
+async def test_a_policy_that_is_exchanged_while_a_prompt_waits_keeps_it_on_the_device(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    chosen = [Chosen(Policy(text), text, "test") for text in ('@id("all") permit (principal, action, resource);', "")]
+    policy, seen = PolicyInForce(lambda: chosen.pop(0)), list[str]()
+
+    def surroundings() -> Surroundings:
+        """Asked for each time that it is decided: before the model is, and before the prompt leaves."""
+        if len(seen) == 1:
+            policy.refresh()
+        seen.append(policy.digest)
+        return HERE
+
+    answer = await ask(build(FakeEngine(["a"], UNSURE), escalator, policy=policy, surroundings=surroundings), prompt("hello"))
+    assert (answer.receipt.route, escalator.sent) == ("local", [])
+    assert "default-deny" in answer.receipt.reasons
+
+
+async def test_a_receipt_says_what_it_took_and_by_which_way_the_prompt_came(build: Build) -> None:
+    receipt = (await ask(build(FakeEngine(["a"], UNSURE), FakeEscalator(["better"])), prompt("hello", intake="mqtt"))).receipt
+    assert (receipt.input_tokens, receipt.output_tokens, receipt.intake) == (5, 7, "mqtt")
