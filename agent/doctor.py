@@ -119,17 +119,19 @@ def _slots(folder: Path) -> str:
 
 
 def _policy(settings: AgentSettings) -> str:
-    """Reads what is to be in force, and asks the running agent, which alone knows what it has refused."""
+    """Reads what is to be in force. Where a signed one is followed, asks the running agent, which alone knows what it has refused."""
     chosen = choose(settings, KeptPolicy(settings.state_folder / "policies"))
     if chosen.trouble:
         raise _Wrong(chosen.trouble)
+    if not chosen.name:
+        return f"{chosen.origin}, {chosen.policy.digest}"
     try:
         trouble = LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health().get("policy_trouble", "none")
     except Unavailable:
         trouble = "none"
     if trouble != "none":
-        raise _Wrong(f"{chosen.name or chosen.origin} is in force, but {trouble}")
-    return f"{chosen.name or chosen.origin}, {chosen.policy.digest}"
+        raise _Wrong(f"{chosen.name} is in force, but {trouble}")
+    return f"{chosen.name}, {chosen.policy.digest}"
 
 
 def _connects(host: str, port: int, what: str) -> str:

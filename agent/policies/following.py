@@ -9,7 +9,10 @@ import structlog
 from agent.policies.in_force import PolicyInForce
 from agent.policies.kept import KeptPolicy
 from agent.policies.taking import Taken
-from contract.errors import SeawallError, Unavailable
+from contract.errors import Busy, SeawallError, Unavailable
+
+_JITTER = 0.1
+"""The share by which pauses are longer, at most."""
 
 _log = structlog.get_logger(__name__)
 
@@ -67,14 +70,14 @@ class Following:
     async def _look_at_source(self) -> None:
         while True:
             pause = self._times.source if await self.look() else self._times.again
-            await self._sleep(pause * (0.5 + self._randomness() / 2))
+            await self._sleep(pause * (1 + self._randomness() * _JITTER))
 
     async def look(self) -> bool:
         """Takes a newer policy where there is one. Returns whether the source could be asked."""
         try:
             taken = await self._take()
-        except Unavailable as error:
-            _log.info("the policy's source cannot be asked", reason=error.reason)
+        except (Busy, Unavailable) as error:
+            _log.info("the policy's source cannot be asked now", reason=error.reason)
             return False
         except SeawallError as error:
             self._in_force.refuse(f"{error.reason}: {error.message}")

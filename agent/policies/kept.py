@@ -13,7 +13,7 @@ from typing import IO
 
 from agent.identity.files import write_private
 from agent.update.slot_record import make_synced_folder
-from contract.errors import InvalidRequest, NotPossibleNow, Reason
+from contract.errors import Busy, InvalidRequest, NotPossibleNow, Reason
 from contract.policy import Policy
 from contract.policy_bundle import POLICY_FILE, RECOGNIZERS_FILE, CheckRecognizers, check_policy_bundle
 from contract.release import Index
@@ -83,7 +83,7 @@ class KeptPolicy:
             files = {name: base64.b64decode(text, validate=True) for name, text in content["files"].items()}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidRequest) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidRequest) as error:
             raise self._damaged(type(error).__name__) from error
         return self._verified(index, files)
 
@@ -108,14 +108,15 @@ class KeptPolicy:
         """Keeps other processes from taking a policy until the block ends.
 
         Raises:
-            NotPossibleNow: UPDATE_NOT_POSSIBLE, another one does; DISK_FULL.
+            Busy: UPDATE_NOT_POSSIBLE, another one does.
+            NotPossibleNow: DISK_FULL.
         """
         with self._lock_file() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 message = "A policy is being taken already, perhaps by the running agent: try again in a moment."
-                raise NotPossibleNow(Reason.UPDATE_NOT_POSSIBLE, message) from error
+                raise Busy(Reason.UPDATE_NOT_POSSIBLE, message) from error
             yield
 
     def _lock_file(self) -> IO[bytes]:

@@ -53,7 +53,8 @@ class PolicyTaker:
         Raises:
             InvalidRequest: POLICY_INVALID, RELEASE_INVALID: it is refused, and the one that is kept stays.
             NotFound: RELEASE_NOT_FOUND, nobody has signed such a policy.
-            NotPossibleNow: RELEASE_EXPIRED, DISK_FULL; UPDATE_NOT_POSSIBLE, another process takes one.
+            NotPossibleNow: RELEASE_EXPIRED, DISK_FULL.
+            Busy: UPDATE_NOT_POSSIBLE, another process takes one.
             Unavailable: the source does not deliver.
         """
         with self._kept.held():

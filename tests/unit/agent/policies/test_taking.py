@@ -19,7 +19,7 @@ from agent.update.fetcher import Fetcher, FetchSettings
 from agent.update.pacing import Pace, PaceSettings
 from agent.update.trust import Trust
 from contract.classification import Classification, DataClass
-from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Unavailable
+from contract.errors import Busy, InvalidRequest, NotFound, Reason, SeawallError, Unavailable
 from contract.policy import Policy
 from contract.release import MAX_CHUNK_BYTES
 from tests.fakes.surroundings import HERE
@@ -191,9 +191,12 @@ async def test_a_source_that_is_away_is_no_trouble_with_the_policy(followed: Dev
 
 async def test_two_do_not_take_at_once(device: Device) -> None:
     device.publish("1.0.0", FIRST)
-    with KeptPolicy(device.folder / "policies").held(), pytest.raises(NotPossibleNow) as raised:
-        await device.take()
-    assert raised.value.reason is Reason.UPDATE_NOT_POSSIBLE
+    with KeptPolicy(device.folder / "policies").held():
+        with pytest.raises(Busy) as raised:
+            await device.take()
+        assert raised.value.reason is Reason.UPDATE_NOT_POSSIBLE
+        assert not await device.following.look()
+        assert "UPDATE_NOT_POSSIBLE" not in device.in_force.trouble
     assert (await device.take()).changed
 
 
