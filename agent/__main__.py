@@ -1,4 +1,4 @@
-"""The command line: run | enroll | status | doctor | update | ask | receipts | forget."""
+"""The command line: run | enroll | status | doctor | update | policy | ask | receipts | forget."""
 
 import asyncio
 import json
@@ -22,6 +22,7 @@ from agent.identity.enrollment import enroll as enroll_device
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
 from agent.options import Config, print_table
+from agent.policies.commands import app as policy_app
 from agent.state import StateFolder
 from agent.update_command import EXAMPLE, update
 from contract.errors import SeawallError
@@ -112,6 +113,7 @@ def doctor(config: Config = None) -> None:
 
 app.command(epilog=EXAMPLE)(update)
 app.command(epilog=FORGET_EXAMPLE)(forget)
+app.add_typer(policy_app, name="policy")
 
 
 @app.command(epilog="Example: seawall-agent ask 'What is the capital of France?'")

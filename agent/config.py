@@ -109,6 +109,18 @@ class TrustSettings(_Frozen):
         return ConfidenceSettings(bar=self.bar, held_tokens=self.held_tokens)
 
 
+class SiteSettings(_Frozen):
+    """Where this device stands, for policies.
+
+    Args:
+        name: of the site; empty: not known.
+        region: of the site, such as de-fra; empty: not known, and what a policy would allow by the region is denied.
+    """
+
+    name: str = ""
+    region: str = ""
+
+
 class PrivacySettings(_Frozen):
     """What may leave, before the policy is asked.
 
@@ -116,11 +128,13 @@ class PrivacySettings(_Frozen):
         floor: the least class of any prompt on this site: public, internal, confidential or restricted.
         phone_regions: countries whose national phone numbers are recognised.
         policy_file: Cedar policies in place of the shipped ones.
+        signed_policy: the name of a signed policy that is followed, in place of both; empty: none is.
     """
 
     floor: DataClass = DataClass.PUBLIC
     phone_regions: tuple[str, ...] = ("US", "GB", "DE")
     policy_file: Path | None = None
+    signed_policy: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$")] = ""
 
     @field_validator("floor", mode="before")
     @classmethod
@@ -224,6 +238,7 @@ class AgentSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     hub: HubSettings = HubSettings()
     trust: TrustSettings = TrustSettings()
+    site: SiteSettings = SiteSettings()
     privacy: PrivacySettings = PrivacySettings()
     keep: KeepSettings = KeepSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

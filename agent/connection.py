@@ -18,6 +18,7 @@ from agent.store.commands import CommandEntry, State
 from seawall.hub.v1 import session_pb2 as pb
 from seawall.hub.v1.agent_pb2 import AgentReport
 from seawall.hub.v1.command_pb2 import Command
+from seawall.hub.v1.escalation_pb2 import HubProfile
 from seawall.hub.v1.rollout_pb2 import ReleaseReport
 
 MISSED_HEARTBEATS = 3
@@ -64,6 +65,7 @@ class SessionParts:
         times: how long things take.
         heartbeat_answered: told how many seconds the hub took for the last heartbeat.
         elapsed: returns seconds that no change of the clock moves.
+        told_hub: told what the hub says of itself; None: nothing.
     """
 
     report: Callable[[], AgentReport]
@@ -75,6 +77,7 @@ class SessionParts:
     times: SessionTimes = SessionTimes()
     heartbeat_answered: Callable[[float], None] = lambda _: None
     elapsed: Callable[[], float] = monotonic
+    told_hub: Callable[[HubProfile | None], None] = lambda _: None
 
 
 class Connection:
@@ -92,6 +95,8 @@ class Connection:
         self._unreceived: defaultdict[str, deque[State]] = defaultdict(deque)
         self._heartbeat = self._answered = 0
         self._beaten_at = 0.0
+        self._reported: AgentReport | None = None
+        self._hears_reports = False
         self._welcome_time = datetime.fromtimestamp(0, UTC)
         self._welcomed = 0.0
 
@@ -106,7 +111,8 @@ class Connection:
         Raises:
             Ended: the hub does not answer it.
         """
-        hello = pb.Hello(report=self._parts.report(), applied_generation=self._parts.desired.generation)
+        self._reported = self._parts.report()
+        hello = pb.Hello(report=self._reported, applied_generation=self._parts.desired.generation)
         try:
             async with asyncio.timeout(self._parts.times.welcome):
                 await self._stream.write(pb.ConnectRequest(hello=hello))
@@ -122,6 +128,8 @@ class Connection:
         if hub_time > _LATEST_TIME:
             raise Ended("welcome-invalid")
         self._parts.authorities.tell(tuple(answer.welcome.ca_key_hashes))
+        self._hears_reports = answer.welcome.HasField("hub")  # a hub of an earlier version would end the session
+        self._parts.told_hub(answer.welcome.hub if answer.welcome.HasField("hub") else None)
         self._welcome_time, self._welcomed = hub_time, self._parts.elapsed()
         interval = answer.welcome.heartbeat_interval.ToNanoseconds() / 1e9
         return min(_LONGEST_INTERVAL_SECONDS, max(_SHORTEST_INTERVAL_SECONDS, interval))
@@ -150,10 +158,18 @@ class Connection:
         jitter = self._parts.times.heartbeat_jitter
         while self._heartbeat - self._answered < MISSED_HEARTBEATS:
             self._heartbeat += 1
+            self._tell_report()
             self._beaten_at = monotonic()
             self._outgoing.put_nowait(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=self._heartbeat)))
             await asyncio.sleep(interval * self._parts.randomness.uniform(1 - jitter, 1 + jitter))
         raise Ended("heartbeats-unanswered")
+
+    def _tell_report(self) -> None:
+        """Says what has changed of the agent since it was said last."""
+        report = self._parts.report()
+        if self._hears_reports and report != self._reported:
+            self._reported = report
+            self._outgoing.put_nowait(pb.ConnectRequest(report=report))
 
     async def _tell_outcomes(self) -> None:
         """Tells the hub how far each command is, again in every session until it has received the end."""

@@ -1,66 +1,44 @@
-"""The composition root: builds every part of the agent, runs them together, ends them in order."""
+"""The composition root: opens what the agent stands on, has its parts built, runs them together, ends them in order."""
 
 import asyncio
 import random
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry
 
-from agent.cache.exact import ExactCache
-from agent.classify import Classifier
+from agent.assembly import Ground, ages, build_head_keeper, build_models, build_parts, open_fleet, own_limits, utc_now
 from agent.config import AgentSettings
 from agent.desired import Desired
-from agent.escalation import Escalator, HubEscalator, NoHub
-from agent.fleet import Fleet, build_commands, build_fleet
+from agent.fleet import Fleet
 from agent.hub_link import HubLink
-from agent.inference.current import CurrentModel
-from agent.inference.engine import Engine
-from agent.inference.fit import fits_beside
-from agent.inference.loading import load_bundle
-from agent.inference.machine import free_memory_bytes
-from agent.inference.settings import EngineSettings
 from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
+from agent.known_hub import KnownHub
 from agent.logs import Logs
-from agent.narrowing import OwnLimits
 from agent.pipeline import Parts, Pipeline
+from agent.policies.following import Following
+from agent.policies.in_force import PolicyInForce, choose
+from agent.policies.opening import kept_policy, take_policy
 from agent.prompts import Answerer
-from agent.releases import Releases
 from agent.service import forbid_dumps, notify, supervised, watchdog
 from agent.state import StateFolder
-from agent.store.answers import AnswerStore
-from agent.store.audit import ReceiptStore
-from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.desired import DesiredStore
-from agent.store.heads import HeadStore
 from agent.store.inbox import Inbox
 from agent.store.live import LiveStore
-from agent.store.retention import Ages, Retention
+from agent.store.retention import Retention
 from agent.store.rollouts import RolloutStore
-from agent.store.sealing import derive
-from agent.telemetry import Metrics
-from agent.tracing import TracedAnswerer, TracedModels, open_tracing
-from agent.update.checks import Checks
+from agent.tracing import TracedAnswerer, open_tracing
 from agent.update.crash_loop import before_start
-from agent.update.deployment import Bring, Deployment, Places, Tell
-from agent.update.health_gate import HealthGate
-from agent.update.opening import UpdateSite, open_source, open_updater
-from agent.update.rollout_worker import RolloutWorker
-from agent.update.slots import Slots, Started
+from agent.update.slots import Slots
 from agent.update.starting import open_model
 from agent.witness import HeadKeeper
-from contract.errors import InvalidRequest, SeawallError
-from contract.policy import Policy
-from contract.release import Index
-from contract.tracing import Tracing
+from contract.errors import SeawallError
 
 _log = structlog.get_logger(__name__)
 
@@ -99,42 +77,62 @@ async def run_agent(settings: AgentSettings, logs: Logs) -> int:
     return RESTART_STATUS if restarting.is_set() else 0
 
 
+@dataclass(slots=True)
 class Agent:
-    """The parts that run, and what is said of their health."""
+    """The parts that run, and what is said of their health.
 
-    def __init__(
-        self, parts: Parts, fleet: Fleet | None, heads: HeadKeeper, slot: Callable[[], str], problems: Callable[[], Sequence[str]]
-    ) -> None:
-        self.agent_id = parts.agent_id
-        self.mqtt: MqttIntake
-        self.http: HttpIntake
-        self.retention: Retention
-        self._parts = parts
-        self._fleet = fleet
-        self._heads = heads
-        self._slot = slot
-        self._problems = problems
+    Args:
+        parts: of the pipeline.
+        policy: in force.
+        retention: of what is sealed.
+        heads: of the log of receipts.
+        slot: returns the name of the slot that serves; empty: none does.
+        problems: returns what is wrong with the model, in sentences.
+        fleet: what an enrolled agent has besides.
+        following: takes newer policies, where the configuration names one.
+    """
+
+    parts: Parts
+    policy: PolicyInForce
+    retention: Retention
+    heads: HeadKeeper
+    slot: Callable[[], str]
+    problems: Callable[[], Sequence[str]]
+    fleet: Fleet | None
+    following: Following | None
+    mqtt: MqttIntake = field(init=False)
+    http: HttpIntake = field(init=False)
+
+    @property
+    def agent_id(self) -> str:
+        """The device's name."""
+        return self.parts.agent_id
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run, side by side."""
-        return (self.mqtt.run, self.http.run, self.retention.run, self._heads.run, *(self._fleet.works if self._fleet is not None else ()))
+        following = (self.following.run,) if self.following is not None else ()
+        fleet = self.fleet.works if self.fleet is not None else ()
+        return (self.mqtt.run, self.http.run, self.retention.run, self.heads.run, *following, *fleet)
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
+        bundle = self.parts.models.bundle
         return {
             "ok": True,
             "agent": self.agent_id,
-            "model": self._parts.models.bundle.name,
-            "model_version": self._parts.models.bundle.version,
-            "model_slot": self._slot() or "none, the configuration's bundle",
-            "model_digest": self._parts.models.bundle.digest(),
-            "model_trouble": " ".join(filter(None, self._problems())) or "none",
+            "model": bundle.name,
+            "model_version": bundle.version,
+            "model_slot": self.slot() or "none, the configuration's bundle",
+            "model_digest": bundle.digest(),
+            "model_trouble": " ".join(filter(None, self.problems())) or "none",
             "store_trouble": self.retention.trouble or "none",
-            "policy_digest": self._parts.policy.digest,
-            "receipt_log": self._heads.state,
+            "policy_digest": self.policy.digest,
+            "policy": self.policy.chosen.name or self.policy.chosen.origin,
+            "policy_trouble": self.policy.trouble or "none",
+            "receipt_log": self.heads.state,
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
-            **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
+            **(self.fleet.health() if self.fleet is not None else {"hub": "not enrolled"}),
         }
 
 
@@ -147,152 +145,84 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
         logs: of this process.
         restart: ends this process so that it is started again; None: nobody would.
     """
+    async with _open_ground(settings) as ground:
+        database, slots, models = ground.database, ground.slots, ground.models
+        retention = Retention(database, ages(settings), utc_now)
+        await retention.start()
+        live = LiveStore(database, settings.keep.receipt_seconds)
+        await before_start(slots, RolloutStore(database), live)
+        problems = await open_model(models, slots, settings.model.bundle)
+        desired = Desired(DesiredStore(database), own_limits(settings), logs.set_level)
+        parts = build_parts(ground, desired)
+        agent = Agent(
+            parts=parts,
+            policy=ground.policy,
+            retention=retention,
+            heads=build_head_keeper(ground, parts),
+            slot=lambda: slots.name_of(models.folder),
+            problems=lambda: (*problems, models.away),
+            fleet=await open_fleet(ground, parts, desired, live, logs, restart),
+            following=_following(ground),
+        )
+        _open_intakes(settings, agent, Inbox(database), live)
+        yield agent
+        await _seal(agent.heads)
+
+
+@asynccontextmanager
+async def _open_ground(settings: AgentSettings) -> AsyncGenerator[Ground, None]:
     state = StateFolder(settings.state_folder)
     state.lock()
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
-    policy = load_policy(settings)
-    tracing = open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id)
-    models = _models(settings.model.engine(settings.trust.held_tokens))
-    slots = Slots(state.slots)
+    kept = kept_policy(state)
     data_key = state.data_key(settings.data_key_file)
-    database = Database(state.database, data_key)
+    ground = Ground(
+        settings=settings,
+        state=state,
+        link=link,
+        known_hub=KnownHub(state.known_hub, link.identity) if link is not None else None,
+        policy=PolicyInForce(lambda: choose(settings, kept)),
+        models=build_models(settings),
+        slots=Slots(state.slots),
+        database=Database(state.database, data_key),
+        data_key=data_key,
+        tracing=open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id),
+    )
     try:
-        retention = Retention(database, _ages(settings), utc_now)
-        await retention.start()
-        live, rollouts = LiveStore(database, settings.keep.receipt_seconds), RolloutStore(database)
-        await before_start(slots, rollouts, live)
-        problems = await open_model(models, slots, settings.model.bundle)
-        desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
-        parts = _parts(settings, link, policy, models, database, desired, derive(data_key, "digests of the cache"), tracing)
-        fleet = None
-        if link is not None:
-            await desired.load()
-            commands = build_commands(settings, parts.agent_id, database, logs, utc_now, restart)
-            await commands.recover()
-            releases = Releases(rollouts, parts.metrics.rollout_came_to)
-            deployment = Deployment(Places(slots, models, settings.model.bundle, _bringing(settings, state, link, slots, models)))
-            checks = Checks(models, HealthGate(), parts.traffic, random.SystemRandom())
-            worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
-            fleet = build_fleet(link, state.identity, parts, desired, commands, worker, utc_now, random.SystemRandom())
-        heads = HeadStore(database, settings.keep.receipt_seconds)
-        keeper = HeadKeeper(heads, parts.receipts, parts.agent_id, link, utc_now, random.SystemRandom())
-        agent = _agent(
-            settings, parts, fleet, keeper, lambda: slots.name_of(models.folder), database, live, lambda: (*problems, models.away)
-        )
-        agent.retention = retention
-        yield agent
-        await _seal(keeper)
+        yield ground
     finally:
         if link is not None:
             await link.close()
-        await models.close()
-        database.close()
-        await asyncio.to_thread(tracing.close)
+        await ground.models.close()
+        ground.database.close()
+        await asyncio.to_thread(ground.tracing.close)
 
 
-async def _seal(keeper: HeadKeeper) -> None:
+async def _seal(heads: HeadKeeper) -> None:
     """Signs the log a last time; what cannot be signed now is at the next start."""
     try:
-        await keeper.seal()
+        await heads.seal()
     except SeawallError as error:
         _log.warning("the log of receipts is not signed", reason=error.reason, advice=error.message)
 
 
-def utc_now() -> datetime:
-    """Returns the time."""
-    return datetime.now(UTC)
+def _following(ground: Ground) -> Following | None:
+    if ground.link is None or not ground.settings.privacy.signed_policy:
+        return None
+    kept, randomness = kept_policy(ground.state), random.SystemRandom()
+    return Following(ground.policy, kept, lambda: take_policy(ground.settings, ground.state), randomness.random)
 
 
-def load_policy(settings: AgentSettings) -> Policy:
-    """Returns the policy in force; one that cannot be used denies everything, and the agent goes on answering by itself."""
-    try:
-        return Policy(settings.policy_text())
-    except InvalidRequest as error:
-        _log.error("the policy cannot be used: nothing is cached and nothing leaves", reason=error.message)
-        return Policy("")
-
-
-def _models(settings: EngineSettings) -> CurrentModel:
-    def fits(folder: Path) -> bool:
-        return fits_beside(settings, load_bundle(folder, verify=False), free_memory_bytes())
-
-    return CurrentModel(lambda folder: Engine(folder, settings), fits)
-
-
-def _bringing(settings: AgentSettings, state: StateFolder, link: HubLink, slots: Slots, models: CurrentModel) -> Bring:
-    """Returns what brings a version here, over the agent's own link where it comes from the hub."""
-
-    async def bring(started: Started, model: str, version: str, tell: Tell) -> tuple[Index, bool]:
-        site = UpdateSite(state.update, link.identity, settings.update, settings.model.bundle, settings.update.pace())
-        async with open_source(settings.update.source, link.identity, link) as source:
-            updater = await open_updater(source, site, slots, started, lambda: None if models.away else models.bundle.digest())
-            return await updater.bring(source, model, version, tell)
-
-    return bring
-
-
-def _own_limits(settings: AgentSettings) -> OwnLimits:
-    model = settings.model
-    return OwnLimits(settings.privacy.floor, settings.trust.bar, model.context_tokens, model.max_tokens)
-
-
-def _ages(settings: AgentSettings) -> Ages:
-    keep = settings.keep
-    return Ages(answers=keep.answer_seconds, turns=keep.conversation_seconds, vault=keep.conversation_seconds)
-
-
-def _parts(
-    settings: AgentSettings,
-    link: HubLink | None,
-    policy: Policy,
-    models: CurrentModel,
-    database: Database,
-    desired: Desired,
-    cache_key: bytes,
-    tracing: Tracing,
-) -> Parts:
-    keep = settings.keep
-    scope = (policy.digest,)
-    escalator: Escalator = NoHub()
-    if link is not None:
-        escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds, tracing)
-    return Parts(
-        agent_id=link.identity.agent_id if link is not None else settings.agent_id,
-        classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
-        policy=policy,
-        cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), cache_key, scope),
-        models=TracedModels(models, tracing) if tracing.is_on else models,
-        confidence=settings.trust.confidence(),
-        escalator=escalator,
-        conversations=ConversationStore(database, keep.conversation_seconds),
-        receipts=ReceiptStore(database, keep.receipt_seconds),
-        metrics=Metrics(CollectorRegistry()),
-        narrowing=lambda: desired.narrowing,
-        tracing=tracing,
-    )
-
-
-def _agent(
-    settings: AgentSettings,
-    parts: Parts,
-    fleet: Fleet | None,
-    heads: HeadKeeper,
-    slot: Callable[[], str],
-    database: Database,
-    live: LiveStore,
-    problems: Callable[[], Sequence[str]],
-) -> Agent:
+def _open_intakes(settings: AgentSettings, agent: Agent, inbox: Inbox, live: LiveStore) -> None:
     async def give_feedback(client: str, prompt_id: str, is_good: bool) -> None:
         await live.give_feedback(client, prompt_id, is_good, utc_now().timestamp())
 
+    parts = agent.parts
     pipeline: Answerer = Pipeline(parts, utc_now)
     if parts.tracing.is_on:
         pipeline = TracedAnswerer(pipeline, parts.tracing)
-    model_name = parts.models.bundle.name
-    agent = Agent(parts, fleet, heads, slot, problems)
-    inbox, refused, registry = Inbox(database), parts.metrics.refused, parts.metrics.registry
-    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, random.SystemRandom(), refused, give_feedback)
-    agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, registry, utc_now, random.SystemRandom(), give_feedback)
+    model_name, metrics, randomness = parts.models.bundle.name, parts.metrics, random.SystemRandom()
+    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, randomness, metrics.refused, give_feedback)
+    agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, metrics.registry, utc_now, randomness, give_feedback)
     agent.http.bind()
-    parts.metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)
-    return agent
+    metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)

@@ -16,10 +16,11 @@ from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
 from agent.local_client import LocalClient
+from agent.policies.in_force import choose
+from agent.policies.kept import KeptPolicy
 from agent.update.slot_files import verify_slot
 from agent.update.slot_record import SlotState, read_record
 from contract.errors import SeawallError, Unavailable
-from contract.policy import Policy
 
 _ENROL = "enrol again with seawall-agent enroll --again TOKEN"
 _NO_HUB = "not enrolled; seawall-agent enroll TOKEN makes hard prompts go to a hub"
@@ -65,7 +66,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("store", lambda: _store(settings, health)),
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
-        ("policy", lambda: Policy(settings.policy_text()).digest),
+        ("policy", lambda: _policy(settings)),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
@@ -137,6 +138,22 @@ def _slots(folder: Path) -> str:
     if record.rollout:
         probation = f", on probation, which {record.rollout} ends by itself"
     return f"{index.model} {index.version} serves from slot {record.current}, every file verified{probation}"
+
+
+def _policy(settings: AgentSettings) -> str:
+    """Reads what is to be in force. Where a signed one is followed, asks the running agent, which alone knows what it has refused."""
+    chosen = choose(settings, KeptPolicy(settings.state_folder / "policies"))
+    if chosen.trouble:
+        raise _Wrong(chosen.trouble)
+    if not chosen.name:
+        return f"{chosen.origin}, {chosen.policy.digest}"
+    try:
+        trouble = LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health().get("policy_trouble", "none")
+    except Unavailable:
+        trouble = "none"
+    if trouble != "none":
+        raise _Wrong(f"{chosen.name} is in force, but {trouble}")
+    return f"{chosen.name}, {chosen.policy.digest}"
 
 
 def _connects(host: str, port: int, what: str) -> str:

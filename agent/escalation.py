@@ -15,8 +15,8 @@ from agent.hub_link import HubLink
 from agent.prompts import FinishReason, Message, Sampling
 from contract import telemetry
 from contract.classification import Classification
+from contract.decision import Decision, Route
 from contract.errors import Reason, Unavailable
-from contract.policy import Decision
 from contract.tracing import NO_TRACING, TRACEPARENT, Attributes, Kind, Span, Tracing
 from seawall.hub.v1 import escalation_pb2 as pb
 from seawall.hub.v1 import escalation_pb2_grpc
@@ -139,7 +139,7 @@ class HubEscalator:
         request = pb.EscalatePromptRequest(
             request_id=str(uuid.uuid4()),
             messages=[pb.ChatMessage(role=_ROLES[message.role], content=message.content) for message in messages],
-            allowed_tiers=[_TIERS[tier] for tier in decision.tiers],
+            allowed_providers=[_profile(route) for route in decision.routes],
             data_class=pb.DataClass.ValueType(int(classification.data_class)),
             max_output_tokens=sampling.max_tokens or 0,
             temperature=sampling.temperature,
@@ -181,6 +181,17 @@ class NoHub:
         """See Escalator."""
         del messages, sampling, classification, decision
         raise EscalationFailed("not-enrolled", sent=False)
+
+
+def _profile(route: Route) -> pb.ProviderProfile:
+    provider = route.provider
+    return pb.ProviderProfile(
+        name=provider.name,
+        tier=_TIERS[provider.tier],
+        region=provider.region,
+        operator=provider.operator,
+        retention_days=provider.retention_days,
+    )
 
 
 def _metadata(span: Span) -> tuple[tuple[str, str], ...] | None:

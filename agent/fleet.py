@@ -19,8 +19,10 @@ from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
+from agent.known_hub import KnownHub
 from agent.logs import Logs
 from agent.pipeline import Parts
+from agent.policies.in_force import PolicyInForce
 from agent.session import Session
 from agent.store.answers import AnswerStore
 from agent.store.commands import CommandEntry, CommandStore
@@ -33,6 +35,7 @@ from seawall.hub.v1.agent_pb2 import AgentReport
 from seawall.hub.v1.command_pb2 import Command
 
 _USUAL_LOG_LINES = 200
+_LONGEST_TROUBLE_CHARACTERS = 600
 
 _CHANNEL_STATES = {
     grpc.ChannelConnectivity.READY: "connected",
@@ -88,9 +91,11 @@ def build_fleet(
     link: HubLink,
     folder: IdentityFolder,
     parts: Parts,
+    policy: PolicyInForce,
     desired: Desired,
     commands: Commands,
     worker: RolloutWorker,
+    known_hub: KnownHub,
     clock: Callable[[], datetime],
     randomness: random.Random,
 ) -> Fleet:
@@ -100,29 +105,41 @@ def build_fleet(
         link: to the hub.
         folder: of the identity.
         parts: of the pipeline, for what the agent says of itself.
+        policy: in force, for the same.
         desired: loaded.
         commands: recovered.
         worker: does what rollouts want.
+        known_hub: told what the hub says of itself.
         clock: returns the time, UTC.
         randomness: for jitter.
     """
-
-    def report() -> AgentReport:
-        bundle = parts.models.bundle
-        return AgentReport(
-            version=version("seawall"),
-            model=f"models/{bundle.name}/versions/{bundle.version}",
-            model_digest=bundle.digest(),
-            policy_digest=parts.policy.digest,
-        )
-
     told = ToldAuthorities()
-    answered = parts.metrics.heartbeat_answered
-    parts_of_session = SessionParts(report, desired, told, commands, worker.releases, randomness, heartbeat_answered=answered)
+    parts_of_session = SessionParts(
+        report=lambda: _report(parts, policy),
+        desired=desired,
+        authorities=told,
+        commands=commands,
+        releases=worker.releases,
+        randomness=randomness,
+        heartbeat_answered=parts.metrics.heartbeat_answered,
+        told_hub=known_hub.tell,
+    )
     session = Session(link, parts_of_session, parts.metrics)
     fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired, worker)
     fleet.measure(parts.metrics)
     return fleet
+
+
+def _report(parts: Parts, policy: PolicyInForce) -> AgentReport:
+    bundle = parts.models.bundle
+    return AgentReport(
+        version=version("seawall"),
+        model=f"models/{bundle.name}/versions/{bundle.version}",
+        model_digest=bundle.digest(),
+        policy_digest=policy.digest,
+        policy=policy.chosen.name,
+        policy_trouble=policy.trouble[:_LONGEST_TROUBLE_CHARACTERS],
+    )
 
 
 def build_commands(

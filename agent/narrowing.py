@@ -12,8 +12,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from agent.prompts import Sampling
 from contract.classification import Classification, DataClass
+from contract.decision import Decision, Route
 from contract.errors import InvalidRequest, Reason
-from contract.policy import Decision
 from seawall.hub.v1.group_pb2 import Configuration
 
 _CLASSES = {str(item): item for item in DataClass}
@@ -76,7 +76,7 @@ class Narrowing:
         allowed = replace(
             decision,
             may_cache=decision.may_cache and not self.cache_disabled,
-            tiers=() if self.escalation_disabled else decision.tiers,
+            routes=() if self.escalation_disabled else decision.routes,
         )
         if allowed != decision:
             allowed = replace(allowed, policy_ids=(*allowed.policy_ids, "hub-narrowed"))
@@ -151,10 +151,14 @@ def _check_well_formed(configuration: Configuration) -> None:
 
 
 def both(one: Decision, other: Decision) -> Decision:
-    """Returns what both allow."""
+    """Returns what both allow. Where one lets the prompt go as it is, and the other redacted, it may go redacted."""
+    theirs = {route.provider: route for route in other.routes}
+    common = ((route, theirs[route.provider]) for route in one.routes if route.provider in theirs)
     return Decision(
         may_cache=one.may_cache and other.may_cache,
-        tiers=tuple(tier for tier in one.tiers if tier in other.tiers),
+        may_record=one.may_record and other.may_record,
+        may_learn=one.may_learn and other.may_learn,
+        routes=tuple(Route(mine.provider, mine.redacted or their.redacted) for mine, their in common),
         policy_ids=tuple(sorted({*one.policy_ids, *other.policy_ids})),
     )
 

@@ -21,6 +21,7 @@ from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
 from agent.inference.session import ModelFailed
 from agent.narrowing import Narrowing, both
+from agent.policies.in_force import PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
@@ -30,9 +31,11 @@ from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer, Traffic
 from agent.turns import Turns
 from contract.classification import Classification
+from contract.decision import Decision
 from contract.errors import Reason, SeawallError
-from contract.policy import Decision, Policy
+from contract.policy import Policy
 from contract.receipts import Receipt
+from contract.surroundings import Surroundings
 from contract.tracing import NO_TRACING, Tracing
 
 
@@ -44,11 +47,12 @@ class Parts:
         narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
         tracing: told of each step.
         traffic: told of what the model on the device has answered.
+        surroundings: returns what is known around any prompt now.
     """
 
     agent_id: str
     classifier: Classifier
-    policy: Policy
+    policy: Policy | PolicyInForce
     cache: ExactCache
     models: Models
     confidence: ConfidenceSettings
@@ -59,6 +63,7 @@ class Parts:
     narrowing: Callable[[], Narrowing] = Narrowing
     tracing: Tracing = NO_TRACING
     traffic: Traffic = field(default_factory=Traffic)
+    surroundings: Callable[[], Surroundings] = Surroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,22 +141,21 @@ class Pipeline:
             found = await asyncio.to_thread(self._parts.classifier.classify, messages)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
-            classification, decision = narrowing.decide(found, self._decide)
+            classification, decision = narrowing.decide(found, self._decider(prompt))
         wanted, settings = _seeded(prompt), self._parts.confidence
         narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
         bar = min(settings.bar, narrowing.bar)
         return Asked(narrowed, model, messages, judged, found, narrowing, classification, decision, bar, started)
 
-    def _decide(self, classification: Classification) -> Decision:
-        return self._parts.policy.decide(self._parts.agent_id, classification)
+    def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
+        surroundings = replace(self._parts.surroundings(), intake=prompt.intake)
+        return lambda classification: self._parts.policy.decide(self._parts.agent_id, classification, surroundings)
 
-    def _narrowed_again(self, asked: Asked) -> Asked:
-        """Returns what was asked under what is narrowed now as well: more may have been while the model or the hub was waited for."""
+    def _decided_again(self, asked: Asked) -> Asked:
+        """Returns what was asked under what holds now as well: narrowing, policy and hub may have changed meanwhile."""
         narrowing = self._parts.narrowing()
-        if narrowing == asked.narrowing:
-            return asked
-        classification, decision = narrowing.decide(asked.found, self._decide)
+        classification, decision = narrowing.decide(asked.found, self._decider(asked.prompt))
         if classification.data_class < asked.classification.data_class:
             classification = asked.classification
         bar = min(asked.bar, narrowing.bar)
@@ -177,12 +181,13 @@ class Pipeline:
         if is_confident:
             return Routed(asked, local.release(), (*decision.policy_ids, "confident"))
         if not decision.may_escalate:
-            return Routed(asked, local.release(), (*decision.policy_ids, "not-confident"))
+            is_wanted = decision.is_hub_unknown and not asked.narrowing.escalation_disabled
+            return Routed(asked, local.release(provisional=is_wanted), (*decision.policy_ids, "not-confident"))
         # 6 escalate
         try:
             await parts.escalator.connect()
             await local.set_aside()
-            asked = self._narrowed_again(asked)
+            asked = self._decided_again(asked)
             if not asked.decision.may_escalate or local.confidence >= asked.bar:
                 return Routed(asked, local.release(), (*asked.decision.policy_ids, "not-confident"))
             return Routed(asked, await self._escalate(asked, local.confidence, stack), (*asked.decision.policy_ids, "not-confident"))
@@ -198,7 +203,7 @@ class Pipeline:
         # 6 escalate
         try:
             await self._parts.escalator.connect()
-            asked = self._narrowed_again(asked)
+            asked = self._decided_again(asked)
             if not asked.decision.may_escalate:
                 raise away
             return Routed(asked, await self._escalate(asked, None, stack), (*asked.decision.policy_ids, "model-away"))
@@ -228,7 +233,7 @@ class Pipeline:
         return answer
 
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
-        if self._narrowed_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
+        if self._decided_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
             digest = asked.model.bundle.digest()
             await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:
@@ -252,6 +257,9 @@ class Pipeline:
             model_digest=outcome.model_digest,
             departure=outcome.departure,
             milliseconds=round((monotonic() - asked.started) * 1000, 1),
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
+            intake=asked.prompt.intake,
         )
 
     async def _with_earlier_turns(self, prompt: Prompt, model: LocalModel) -> tuple[Message, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from contract.classification import Classification
-from contract.policy import Decision
+from contract.decision import Decision
 from contract.receipts import Receipt
 from contract.tracing import TraceParent
 

@@ -49,6 +49,16 @@ class StateFolder:
         return self.path / "update"
 
     @property
+    def policies(self) -> Path:
+        """The folder of the signed policy, and of what is trusted of it."""
+        return self.path / "policies"
+
+    @property
+    def known_hub(self) -> Path:
+        """The file of what the hub has said of itself."""
+        return self.path / "hub.json"
+
+    @property
     def identity(self) -> IdentityFolder:
         """The identity's folder."""
         return IdentityFolder(self.path / "identity")

@@ -3,64 +3,32 @@
 The rules of a decision, all of them failing closed:
     1. answering locally is always allowed, and is no action here;
     2. what no policy permits is denied, and a `forbid` beats every `permit` (Cedar's own semantics);
-    3. a policy that fails while it is evaluated denies the whole action, whatever the other policies say.
+    3. a policy that fails while it is evaluated denies the whole action, whatever the other policies say;
+    4. a prompt leaves only where both the hub may be passed and the provider may be asked;
+    5. it is asked first for the prompt as it is, and for the redacted one only where no way is open to that.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cedarpy
 
 from contract.classification import Classification
-from contract.errors import InvalidRequest, Reason
+from contract.decision import DEFAULT_DENY, HUB_UNKNOWN, POLICY_FAILED, Decision, Route, Verdict
+from contract.policy_text import SCHEMA, check_policies
+from contract.surroundings import TIERS, Hub, Surroundings
 
-TIERS = ("private", "public")
-"""Provider tiers, the nearer first."""
+_MOST_REMEMBERED = 1024
+"""Decisions. A site's prompts differ in few facts, so that nearly all were decided before; then they are all forgotten."""
 
-SCHEMA = """
-entity Agent;
-entity Cache;
-entity Tier enum ["private", "public"];
+_AT_HOME = (("cache", "Cache", "answers"), ("record", "Receipts", "receipts"), ("learn", "Usage", "counts"))
 
-type Data = {
-    "class": String,      // public, internal, confidential or restricted
-    kinds: Set<String>,   // such as CREDIT_CARD; empty if nothing was found
-};
+_NOWHERE = Surroundings()
 
-action cache appliesTo { principal: Agent, resource: Cache, context: Data };
-action escalate appliesTo { principal: Agent, resource: Tier, context: Data };
-"""
-"""What a policy may speak of."""
-
-_SCHEMA = cedarpy.Schema.from_str(SCHEMA)
-
-# Cedar's parser recurses on the C stack, and ends the process where that overflows: from about 800 brackets or 20,000 operators on.
-_LONGEST_CHARACTERS = 20_000
-_DEEPEST_NESTING = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What the policy allows for one prompt. Answering locally is always allowed.
-
-    Args:
-        may_cache: the answer may be kept and given again.
-        tiers: the provider tiers that it may be sent to, by way of the hub: of `private`, `public`.
-        policy_ids: the `@id`s of the policies that decided, sorted; `default-deny` where none spoke, `policy-failed` where one broke.
-    """
-
-    may_cache: bool
-    tiers: tuple[str, ...]
-    policy_ids: tuple[str, ...]
-
-    @property
-    def may_escalate(self) -> bool:
-        """Whether it may leave the site at all."""
-        return bool(self.tiers)
+_Ask = tuple[str, str, str]
+"""An action, its resource's type and id."""
 
 
 class Policy:
@@ -74,74 +42,143 @@ class Policy:
     """
 
     def __init__(self, text: str) -> None:
-        _validate(text)
+        self._names = check_policies(text)
         self._policies = cedarpy.PolicySet.from_str(text)
-        self._entities = cedarpy.Entities.from_json_str("[]")
+        self._known: tuple[Hub | None, cedarpy.Entities] = (None, _entities(None))
+        self._decided: dict[tuple[object, ...], Decision] = {}
         self.digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
-    def decide(self, agent_id: str, classification: Classification) -> Decision:
+    def decide(self, agent_id: str, classification: Classification, surroundings: Surroundings = _NOWHERE) -> Decision:
         """Decides what may be done with a prompt.
 
         Args:
             agent_id: who asks.
             classification: what is known of the prompt's data.
+            surroundings: what is known around it; without a hub, nothing may leave.
         """
-        context = json.dumps({"class": str(classification.data_class), "kinds": list(classification.kinds)})
-        cache, *tiers = cedarpy.is_authorized_batch(
-            [
-                _request(agent_id, "cache", "Cache", "answers", context),
-                *(_request(agent_id, "escalate", "Tier", tier, context) for tier in TIERS),
-            ],
-            self._policies,
-            self._entities,
-            _SCHEMA,
-        )
-        return Decision(
-            may_cache=_allows(cache),
-            tiers=tuple(tier for tier, result in zip(TIERS, tiers, strict=True) if _allows(result)),
-            policy_ids=tuple(sorted({name for result in (cache, *tiers) for name in _ids(result)})),
-        )
+        key = (agent_id, classification.data_class, classification.kinds, surroundings)
+        decision = self._decided.get(key)
+        if decision is None:
+            decision = self._decide(agent_id, classification, surroundings)
+            if len(self._decided) >= _MOST_REMEMBERED:
+                self._decided.clear()
+            self._decided[key] = decision
+        return decision
+
+    def leave(self, agent_id: str, classification: Classification, surroundings: Surroundings, redacted: bool) -> Decision:
+        """Decides where a prompt that is to leave may go, and nothing else.
+
+        Args:
+            agent_id: who asks.
+            classification: what is known of the prompt's data.
+            surroundings: with the hub.
+            redacted: whether it is.
+        """
+        verdicts = self._verdicts(_ways(surroundings.hub), agent_id, classification, surroundings, redacted)
+        return Decision(False, routes=_routes(verdicts, surroundings.hub), policy_ids=_ids(verdicts, surroundings))
+
+    def explain(self, agent_id: str, classification: Classification, surroundings: Surroundings = _NOWHERE) -> tuple[Verdict, ...]:
+        """Returns what is decided of each action: at home, then on the way out, as it is and redacted. See `decide`."""
+        ways = _ways(surroundings.hub)
+        plain = self._verdicts((*_AT_HOME, *ways), agent_id, classification, surroundings, False)
+        return (*plain, *self._verdicts(ways, agent_id, classification, surroundings, True))
+
+    def _decide(self, agent_id: str, classification: Classification, surroundings: Surroundings) -> Decision:
+        ways = _ways(surroundings.hub)
+        verdicts = self._verdicts((*_AT_HOME, *ways), agent_id, classification, surroundings, False)
+        may_cache, may_record, may_learn = (verdict.allowed for verdict in verdicts[: len(_AT_HOME)])
+        routes = _routes(verdicts, surroundings.hub)
+        if surroundings.can_redact and not routes:
+            redacted = self._verdicts(ways, agent_id, classification, surroundings, True)
+            verdicts, routes = [*verdicts, *redacted], _routes(redacted, surroundings.hub)
+        return Decision(may_cache, may_record, may_learn, routes, _ids(verdicts, surroundings))
+
+    def _verdicts(
+        self, asked: Sequence[_Ask], agent_id: str, classification: Classification, surroundings: Surroundings, redacted: bool
+    ) -> list[Verdict]:
+        context = json.dumps(_facts(classification, surroundings, redacted))
+        requests = [_request(agent_id, ask, context) for ask in asked]
+        try:
+            results = cedarpy.is_authorized_batch(requests, self._policies, self._entities_of(surroundings.hub))
+        except ValueError as error:  # a fact that Cedar cannot hold
+            return [Verdict(action, name, redacted, False, (POLICY_FAILED,), (str(error),)) for action, _, name in asked]
+        return [self._verdict(ask, result, redacted) for ask, result in zip(asked, results, strict=True)]
+
+    def _verdict(self, ask: _Ask, result: cedarpy.AuthzResult, redacted: bool) -> Verdict:
+        action, kind, name = ask
+        resource = name if kind in ("Hub", "Provider") else ""
+        if result.diagnostics.errors:
+            return Verdict(action, resource, redacted, False, (POLICY_FAILED,), tuple(map(self._named, result.diagnostics.errors)))
+        spoke = tuple(result.diagnostics.id_annotations_by_reason.values()) or (DEFAULT_DENY,)
+        return Verdict(action, resource, redacted, bool(result.allowed), spoke)
+
+    def _named(self, error: str) -> str:
+        """Cedar's words, with the policy's own id for the name that Cedar gave it."""
+        for own, name in self._names.items():
+            error = error.replace(f"`{own}`", f"`{name}`")
+        return error
+
+    def _entities_of(self, hub: Hub | None) -> cedarpy.Entities:
+        if self._known[0] != hub:
+            self._known = (hub, _entities(hub))
+        return self._known[1]
 
 
-def _request(agent_id: str, action: str, resource_type: str, resource_id: str, context: str) -> dict[str, Any]:
+def _ways(hub: Hub | None) -> tuple[_Ask, ...]:
+    if hub is None:
+        return ()
+    return (("pass", "Hub", hub.name), *(("escalate", "Provider", provider.name) for provider in hub.providers))
+
+
+def _facts(classification: Classification, surroundings: Surroundings, redacted: bool) -> dict[str, Any]:
+    known = {"site": surroundings.site or None, "region": surroundings.region or None}
+    optional = {"latency_milliseconds": surroundings.latency_milliseconds, "budget_tokens": surroundings.budget_tokens}
+    return {
+        "class": str(classification.data_class),
+        "kinds": list(classification.kinds),
+        "redacted": redacted,
+        "intake": surroundings.intake,
+        **{name: value for name, value in (known | optional).items() if value is not None},
+    }
+
+
+def _entities(hub: Hub | None) -> cedarpy.Entities:
+    if hub is None:
+        return cedarpy.Entities.from_json_str("[]")
+    found = [_entity("Hub", hub.name, region=hub.region or None, operator=hub.operator or None)]
+    for provider in hub.providers:
+        tier = {"__entity": {"type": "Tier", "id": provider.tier}} if provider.tier in TIERS else None
+        region, operator, days = provider.region or None, provider.operator or None, provider.retention_days
+        found.append(_entity("Provider", provider.name, tier=tier, region=region, operator=operator, retention_days=days))
+    return cedarpy.Entities.from_json_str(json.dumps(found))
+
+
+def _entity(kind: str, name: str, **attributes: Any) -> dict[str, Any]:
+    known = {attribute: value for attribute, value in attributes.items() if value is not None}
+    return {"uid": {"type": kind, "id": name}, "attrs": known, "parents": []}
+
+
+def _request(agent_id: str, ask: _Ask, context: str) -> dict[str, Any]:
+    action, kind, name = ask
     return {
         "principal": {"type": "Agent", "id": agent_id},
         "action": {"type": "Action", "id": action},
-        "resource": {"type": resource_type, "id": resource_id},
+        "resource": {"type": kind, "id": name},
         "context": context,
     }
 
 
-def _allows(result: cedarpy.AuthzResult) -> bool:
-    return bool(result.allowed) and not result.diagnostics.errors
+def _routes(verdicts: Iterable[Verdict], hub: Hub | None) -> tuple[Route, ...]:
+    allowed = {(verdict.action, verdict.resource): verdict.redacted for verdict in verdicts if verdict.allowed}
+    if hub is None or ("pass", hub.name) not in allowed:
+        return ()
+    asked = ((provider, allowed.get(("escalate", provider.name))) for provider in hub.providers)
+    return tuple(Route(provider, redacted) for provider, redacted in asked if redacted is not None)
 
 
-def _ids(result: cedarpy.AuthzResult) -> list[str]:
-    if result.diagnostics.errors:
-        return ["policy-failed"]
-    return list(result.diagnostics.id_annotations_by_reason.values()) or ["default-deny"]
+def _ids(verdicts: Iterable[Verdict], surroundings: Surroundings) -> tuple[str, ...]:
+    unknown = (HUB_UNKNOWN,) if surroundings.hub is None else ()
+    return tuple(sorted({*unknown, *(name for verdict in verdicts for name in verdict.policy_ids)}))
 
 
-def _validate(text: str) -> None:
-    if len(text) > _LONGEST_CHARACTERS:
-        raise _invalid(f"it has {len(text)} characters, at most {_LONGEST_CHARACTERS} are read")
-    if max(accumulate((char in "([{") - (char in ")]}") for char in text), default=0) > _DEEPEST_NESTING:
-        raise _invalid(f"its brackets are nested deeper than {_DEEPEST_NESTING}")
-    try:
-        policies: Mapping[str, Any] = json.loads(cedarpy.policies_to_json_str(text))
-    except (ValueError, RecursionError) as error:
-        raise _invalid(str(error)) from error
-    if policies.get("templates"):
-        raise _invalid("templates are not used here")
-    names = [policy.get("annotations", {}).get("id") for policy in policies["staticPolicies"].values()]
-    if not all(names):
-        raise _invalid("every policy needs an @id, so that a receipt can name it")
-    if len(set(names)) < len(names):
-        raise _invalid("two policies share an @id")
-    result = cedarpy.validate_policies(text, _SCHEMA)
-    if not result.validation_passed:
-        raise _invalid("; ".join(str(error) for error in result.errors))
-
-
-def _invalid(why: str) -> InvalidRequest:
-    return InvalidRequest(Reason.POLICY_INVALID, f"The policy is refused, the one in force stays: {why[:500]}.")
+__all__ = ["SCHEMA", "TIERS", "Decision", "Policy", "Route", "Verdict"]

@@ -45,6 +45,9 @@ class Receipt:
         model_digest: `sha256:…` of the local bundle; empty for a provider's model.
         departure: what left the site; None: nothing did.
         milliseconds: from the prompt's arrival to the answer's end.
+        input_tokens: as whatever answered counts them.
+        output_tokens: the same.
+        intake: by which way the prompt came.
     """
 
     receipt_id: str
@@ -60,6 +63,9 @@ class Receipt:
     model_digest: str
     departure: Departure | None
     milliseconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    intake: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the receipt as plain JSON values."""

@@ -141,7 +141,9 @@ class ProviderSettings(_Frozen):
         kind: whose wire format it speaks. `openai` is every compatible server: vLLM, Triton, TGI, llama.cpp, Azure.
         base_url: empty: the kind's own cloud.
         tier: `private`: the fleet's owner runs it; `public`: somebody else does.
-        region: where it runs, for receipts.
+        region: where it runs, for policies and receipts.
+        operator: who runs it, for policies; empty: not known.
+        retention_days: for so long it keeps what it is sent, for policies; unset: not known.
         api_key_env: the environment variable that holds the key; empty: the server wants none.
         connect_seconds: for the TCP and TLS handshake.
         first_token_seconds: from the request to the first text; then the next provider is tried.
@@ -159,6 +161,8 @@ class ProviderSettings(_Frozen):
     model: str = Field(min_length=1)
     tier: Literal["private", "public"]
     region: str = Field(min_length=1)
+    operator: str = ""
+    retention_days: Annotated[int, Field(ge=0, le=36_500)] | None = None
     api_key_env: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
     connect_seconds: PositiveFloat = 5
     first_token_seconds: PositiveFloat = 20
@@ -182,6 +186,9 @@ class Settings(BaseSettings):
         trust_domain: the SPIFFE trust domain; chosen once, since every certificate carries it.
         database_url: such as postgresql://user:password@host/name, which several hubs may share; empty: SQLite in the data folder.
         blobs_url: where what is distributed is kept, such as s3://BUCKET/seawall; empty: in the data folder.
+        region: where this hub runs, for policies; empty: not known.
+        operator: who runs it, for policies; empty: not known.
+        policy_file: Cedar policies in place of contract/default.cedar, by which the hub decides again on what agents send it.
         providers: in the order in which they are tried.
     """
 
@@ -190,6 +197,9 @@ class Settings(BaseSettings):
     trust_domain: str = Field(default="seawall.internal", pattern=r"^[a-z0-9._-]{1,255}$")
     database_url: str = ""
     blobs_url: str = ""
+    region: str = ""
+    operator: str = ""
+    policy_file: Path | None = None
     listeners: Listeners = Listeners()
     limits: Limits = Limits()
     telemetry: TelemetrySettings = TelemetrySettings()

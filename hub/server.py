@@ -25,8 +25,10 @@ from hub.config import Settings, split_address
 from hub.escalation.admission import Admission
 from hub.escalation.circuits import Circuits
 from hub.escalation.metering import Meter
+from hub.escalation.profile import hub_of
 from hub.escalation.providers import create_provider
 from hub.escalation.router import Router
+from hub.escalation.ruling import Ruling, load_policy
 from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
@@ -122,7 +124,8 @@ class Hub:
         stack.push_async_callback(_stop, known, fleet, limits.stop_seconds)
         router = self._create_router(stack, Meter(registry, time.monotonic, tracing), circuits)
         add_audit(known, witnessing, trail, fleet)
-        escalations = EscalationServicer(Admission(limits), fleet.quotas, router, trail, limits, fleet.delivery.call, tracing)
+        ruling = Ruling(load_policy(self._settings), hub_of(self._settings), fleet.directory)
+        escalations = EscalationServicer(Admission(limits), ruling, fleet.quotas, router, trail, limits, fleet.delivery.call, tracing)
         escalation_pb2_grpc.add_EscalationServiceServicer_to_server(escalations, known)
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)

@@ -20,6 +20,7 @@ from hub.audit.trail import Trail
 from hub.audit.witnessing import Witnessing
 from hub.clock import Clock
 from hub.config import Settings
+from hub.escalation.profile import profile_of
 from hub.fleet.authorities import Authorities
 from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
@@ -70,7 +71,7 @@ def add_fleet(server: grpc.aio.Server, fleet: Fleet, authorities: Authorities, s
     """Adds what agents and operators of the fleet call."""
     domain = settings.trust_domain
     interval = timedelta(seconds=settings.limits.heartbeat_seconds)
-    sessions = SessionServicer(fleet, authorities, clock, interval)
+    sessions = SessionServicer(fleet, authorities, clock, interval, profile_of(settings))
     session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
     agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(fleet, domain), server)
     group_pb2_grpc.add_GroupServiceServicer_to_server(GroupServicer(fleet.groups, fleet.quotas, domain), server)

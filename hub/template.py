@@ -14,6 +14,13 @@ trust_domain = "{trust_domain}"
 # AWS_ACCESS_KEY_ID. Empty: in this folder.
 #blobs_url = ""
 
+# Where this hub runs, and who runs it: agents' policies may ask. Empty: not known, and what asks for it is denied.
+#region = "de-fra"
+#operator = "acme"
+
+# Cedar policies by which this hub decides again, after the agent, where a prompt may go. Default: the same as the agents'.
+#policy_file = "hub.cedar"
+
 [listeners]
 # Agents enrol here; only the server shows a certificate.
 #enrollment = "127.0.0.1:7443"
@@ -53,6 +60,8 @@ trust_domain = "{trust_domain}"
 #model = "llama-3.1-8b-instruct"
 #tier = "private"                    # you run it
 #region = "de-fra"
+#operator = "acme"                   # who runs it; for policies
+#retention_days = 0                  # for so long it keeps what it is sent; for policies
 #output_limit_name = "max_tokens"    # or "max_completion_tokens", for OpenAI's newer models
 #send_temperature = true             # false for models that refuse one
 

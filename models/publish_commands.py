@@ -11,6 +11,7 @@ import typer
 from agent.inference.loading import load_bundle
 from contract.bundle import BUNDLE_FILE
 from contract.errors import InvalidRequest, Reason
+from contract.policy_bundle import ROLE, check_policy_bundle
 from models import staging
 from models.chunks import index_folder
 from models.destinations import Destination, Folder, Hub
@@ -71,6 +72,8 @@ def _publish_folder(
     lives: Lives,
     stage: Path | None,
 ) -> None:
+    if role == ROLE:
+        check_policy_bundle({file.name: file.read_bytes() for file in bundle.iterdir() if file.is_file()})
     index, places = index_folder(bundle, name, version)
     current = verify_current(destination, root, role, index.path(role))
     signers = list(load_signers(keys, ask_passphrase).values())

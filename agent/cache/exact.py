@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from agent.prompts import FinishReason, Message, Prompt, Sampling
@@ -30,12 +30,14 @@ class ExactCache:
     Args:
         store: where they are kept.
         key: 32 bytes; without it, nobody can tell by a digest what was asked.
-        scope: what every answer depends on, beside the model: the policy's digest.
+        scope: what every answer depends on, beside model and policy.
+        policy_digest: returns that of the policy in force.
     """
 
-    def __init__(self, store: AnswerStore, key: bytes, scope: Sequence[str]) -> None:
+    def __init__(self, store: AnswerStore, key: bytes, scope: Sequence[str], policy_digest: Callable[[], str] = str) -> None:
         self._store = store
         self._key = key
+        self._policy_digest = policy_digest
         self._scope = [*scope, *(field.name for field in fields(CachedAnswer))]  # another version's answers are not recalled
 
     async def recall(self, messages: Sequence[Message], sampling: Sampling, now: float, model_digest: str = "") -> CachedAnswer | None:
@@ -68,7 +70,11 @@ class ExactCache:
             await self._store.put(digest, json.dumps(asdict(answer)), subject, prompt.received_time.timestamp(), now)
 
     def _digest(self, messages: Sequence[Message], sampling: Sampling, model_digest: str) -> str:
-        question = [[*self._scope, model_digest], [asdict(message) for message in messages], asdict(replace(sampling, seed=None))]
+        question = [
+            [*self._scope, self._policy_digest(), model_digest],
+            [asdict(message) for message in messages],
+            asdict(replace(sampling, seed=None)),
+        ]
         return hmac.new(self._key, json.dumps(question, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 

@@ -57,6 +57,19 @@ class ReceiptStore:
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
+    async def since(self, begin: float) -> list[dict[str, Any]]:
+        """Returns the receipts from a time on, oldest first.
+
+        Args:
+            begin: POSIX time, seconds.
+        """
+
+        def work(tables: Tables) -> list[dict[str, Any]]:
+            rows = tables.query("SELECT receipt FROM receipts WHERE create_time >= ? ORDER BY sequence", [begin])
+            return [json.loads(row["receipt"]) for row in rows]
+
+        return await self._database.run(work)
+
     async def latest(self, count: int) -> list[dict[str, Any]]:
         """Returns the newest receipts, newest first."""
 

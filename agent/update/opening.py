@@ -50,6 +50,21 @@ class UpdateSite:
     pace: PaceSettings
 
 
+def rooted(identity: Identity) -> Identity:
+    """Returns an identity that names a root of trust.
+
+    Raises:
+        NotPossibleNow: UPDATE_NOT_POSSIBLE, it names none.
+    """
+    if not identity.root_sha256:
+        raise NotPossibleNow(
+            Reason.UPDATE_NOT_POSSIBLE,
+            "This device was enrolled before its hub had a root of trust, so nothing can be verified: "
+            "ask the hub's operator for a new join token, then seawall-agent enroll --again TOKEN.",
+        )
+    return identity
+
+
 @asynccontextmanager
 async def open_source(name: str, identity: Identity, link: HubLink | None = None) -> AsyncGenerator[Source, None]:
     """Opens what a name stands for, and closes it at the end.
@@ -100,13 +115,7 @@ async def open_updater(
     Raises:
         SeawallError: the source is not of the trust that this device was enrolled with.
     """
-    if not site.identity.root_sha256:
-        raise NotPossibleNow(
-            Reason.UPDATE_NOT_POSSIBLE,
-            "This device was enrolled before its hub had a root of trust, so nothing can be verified: "
-            "ask the hub's operator for a new join token, then seawall-agent enroll --again TOKEN.",
-        )
-    folder = site.folder / site.identity.root_sha256[:16]  # another root knows nothing of what this one has seen
+    folder = site.folder / rooted(site.identity).root_sha256[:16]  # another root knows nothing of what this one has seen
     root = await trusted_root(folder, source, site.identity)
     clock = ClockFloor(site.folder, lambda: datetime.now(UTC))
     trust = Trust(folder / "metadata", root, clock, TrustSettings(site.settings.stale_seconds))

@@ -1,7 +1,7 @@
 """seawall.hub.v1.EscalationService."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 from typing import Any
 
@@ -9,6 +9,7 @@ import grpc.aio
 
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
+from contract.surroundings import Provider
 from contract.tracing import NO_TRACING, Tracing
 from hub.api.fields import read_request_id
 from hub.api.identity import CALLER
@@ -19,6 +20,7 @@ from hub.escalation.admission import Admission
 from hub.escalation.prompts import Completion, Escalation, TextDelta, Tier, Turn
 from hub.escalation.quotas import within_quotas
 from hub.escalation.router import Router
+from hub.escalation.ruling import Ruling
 from hub.fleet.quotas import Quotas
 from hub.tracing import begin_escalation
 from seawall.hub.v1 import escalation_pb2, escalation_pb2_grpc
@@ -31,9 +33,10 @@ _ROLES: dict[int, Any] = {
 _TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", escalation_pb2.PROVIDER_TIER_PUBLIC: "public"}
 _TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
 _MAX_TEMPERATURE = 2.0
+_MAX_PROVIDERS = 256
+_MAX_NAMES = 64
 _KIND = re.compile(r"[A-Z0-9_]{1,64}")
 _POLICY_ID = re.compile(r"(?s).{1,128}")
-_MOST_WORDS = 64
 
 Held = Callable[[str], AbstractContextManager[None]]
 """Holds an agent's call, and ends it when the agent is shut out."""
@@ -43,9 +46,18 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
     """Answers what agents could not answer well."""
 
     def __init__(
-        self, admission: Admission, quotas: Quotas, router: Router, trail: Trail, limits: Limits, held: Held, tracing: Tracing = NO_TRACING
+        self,
+        admission: Admission,
+        ruling: Ruling,
+        quotas: Quotas,
+        router: Router,
+        trail: Trail,
+        limits: Limits,
+        held: Held,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._admission = admission
+        self._ruling = ruling
         self._quotas = quotas
         self._router = router
         self._trail = trail
@@ -66,7 +78,8 @@ class EscalationServicer(escalation_pb2_grpc.EscalationServiceServicer):
 
     async def _admitted(self, escalation: Escalation) -> AsyncGenerator[TextDelta | Completion, None]:
         with self._admission.admit(escalation):
-            async with aclosing(within_quotas(self._quotas, escalation, self._router.answer(escalation))) as pieces:
+            ruled = await self._ruling.rule(escalation)
+            async with aclosing(within_quotas(self._quotas, ruled, self._router.answer(ruled))) as pieces:
                 async for piece in pieces:
                     yield piece
 
@@ -86,14 +99,36 @@ def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str
         request_id=read_request_id(request.request_id),
         agent_id=agent_id,
         turns=_read_turns(request, limits),
-        allowed_tiers=frozenset(_TIERS[number] for number in request.allowed_tiers if number in _TIERS),
+        allowed=_read_allowed(request),
         data_class=_read_data_class(request.data_class),
         max_output_tokens=_read_output_tokens(request.max_output_tokens, limits),
         temperature=_read_temperature(request.temperature),
-        data_kinds=_read_words(request.data_kinds, _KIND, "data_kinds"),
-        policy_ids=_read_words(request.policy_ids, _POLICY_ID, "policy_ids"),
         redacted=request.redacted,
+        data_kinds=_read_names(request.data_kinds, _KIND, "data_kinds"),
+        policy_ids=_read_names(request.policy_ids, _POLICY_ID, "policy_ids"),
     )
+
+
+def _read_allowed(request: escalation_pb2.EscalatePromptRequest) -> frozenset[Provider]:
+    """Those of a tier that nobody knows are passed over, and so are not allowed."""
+    if len(request.allowed_providers) > _MAX_PROVIDERS:
+        raise _invalid(f"it names more than {_MAX_PROVIDERS} providers")
+    return frozenset(
+        Provider(named.name, _TIERS[named.tier], named.region, named.operator, _days(named))
+        for named in request.allowed_providers
+        if named.tier in _TIERS
+    )
+
+
+def _days(named: escalation_pb2.ProviderProfile) -> int | None:
+    return named.retention_days if named.HasField("retention_days") else None
+
+
+def _read_names(names: Sequence[str], form: re.Pattern[str], what: str) -> tuple[str, ...]:
+    """They are kept in clear for a long time, so that they must be what they are said to be."""
+    if len(names) > _MAX_NAMES or not all(form.fullmatch(name) for name in names):
+        raise _invalid(f"{what} must be at most {_MAX_NAMES} names")
+    return tuple(sorted(set(names)))
 
 
 def _read_turns(request: escalation_pb2.EscalatePromptRequest, limits: Limits) -> tuple[Turn, ...]:
@@ -126,14 +161,6 @@ def _read_temperature(value: float) -> float:
     if not 0 <= value <= _MAX_TEMPERATURE:  # not a number is outside too
         raise _invalid("temperature must be 0 to 2")
     return value
-
-
-def _read_words(words: Iterable[str], form: re.Pattern[str], field: str) -> tuple[str, ...]:
-    """They are kept in clear for a long time, so that they must be what they are said to be."""
-    result = tuple(words)
-    if len(result) > _MOST_WORDS or not all(form.fullmatch(word) for word in result):
-        raise _invalid(f"{field} must be at most {_MOST_WORDS} names")
-    return result
 
 
 def _response(piece: TextDelta | Completion) -> escalation_pb2.EscalatePromptResponse:

@@ -18,6 +18,7 @@ from hub.fleet.fleet import Fleet
 from hub.fleet.messages import timestamp
 from hub.fleet.sessions import Session
 from seawall.hub.v1 import session_pb2, session_pb2_grpc
+from seawall.hub.v1.escalation_pb2 import HubProfile
 
 HELLO_SECONDS = 30
 """Within which the first message must come: a stream that says nothing is held for nobody."""
@@ -34,12 +35,16 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
         authorities: that agents are told of.
         clock: the time, in UTC.
         heartbeat_interval: that agents are told.
+        profile: of this hub, for agents' policies.
     """
 
-    def __init__(self, fleet: Fleet, authorities: Authorities, clock: Clock, heartbeat_interval: timedelta) -> None:
+    def __init__(
+        self, fleet: Fleet, authorities: Authorities, clock: Clock, heartbeat_interval: timedelta, profile: HubProfile | None = None
+    ) -> None:
         self._fleet = fleet
         self._authorities = authorities
         self._clock = clock
+        self._profile = profile
         self._heartbeat_interval = Duration()
         self._heartbeat_interval.FromTimedelta(heartbeat_interval)
 
@@ -64,7 +69,8 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
     async def _welcome(self, session: Session) -> tuple[str, ...]:
         """Returns the CAs that the agent is told of."""
         told = self._authorities.trust.key_hashes
-        welcome = session_pb2.Welcome(heartbeat_interval=self._heartbeat_interval, hub_time=timestamp(self._clock()), ca_key_hashes=told)
+        hub_time = timestamp(self._clock())
+        welcome = session_pb2.Welcome(heartbeat_interval=self._heartbeat_interval, hub_time=hub_time, ca_key_hashes=told, hub=self._profile)
         await session.send(session_pb2.ConnectResponse(welcome=welcome))
         session.ready = True
         self._fleet.delivery.mark([session.agent_id])
@@ -86,6 +92,8 @@ class SessionServicer(session_pb2_grpc.SessionServiceServicer):
                 await self._commanded(session, request.command)
             elif kind == "release":
                 await self._fleet.release_reports.keep(session.agent_id, request.release)
+            elif kind == "report":
+                await self._fleet.reports.reported(session.agent_id, request.report)
             else:
                 raise _invalid("After Hello come heartbeats, outcomes and reports.")
 

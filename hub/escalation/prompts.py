@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contract.classification import DataClass
+from contract.surroundings import Provider
 
 Tier = Literal["private", "public"]
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -25,25 +26,25 @@ class Escalation:
         request_id: a UUID.
         agent_id: whose it is, from the certificate.
         turns: oldest first, the last one the user's.
-        allowed_tiers: where it may go.
+        allowed: where it may go.
         data_class: what the agent thinks of it.
         max_output_tokens: of the answer.
         temperature: 0 to 2.
-        data_kinds: of personal data and secrets that the agent found.
-        policy_ids: of the policies that let it pass there.
-        redacted: whether the agent took anything out of it.
+        redacted: whether what was found in it was taken out.
+        data_kinds: that were found.
+        policy_ids: that decided on the device.
     """
 
     request_id: str
     agent_id: str
     turns: tuple[Turn, ...]
-    allowed_tiers: frozenset[Tier]
+    allowed: frozenset[Provider]
     data_class: DataClass
     max_output_tokens: int
     temperature: float
+    redacted: bool = False
     data_kinds: tuple[str, ...] = ()
     policy_ids: tuple[str, ...] = ()
-    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, Unavailable
 from hub.escalation.circuits import Circuits
 from hub.escalation.metering import Meter
+from hub.escalation.profile import provider_of
 from hub.escalation.prompts import Completion, Escalation, Finish, TextDelta
 from hub.escalation.providers.base import Provider, ProviderFailed, ProviderRefused
 
@@ -49,9 +50,11 @@ class Router:
         raise _all_failed(failures)
 
     def _allowed(self, escalation: Escalation) -> list[Provider]:
-        allowed = [provider for provider in self._providers if provider.settings.tier in escalation.allowed_tiers]
+        allowed = [provider for provider in self._providers if provider_of(provider.settings) in escalation.allowed]
         if not allowed:
-            raise NotPossibleNow(Reason.NO_PROVIDER_ALLOWED, "The hub has no provider of a tier that this prompt may go to. Configure one.")
+            raise NotPossibleNow(
+                Reason.NO_PROVIDER_ALLOWED, "The hub has no provider, as it is now, that this prompt may go to. Configure one."
+            )
         return allowed
 
     async def _attempt(self, provider: Provider, escalation: Escalation) -> AsyncGenerator[TextDelta | Completion, None]:

@@ -69,7 +69,7 @@ class Fleet:
             sessions=sessions,
             presence=Presence(database, journal, sessions, delivery, replica_id, clock),
             delivery=delivery,
-            reports=Reports(database, journal, replica_id, clock),
+            reports=Reports(journal, replica_id, clock),
             lifecycle=Lifecycle(journal, clock),
             groups=Groups(database, journal, clock),
             quotas=Quotas(database, clock),

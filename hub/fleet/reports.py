@@ -15,10 +15,10 @@ from hub.fleet.events import Journal
 from hub.fleet.messages import command_name
 from hub.store import agents, commands, rollout_agents
 from hub.store.commands import BEGUN, FAILED, SUCCEEDED
-from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.signals import Topic, signal
 from seawall.hub.v1 import command_pb2, session_pb2
+from seawall.hub.v1.agent_pb2 import AgentReport
 
 MAX_OUTPUT_CHARACTERS = 256 * 1024
 """Of a command; what is above is cut off. A thousand log lines have half of that."""
@@ -33,14 +33,12 @@ class Reports:
     """Keeps what agents say.
 
     Args:
-        database: where it is kept.
-        journal: told of it.
+        journal: told of it, and writes it down.
         replica_id: of this process of the hub.
         clock: the time, in UTC.
     """
 
-    def __init__(self, database: Database, journal: Journal, replica_id: str, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, journal: Journal, replica_id: str, clock: Clock) -> None:
         self._journal = journal
         self._replica_id = replica_id
         self._clock = clock
@@ -53,11 +51,17 @@ class Reports:
             NotPermitted: it was shut out since its call was let in.
         """
         _check_generation(hello.applied_generation)
-        report = hello.report.SerializeToString(deterministic=True)
-        if len(report) > MAX_REPORT_BYTES:
-            raise InvalidRequest(Reason.SESSION_INVALID, f"A report has at most {MAX_REPORT_BYTES} bytes.")
+        report = _serialised(hello.report)
         work = partial(_greeted, agent_id, key_hash, report, hello.applied_generation, self._replica_id, self._clock())
-        await self._database.write(work)
+        await self._journal.write(work)
+
+    async def reported(self, agent_id: str, message: AgentReport) -> None:
+        """Keeps what an agent says of itself while it is connected.
+
+        Raises:
+            InvalidRequest: SESSION_INVALID, it says too much.
+        """
+        await self._journal.write(partial(_reported, agent_id, _serialised(message), self._clock()))
 
     async def configured(self, agent_id: str, outcome: session_pb2.ConfigurationOutcome) -> None:
         """Keeps whether an agent applied what is wanted of it.
@@ -80,13 +84,22 @@ class Reports:
         await self._journal.write(partial(_commanded, agent_id, command_id, outcome, state, self._clock()))
 
 
+def _serialised(report: AgentReport) -> bytes:
+    content = report.SerializeToString(deterministic=True)
+    if len(content) > MAX_REPORT_BYTES:
+        raise InvalidRequest(Reason.SESSION_INVALID, f"A report has at most {MAX_REPORT_BYTES} bytes.")
+    return content
+
+
 def _check_generation(generation: int) -> None:
     """One agent's number must not use up those of all: the hub counts on from the highest that it is told."""
     if generation > MAX_GENERATION:
         raise InvalidRequest(Reason.SESSION_INVALID, f"A generation is at most {MAX_GENERATION}.")
 
 
-def _greeted(agent_id: str, key_hash: str, report: bytes, applied: int, replica_id: str, now: datetime, connection: Connection) -> None:
+def _greeted(
+    agent_id: str, key_hash: str, report: bytes, applied: int, replica_id: str, now: datetime, connection: Connection
+) -> tuple[None, Sequence[NewEvent]]:
     record = find(agent_id, connection)
     check_admitted(record, key_hash)
     changes: dict[str, object] = {}
@@ -106,6 +119,28 @@ def _greeted(agent_id: str, key_hash: str, report: bytes, applied: int, replica_
         agents.change(connection, agent_id, **changes)
     if record.release_rollout and rollout_agents.reach(connection, record.release_rollout, agent_id, now):
         signal(connection, Topic.ROLLOUTS)
+    return None, _policy_events(agent_id, record.report, report, now)
+
+
+def _reported(agent_id: str, report: bytes, now: datetime, connection: Connection) -> tuple[None, Sequence[NewEvent]]:
+    record = find(agent_id, connection)
+    if record.report != report:
+        agents.change(connection, agent_id, report=report)
+    return None, _policy_events(agent_id, record.report, report, now)
+
+
+def _policy_events(agent_id: str, before: bytes | None, after: bytes, now: datetime) -> Sequence[NewEvent]:
+    """An operator is to see that an agent's policy is another one, and that it has refused one."""
+    if before == after:
+        return []
+    old, new = AgentReport.FromString(before or b""), AgentReport.FromString(after)
+    events = []
+    if before is not None and old.policy_digest != new.policy_digest:
+        detail = f"{new.policy or 'its own'}: {new.policy_digest}"[:MAX_REFUSAL_CHARACTERS]
+        events.append(NewEvent(now, "POLICY_CHANGED", agent_name(agent_id), detail=detail))
+    if new.policy_trouble and old.policy_trouble != new.policy_trouble:
+        events.append(NewEvent(now, "POLICY_REFUSED", agent_name(agent_id), detail=new.policy_trouble[:MAX_REFUSAL_CHARACTERS]))
+    return events
 
 
 def _configured(

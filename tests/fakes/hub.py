@@ -109,8 +109,12 @@ async def running_hub(
     clock: Clock = utc_now,
     database_url: str = "",
     telemetry: TelemetrySettings | None = None,
+    **of_the_hub: Any,
 ) -> AsyncIterator[RunningHub]:
-    """Makes a data folder in `path` (or uses the one that is there) and runs a hub on free ports until the block ends."""
+    """Makes a data folder in `path` (or uses the one that is there) and runs a hub on free ports until the block ends.
+
+    What is not named here is given to the settings as it is: `region`, `policy_file`, …
+    """
     folder = DataFolder(path)
     create(folder, "seawall.test", [], clock)
     settings = Settings(
@@ -120,6 +124,7 @@ async def running_hub(
         limits=limits or Limits(stop_seconds=0),
         providers=tuple(providers),
         telemetry=telemetry or TelemetrySettings(),
+        **of_the_hub,
     )
     async with Hub(folder, settings, api_keys or {}, clock) as hub:
         yield RunningHub(hub, folder, settings)

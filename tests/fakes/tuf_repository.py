@@ -18,28 +18,30 @@ TOP = ("root", "targets", *ONLINE)
 
 
 class FakeRepository:
-    """Root 1 of 1 unless told otherwise; `models` signed by two keys. Change what you like, then `publish`."""
+    """Root 1 of 1 unless told otherwise; `models`, or the role that is named in its place, signed by two keys. Change what you like, then
+    `publish`."""
 
-    def __init__(self, now: datetime = NOW, models_threshold: int = 2) -> None:
+    def __init__(self, now: datetime = NOW, models_threshold: int = 2, role: str = "models") -> None:
         self.now = now
+        self.role = role
         self.keys: dict[str, list[CryptoSigner]] = {role: [CryptoSigner.generate_ed25519()] for role in TOP}
-        self.keys["models"] = [CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()]
+        self.keys[role] = [CryptoSigner.generate_ed25519(), CryptoSigner.generate_ed25519()]
         self.root = Root(expires=now + timedelta(days=365), consistent_snapshot=True)
-        for role in TOP:
-            self.root.add_key(self.keys[role][0].public_key, role)
+        for top in TOP:
+            self.root.add_key(self.keys[top][0].public_key, top)
         self.models = Targets(expires=now + timedelta(days=90))
         self.targets = Targets(expires=now + timedelta(days=90))
-        delegated = DelegatedRole("models", [], models_threshold, True, paths=["models/*/versions/*"])
-        self.targets.delegations = Delegations({}, {"models": delegated})
-        for signer in self.keys["models"]:
-            self.targets.add_key(signer.public_key, "models")
-        self.snapshot = Snapshot(expires=now + timedelta(days=1), meta={"targets.json": MetaFile(1), "models.json": MetaFile(1)})
+        delegated = DelegatedRole(role, [], models_threshold, True, paths=[f"{role}/*/versions/*"])
+        self.targets.delegations = Delegations({}, {role: delegated})
+        for signer in self.keys[role]:
+            self.targets.add_key(signer.public_key, role)
+        self.snapshot = Snapshot(expires=now + timedelta(days=1), meta={"targets.json": MetaFile(1), f"{role}.json": MetaFile(1)})
         self.timestamp = Timestamp(expires=now + timedelta(hours=1))
         self.metadata: dict[str, bytes] = {}
         self.files: dict[str, bytes] = {}
         self.blobs: dict[str, bytes] = {}
         self.sign("root")
-        for name in ("targets", "models", "snapshot", "timestamp"):
+        for name in ("targets", role, "snapshot", "timestamp"):
             self.sign(name)
 
     @property
@@ -48,7 +50,7 @@ class FakeRepository:
 
     def sign(self, name: str, signers: Sequence[CryptoSigner] | None = None) -> bytes:
         """Signs a role as it is and puts it where it is asked for."""
-        signed: Any = getattr(self, name)
+        signed: Any = getattr(self, "models" if name == self.role else name)
         envelope = Metadata(signed)
         for signer in self.keys[name] if signers is None else signers:
             envelope.sign(signer, append=True)
@@ -57,8 +59,8 @@ class FakeRepository:
         return content
 
     def add(self, index: Index, blobs: dict[str, bytes] | None = None) -> str:
-        """Has `models` name an index; not published yet. Returns its path."""
-        path, content = index.path("models"), index.to_json()
+        """Has the role name an index; not published yet. Returns its path."""
+        path, content = index.path(self.role), index.to_json()
         self.add_file(path, content)
         self.blobs.update(blobs or {})
         return path
@@ -70,8 +72,8 @@ class FakeRepository:
     def publish(self, models_signers: Sequence[CryptoSigner] | None = None) -> None:
         """Makes the next version of everything but root and targets."""
         self.models.version += 1
-        self.sign("models", models_signers)
-        self.snapshot.meta["models.json"] = MetaFile(self.models.version)
+        self.sign(self.role, models_signers)
+        self.snapshot.meta[f"{self.role}.json"] = MetaFile(self.models.version)
         self.snapshot.version += 1
         self.sign("snapshot")
         self.tick()

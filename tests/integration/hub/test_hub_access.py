@@ -38,7 +38,7 @@ from tests.fakes.hub_errors import reason_of
 PROMPT = escalation_pb2.EscalatePromptRequest(
     request_id=str(uuid.uuid4()),
     messages=[escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_USER, content="hi")],
-    allowed_tiers=[escalation_pb2.PROVIDER_TIER_PRIVATE],
+    allowed_providers=[escalation_pb2.ProviderProfile(name="house", tier=escalation_pb2.PROVIDER_TIER_PRIVATE, region="here")],
     data_class=escalation_pb2.DATA_CLASS_PUBLIC,
 )
 

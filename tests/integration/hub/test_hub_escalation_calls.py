@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +14,21 @@ import grpc
 import grpc.aio
 import pytest
 
+from agent.escalation import Completion, EscalationFailed, HubEscalator
+from agent.hub_link import HubLink
+from agent.identity.files import Identity as AgentIdentity
+from agent.known_hub import KnownHub
+from agent.prompts import Message, Sampling
+from contract.classification import Classification, DataClass
+from contract.policy import Policy
+from contract.surroundings import Surroundings
 from hub.config import Limits, Listeners, ProviderSettings
 from hub.store.database import Database
 from hub.store.tables import agents
 from seawall.hub.v1 import agent_pb2, agent_pb2_grpc, escalation_pb2, escalation_pb2_grpc
 from tests.fakes.hub import RunningHub, running_hub
 from tests.fakes.hub_errors import reason_of
+from tests.fakes.hub_session import session
 from tests.fakes.provider_server import (
     HEAD,
     ProviderServer,
@@ -35,6 +45,7 @@ from tests.fakes.provider_server import (
 )
 
 FOUR_MEBIBYTES = 4 * 1024 * 1024
+NAMES = ("house", "cloud", "good", "bad")
 PRIVATE, PUBLIC = escalation_pb2.PROVIDER_TIER_PRIVATE, escalation_pb2.PROVIDER_TIER_PUBLIC
 
 
@@ -44,11 +55,16 @@ def provider(name: str, server: ProviderServer, tier: Literal["private", "public
     return ProviderSettings(name=name, kind=kind, base_url=url, model="m", tier=tier, region=f"{name}-region", **settings)
 
 
+def profile(name: str, tier: Any = PRIVATE, **fields: Any) -> escalation_pb2.ProviderProfile:
+    """As `provider` configures it."""
+    return escalation_pb2.ProviderProfile(name=name, tier=tier, region=f"{name}-region", **fields)
+
+
 def prompt(text: str = "SECRET-PROMPT", tiers: Sequence[Any] = (PRIVATE,), **fields: Any) -> escalation_pb2.EscalatePromptRequest:
     defaults: dict[str, Any] = {
         "request_id": str(uuid.uuid4()),
         "messages": [escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_USER, content=text)],
-        "allowed_tiers": tiers,
+        "allowed_providers": [profile(name, tier) for name in NAMES for tier in tiers],
         "data_class": escalation_pb2.DATA_CLASS_PUBLIC,
     }
     return escalation_pb2.EscalatePromptRequest(**{**defaults, **fields})
@@ -274,3 +290,78 @@ async def test_metrics_are_served_with_the_conventions_names_and_no_prompt(tmp_p
 def scrape(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
         return str(response.read().decode())
+
+
+NO_PUBLIC = '@id("no-public") forbid (principal, action == Action::"escalate", resource) when { resource.tier == Tier::"public" };'
+
+
+@pytest.fixture
+def no_public(tmp_path: Path) -> Path:
+    file = tmp_path / "hub.cedar"
+    file.write_text(resources.files("contract").joinpath("default.cedar").read_text() + NO_PUBLIC)
+    return file
+
+
+async def test_what_only_the_agents_policy_allows_is_denied_by_the_hubs_and_no_provider_is_asked(tmp_path: Path, no_public: Path) -> None:
+    async with provider_server(openai_answer("x")) as server:
+        async with site(tmp_path, provider("cloud", server, "public"), policy_file=no_public) as here:
+            assert await here.refusal(prompt(tiers=[PUBLIC])) == ("", grpc.StatusCode.PERMISSION_DENIED, "POLICY_DENIED")
+        assert server.requests == []
+
+
+async def test_a_prompt_never_falls_back_to_a_provider_that_the_hubs_policy_denies(tmp_path: Path, no_public: Path) -> None:
+    async with provider_server(openai_answer("x")) as server, provider_server([status(500)]) as bad:
+        providers = [provider("house", bad), provider("cloud", server, "public")]
+        async with site(tmp_path, *providers, policy_file=no_public) as here:
+            refused = await here.refusal(prompt(tiers=[PRIVATE, PUBLIC]))
+            assert refused == ("", grpc.StatusCode.UNAVAILABLE, "PROVIDERS_UNAVAILABLE")
+        assert server.requests == []
+        assert len(bad.requests) == 1
+
+
+async def test_a_confidential_prompt_is_answered_only_where_the_operator_says_that_the_agent_is_of_the_providers_region(
+    tmp_path: Path,
+) -> None:
+    asked = prompt(data_class=escalation_pb2.DATA_CLASS_CONFIDENTIAL, redacted=True)
+    async with (
+        provider_server(openai_answer("x")) as server,
+        site(tmp_path, provider("house", server), region="house-region") as here,
+        here.hub.channel(here.hub.operator) as channel,
+    ):
+        assert await here.refusal(asked) == ("", grpc.StatusCode.PERMISSION_DENIED, "POLICY_DENIED")
+        labelled = agent_pb2.Agent(name="agents/plant-7", labels={"region": "house-region"})
+        await agent_pb2_grpc.AgentServiceStub(channel).UpdateAgent(agent_pb2.UpdateAgentRequest(agent=labelled))
+        assert (await here.answer(asked))[0] == "x"
+        unredacted = prompt(data_class=escalation_pb2.DATA_CLASS_CONFIDENTIAL)
+        assert await here.refusal(unredacted) == ("", grpc.StatusCode.PERMISSION_DENIED, "POLICY_DENIED")
+        assert len(server.requests) == 1
+
+
+async def test_an_agent_that_knows_the_hub_from_its_welcome_sends_what_its_policy_allows_and_both_decide(tmp_path: Path) -> None:
+    asked, sampling = [Message("user", "hello")], Sampling()
+    async with (
+        provider_server(openai_answer("x")) as server,
+        running_hub(tmp_path / "hub", [provider("cloud", server, "public"), provider("house", server)], region="house-region") as hub,
+    ):
+        pair = await hub.enroll("plant-7")
+        identity = AgentIdentity("plant-7", "seawall.test", hub.mtls_target, pair.key, pair.certificate, hub.ca_certificate)
+        known, link = KnownHub(tmp_path / "hub.json", identity), HubLink(identity)
+        async with session(hub, pair) as agent:
+            known.tell((await agent.hello()).hub)
+        policy = Policy(resources.files("contract").joinpath("default.cedar").read_text())
+        around = Surroundings(region="house-region", hub=known.hub, can_redact=True)
+        confidential, public = Classification(DataClass.CONFIDENTIAL, ("PERSON",)), Classification(DataClass.PUBLIC)
+        decision = policy.decide("plant-7", confidential, around)
+        assert [(route.provider.name, route.redacted) for route in decision.routes] == [("house", True)]
+        with pytest.raises(EscalationFailed, match="policy-denied"):
+            await anext(HubEscalator(link).escalate(asked, sampling, confidential, decision))
+        async with hub.channel(hub.operator) as channel:
+            labelled = agent_pb2.Agent(name="agents/plant-7", labels={"region": "house-region"})
+            await agent_pb2_grpc.AgentServiceStub(channel).UpdateAgent(agent_pb2.UpdateAgentRequest(agent=labelled))
+        *_, confidential_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, confidential, decision)]
+        open_decision = policy.decide("plant-7", public, around)
+        *_, public_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, public, open_decision)]
+        await link.close()
+    assert isinstance(confidential_end, Completion)
+    assert isinstance(public_end, Completion)
+    assert (confidential_end.provider, public_end.provider, len(server.requests)) == ("house", "cloud", 2)

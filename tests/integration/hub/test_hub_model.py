@@ -43,7 +43,7 @@ def prompt(text: str, max_output_tokens: int) -> escalation_pb2.EscalatePromptRe
             escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_SYSTEM, content="Answer in one short sentence."),
             escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_USER, content=text),
         ],
-        allowed_tiers=[escalation_pb2.PROVIDER_TIER_PRIVATE],
+        allowed_providers=[escalation_pb2.ProviderProfile(name="llama", tier=escalation_pb2.PROVIDER_TIER_PRIVATE, region="here")],
         data_class=escalation_pb2.DATA_CLASS_PUBLIC,
         max_output_tokens=max_output_tokens,
     )

@@ -72,7 +72,7 @@ def prompt(text: str) -> escalation_pb2.EscalatePromptRequest:
     return escalation_pb2.EscalatePromptRequest(
         request_id=str(uuid.uuid4()),
         messages=[escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_USER, content=text)],
-        allowed_tiers=[escalation_pb2.PROVIDER_TIER_PRIVATE],
+        allowed_providers=[escalation_pb2.ProviderProfile(name="house", tier=escalation_pb2.PROVIDER_TIER_PRIVATE, region="here")],
         data_class=escalation_pb2.DATA_CLASS_PUBLIC,
     )
 

@@ -38,7 +38,7 @@ ESCALATION = Escalation(
     "id",
     "plant-7",
     (Turn("system", "be brief"), Turn("user", "hi"), Turn("assistant", "yes?"), Turn("user", "SECRET-PROMPT")),
-    frozenset({"private"}),
+    frozenset(),
     DataClass.PUBLIC,
     33,
     1.5,

@@ -19,7 +19,8 @@ from agent.hub_link import HubLink
 from agent.identity.files import Identity as AgentIdentity
 from agent.prompts import Message, Sampling
 from contract.classification import Classification, DataClass
-from contract.policy import Decision
+from contract.decision import Decision, Route
+from contract.surroundings import Provider
 from hub.config import ProviderSettings
 from seawall.hub.v1 import agent_pb2, escalation_pb2, escalation_pb2_grpc, group_pb2
 from tests.fakes.hub import Identity, RunningHub, running_hub
@@ -27,7 +28,7 @@ from tests.fakes.hub_operator import Operator
 from tests.fakes.postgres import Postgres
 from tests.fakes.provider_server import ProviderServer, openai_answer, provider_server
 
-DECISION = Decision(may_cache=True, tiers=("private",), policy_ids=())
+DECISION = Decision(may_cache=True, routes=(Route(Provider("house", "private", "here")),))
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ async def escalate(hub: RunningHub, agent: Identity, max_output_tokens: int = 10
     request = escalation_pb2.EscalatePromptRequest(
         request_id=str(uuid.uuid4()),
         messages=[escalation_pb2.ChatMessage(role=escalation_pb2.MESSAGE_ROLE_USER, content="hello")],
-        allowed_tiers=[escalation_pb2.PROVIDER_TIER_PRIVATE],
+        allowed_providers=[escalation_pb2.ProviderProfile(name="house", tier=escalation_pb2.PROVIDER_TIER_PRIVATE, region="here")],
         data_class=escalation_pb2.DATA_CLASS_PUBLIC,
         max_output_tokens=max_output_tokens,
     )

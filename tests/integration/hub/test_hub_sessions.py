@@ -10,8 +10,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from contract.errors import Reason
-from hub.config import Limits
-from seawall.hub.v1 import agent_pb2, command_pb2, group_pb2, session_pb2
+from hub.config import Limits, ProviderSettings
+from seawall.hub.v1 import agent_pb2, command_pb2, event_pb2, group_pb2, session_pb2
+from seawall.hub.v1.escalation_pb2 import PROVIDER_TIER_PRIVATE, PROVIDER_TIER_PUBLIC
 from tests.fakes.hub import Identity, RunningHub, running_hub
 from tests.fakes.hub_errors import reason_of
 from tests.fakes.hub_operator import Operator
@@ -44,6 +45,21 @@ async def test_an_agent_is_welcomed_and_its_heartbeats_are_answered(hub: Running
         found = await operator.agent()
         assert found.connected
         assert found.report.version == "9.9"
+
+
+async def test_an_agent_is_told_of_the_hub_and_its_providers_as_they_are_configured(tmp_path: Path) -> None:
+    known = ProviderSettings(name="house", kind="openai", model="m", tier="private", region="de-fra", operator="acme", retention_days=0)
+    unknown = ProviderSettings(name="cloud", kind="openai", model="m", tier="public", region="us")
+    async with (
+        running_hub(tmp_path / "hub", [known, unknown], region="de-fra", operator="acme") as hub,
+        session(hub, await hub.enroll("plant-7")) as agent,
+    ):
+        told = (await agent.hello()).hub
+    house, cloud = told.providers
+    assert (told.region, told.operator) == ("de-fra", "acme")
+    assert (house.name, house.tier, house.region, house.operator) == ("house", PROVIDER_TIER_PRIVATE, "de-fra", "acme")
+    assert (house.HasField("retention_days"), cloud.HasField("retention_days")) == (True, False)
+    assert (cloud.name, cloud.tier, cloud.operator) == ("cloud", PROVIDER_TIER_PUBLIC, "")
 
 
 async def test_what_a_group_wants_reaches_a_connected_agent_and_its_answer_the_operator(
@@ -237,3 +253,23 @@ async def test_a_full_hub_says_when_to_come_back(tmp_path: Path) -> None:
     assert status.details[1].Unpack(retry)
     assert (error.code(), info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.HUB_BUSY)
     assert retry.retry_delay.seconds > 0
+
+
+async def test_an_operator_sees_that_an_agents_policy_changed_and_that_it_refused_one(
+    hub: RunningHub, identity: Identity, operator: Operator
+) -> None:
+    refused = agent_pb2.AgentReport(policy_digest="sha256:2", policy="policies/fleet/versions/2", policy_trouble="POLICY_INVALID: no.")
+    async with session(hub, identity) as agent:
+        await agent.hello()
+        await agent.send(report=agent_pb2.AgentReport(policy_digest="sha256:2", policy="policies/fleet/versions/2"))
+        await agent.send(report=refused)
+        await agent.send(report=refused)
+        await agent.beat(1)
+        found = await operator.agent()
+    assert found.report == refused
+    listed = await operator.events.ListEvents(event_pb2.ListEventsRequest())
+    told = [(event.type, event.subject, event.detail) for event in listed.events if event.type.startswith("POLICY")]
+    assert told == [
+        ("POLICY_CHANGED", "agents/plant-7", "policies/fleet/versions/2: sha256:2"),
+        ("POLICY_REFUSED", "agents/plant-7", "POLICY_INVALID: no."),
+    ]

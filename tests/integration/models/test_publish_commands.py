@@ -20,6 +20,7 @@ SECONDS = 100
 PASSPHRASE = "correct horse"
 Arguments = tuple[str | Path, ...]
 PATH = "policies/site/versions/1.0.0.json"
+POLICY = '@id("all") permit (principal, action, resource);'
 
 
 def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -84,7 +85,7 @@ def ceremony(tmp_path: Path) -> Path:
 def content(tmp_path: Path) -> Path:
     folder = tmp_path / "content"
     folder.mkdir()
-    (folder / "site.cedar").write_text("permit(principal, action, resource);")
+    (folder / "policy.cedar").write_text(POLICY)
     return folder
 
 
@@ -119,14 +120,33 @@ def test_a_folder_is_published_to_and_read_from(ceremony: Path, content: Path, t
     to: Arguments = ("--to", mirror, "--online-key", *keys(ceremony, "online"), "--root", root, "--role", "policies", "--name", "site")
     publish: Arguments = ("publish", content, "--version", "1.0.0", *to, "--key", *keys(ceremony, "policies"))
     assert f"published {PATH}: 1 chunks" in done(*publish)
-    assert read_as_agent(mirror, root, tmp_path / "agent") == {"site.cedar": b"permit(principal, action, resource);"}
+    assert read_as_agent(mirror, root, tmp_path / "agent") == {"policy.cedar": POLICY.encode()}
     assert "nothing was changed" in done(*publish)
-    (content / "site.cedar").write_text("forbid(principal, action, resource);")
+    (content / "policy.cedar").write_text(POLICY.replace("permit", "forbid"))
     assert "another --version" in refused(*publish)
     wrong: Arguments = ("publish", content, "--version", "1.1.0", *to, "--key", *keys(ceremony, "models"))
     assert "none of policies's" in refused(*wrong)
     assert "passphrase is wrong" in refused(*publish[:3], "1.1.0", *publish[4:], SEAWALL_PASSPHRASE="another one")
     assert "0 of 1 signatures" in refused("publish", content, "--version", "1.1.0", *to)
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"policy.cedar": "permit"}, "unexpected end"),
+        ({"policy.cedar": '@id("t") permit (principal, action, resource) when { context.clas == "public" };'}, "clas"),
+        ({"policy.cedar": POLICY, "notes.txt": ""}, "its files must be"),
+    ],
+)
+def test_a_policy_that_no_agent_would_take_is_not_signed(ceremony: Path, tmp_path: Path, files: dict[str, str], why: str) -> None:
+    folder, metadata = tmp_path / "bad", ceremony / "metadata"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    to: Arguments = ("--to", ceremony, "--online-key", *keys(ceremony, "online"), "--root", metadata / "1.root.json")
+    signing: Arguments = ("--role", "policies", "--name", "site", "--key", *keys(ceremony, "policies"))
+    assert why in refused("publish", folder, "--version", "1.0.0", *to, *signing)
+    assert not (metadata / "2.policies.json").exists()
 
 
 def test_two_must_sign_an_agents_release(ceremony: Path, content: Path, tmp_path: Path) -> None:
@@ -195,7 +215,7 @@ def test_a_hub_takes_the_trust_and_what_is_published(content: Path, tmp_path: Pa
         assert "0 of 1 signatures" in refused(*publish)
         assert "published" in done(*publish, "--key", *keys(ceremony, "policies"))
         assert PATH in hub.operate("releases", "list").stdout
-        assert "site.cedar" in hub.operate("releases", "show", PATH).stdout
+        assert "policy.cedar" in hub.operate("releases", "show", PATH).stdout
         assert "releases list" in hub.operate("releases", "show", "nothing").stderr
         assert hub.operate("trust", "export", str(tmp_path / "exported" / "metadata")).returncode == 0
         assert "policies  version 2" in done("trust", "show", tmp_path / "exported")

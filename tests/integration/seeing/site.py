@@ -31,6 +31,7 @@ from agent.store.inbox import Inbox
 from agent.telemetry import Metrics
 from agent.tracing import TracedAnswerer, TracedModels, open_tracing
 from contract.policy import Policy
+from contract.surroundings import Hub, Provider, Surroundings
 from contract.tracing import Tracing
 from hub.config import Listeners, ProviderSettings
 from hub.config import TelemetrySettings as HubTelemetrySettings
@@ -40,6 +41,7 @@ from tests.fakes.provider_server import ProviderServer
 from tests.integration.intake.device import AGENT
 
 UNSURE = 0.1
+HOUSE = Provider("house", "private", "here")
 LISTENERS = Listeners(enrollment="127.0.0.1:0", mtls="127.0.0.1:0", metrics="127.0.0.1:0")
 
 
@@ -110,6 +112,7 @@ def _parts(link: HubLink, database: Database, tracing: Tracing) -> Parts:
         receipts=ReceiptStore(database, 3600),
         metrics=Metrics(CollectorRegistry()),
         tracing=tracing,
+        surroundings=lambda: Surroundings(hub=Hub(link.identity.trust_domain, providers=(HOUSE,))),
     )
 
 

@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,6 +93,7 @@ class Site:
         self.port = free_port()
         self.bundle = folder / "none"
         self.root = self.ceremony / "metadata" / "1.root.json"
+        self.follows: dict[str, str] = {}
 
     def publish_version(self, version: str) -> Path:
         """Makes a bundle and publishes it."""
@@ -100,9 +101,16 @@ class Site:
         self.publish(bundle, version)
         return bundle
 
-    def publish(self, bundle: Path, version: str) -> None:
+    def publish(self, bundle: Path, version: str, role: str = "models", *more: str) -> None:
         to = ("--hub", self.hub.mtls, "--identity", self.publisher)
-        models("publish", bundle, "--version", version, "--root", self.root, "--key", key(self.ceremony, "models"), *to)
+        models("publish", bundle, "--version", version, "--root", self.root, "--key", key(self.ceremony, role), *to, *more)
+
+    def publish_policy(self, version: str, text: str) -> None:
+        """Publishes a policy of this site's own name."""
+        folder = self.folder / f"policy-{version}"
+        folder.mkdir()
+        (folder / "policy.cedar").write_text(text)
+        self.publish(folder, version, "policies", "--role", "policies", "--name", self.model)
 
     def enroll(self, *more: str) -> None:
         ports = ("--enrollment-port", self.hub.enrollment.rpartition(":")[2], "--port", self.hub.mtls.rpartition(":")[2])
@@ -121,6 +129,7 @@ class Site:
             "SEAWALL_AGENT_MODEL__BUNDLE": str(self.bundle),
             "SEAWALL_AGENT_HTTP__PORT": str(self.port),
             "SEAWALL_AGENT_MQTT__PORT": str(free_port()),
+            **self.follows,
         }
 
     def agent(self, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -385,3 +394,25 @@ def test_the_agent_serves_from_the_slot_what_it_was_brought(site: Site) -> None:
         assert any(chunk["choices"] for chunk in client.ask("What is the capital of France?"))
         assert f"{name} 99.0.0 in slot a is kept" in site.agent("update", "--keep").stdout
     assert site.agent("update", "--keep").stdout == "Nothing is on probation.\n"
+
+
+@pytest.mark.model
+def test_a_running_agent_has_a_signed_policy_in_force_without_a_restart(site: Site) -> None:
+    site.follows = {"SEAWALL_AGENT_PRIVACY__SIGNED_POLICY": site.model}
+    site.bundle = BUNDLE
+    site.publish_policy("1.0.0", '@id("kept") permit (principal, action == Action::"cache", resource);')
+    with site.running_agent() as client:
+        wait_until(lambda: client.health()["policy"] == f"policies/{site.model}/versions/1.0.0")
+        site.publish_policy("1.1.0", '@id("closed") forbid (principal, action, resource);')
+        taken = site.agent("policy", "update", "--json")
+        assert json.loads(taken.stdout)["name"] == f"policies/{site.model}/versions/1.1.0"
+        wait_until(lambda: client.health()["policy"] == f"policies/{site.model}/versions/1.1.0")
+        assert client.health()["policy_trouble"] == "none"
+    assert "Nothing newer" in site.agent("policy", "update").stdout
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from agent.narrowing import Narrowing, OwnLimits, met, narrow
 from agent.prompts import Sampling
 from contract.classification import Classification, DataClass
+from contract.decision import Decision, Route
 from contract.errors import InvalidRequest, Reason
-from contract.policy import TIERS, Decision
+from contract.surroundings import Provider
 from seawall.hub.v1.group_pb2 import Configuration
+from tests.fakes.surroundings import HUB
 
 CLASSES = [str(item) for item in DataClass]
 
@@ -50,10 +52,24 @@ anything = st.fixed_dictionaries(
         "log_level": st.text(max_size=8),
     },
 ).map(configured)
+
+
+def ways(providers: list[Provider], redacted: bool) -> tuple[Route, ...]:
+    return tuple(Route(provider, redacted) for provider in providers)
+
+
+def leaves_more(one: Decision, other: Decision) -> bool:
+    """Whether a prompt may go somewhere by one decision that it may not by the other; redacted is less."""
+    theirs = {route.provider: route.redacted for route in other.routes}
+    return any(route.provider not in theirs or theirs[route.provider] > route.redacted for route in one.routes)
+
+
 decisions = st.builds(
     Decision,
     may_cache=st.booleans(),
-    tiers=st.lists(st.sampled_from(TIERS), unique=True).map(tuple),
+    may_record=st.booleans(),
+    may_learn=st.booleans(),
+    routes=st.builds(ways, st.lists(st.sampled_from(HUB.providers), unique=True), st.booleans()),
     policy_ids=st.lists(st.text(max_size=3), max_size=2).map(tuple),
 )
 policies = st.fixed_dictionaries(dict.fromkeys(DataClass, decisions))
@@ -65,8 +81,10 @@ def check_subset(own: OwnLimits, narrowing: Narrowing, policy: dict[DataClass, D
     classification, after = narrowing.decide(Classification(found), lambda given: policy[given.data_class])
     assert classification.data_class >= found
     assert after.may_cache <= before.may_cache
-    assert set(after.tiers) <= set(before.tiers)
-    assert set(after.tiers) <= set(policy[classification.data_class].tiers)
+    assert after.may_record <= before.may_record
+    assert after.may_learn <= before.may_learn
+    assert not leaves_more(after, before)
+    assert not leaves_more(after, policy[classification.data_class])
     assert narrowing.bar <= own.bar
     tokens = narrowing.sampling(Sampling(max_tokens=asked)).max_tokens
     if narrowing.most_tokens is None:

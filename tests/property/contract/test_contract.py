@@ -12,7 +12,8 @@ from contract.bundle import FORMAT_VERSION, Bundle
 from contract.classification import Classification, DataClass
 from contract.errors import InvalidRequest, NotAuthenticated, Reason, SeawallError
 from contract.identity import AGENT_ID, ROLES, TRUST_DOMAIN, JoinToken, SpiffeId, agent_name, key_hash, parse_agent_name
-from contract.policy import TIERS, Policy
+from contract.policy import Policy
+from tests.fakes.surroundings import HERE, HUB
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -35,17 +36,19 @@ def tried(make: Callable[[A], T], given: A) -> T | SeawallError:
 
 @given(agent_ids, classifications)
 def test_under_the_shipped_policy_only_public_leaves_and_restricted_is_never_kept(agent_id: str, classification: Classification) -> None:
-    decision = SHIPPED.decide(agent_id, classification)
-    assert decision.tiers == (TIERS if classification.data_class is DataClass.PUBLIC else ())
+    decision = SHIPPED.decide(agent_id, classification, HERE)
+    assert [route.provider for route in decision.routes] == list(HUB.providers if classification.data_class is DataClass.PUBLIC else ())
     assert decision.may_cache == (classification.data_class is not DataClass.RESTRICTED)
 
 
-@given(st.sampled_from(["permit", "forbid"]), st.sampled_from(["cache", "escalate"]), classifications)
+@given(st.sampled_from(["permit", "forbid"]), st.sampled_from(["cache", "record", "learn", "pass", "escalate"]), classifications)
 def test_a_policy_that_fails_denies_its_action_to_every_prompt(effect: str, action: str, classification: Classification) -> None:
     broken = f'@id("b") {effect} (principal, action == Action::"{action}", resource) when {{ 9223372036854775807 + 1 > 0 }};'
-    decision = Policy(f'@id("all") permit (principal, action, resource);{broken}').decide("a1", classification)
+    decision = Policy(f'@id("all") permit (principal, action, resource);{broken}').decide("a1", classification, HERE)
     assert decision.may_cache == (action != "cache")
-    assert decision.may_escalate == (action != "escalate")
+    assert decision.may_record == (action != "record")
+    assert decision.may_learn == (action != "learn")
+    assert decision.may_escalate == (action not in ("pass", "escalate"))
 
 
 @st.composite
@@ -62,7 +65,8 @@ def test_any_text_is_a_policy_or_refused_and_one_that_is_taken_decides(text: str
     if isinstance(policy, SeawallError):
         assert (type(policy), policy.reason) == (InvalidRequest, Reason.POLICY_INVALID)
     else:
-        assert set(policy.decide("a1", Classification(DataClass.PUBLIC)).tiers) <= set(TIERS)
+        ways = policy.decide("a1", Classification(DataClass.PUBLIC), HERE).routes
+        assert {route.provider for route in ways} <= set(HUB.providers)
 
 
 @given(any_text)

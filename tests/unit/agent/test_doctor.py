@@ -14,8 +14,10 @@ from agent.config import AgentSettings, PrivacySettings
 from agent.doctor import Finding, examine
 from agent.identity.files import Identity, IdentityFolder
 from agent.intake.settings import HttpSettings, MqttSettings
+from agent.policies.kept import KeptPolicy
 from tests.fakes.permissions import closed_to_us
 from tests.fakes.tls import YEAR, Authority, Pair, free_port, listener, tls_server
+from tests.fakes.tuf_repository import version_of
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -218,3 +220,24 @@ def test_a_look_changes_nothing(look: Look, tmp_path: Path) -> None:
     look(state_folder=tmp_path / "new")
     assert not (tmp_path / "new").exists()
     assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_signed_policy_that_is_named_and_has_not_come_is_wrong_and_says_what_brings_it(look: Look) -> None:
+    found = look(privacy=PrivacySettings(signed_policy="fleet"))["policy"]
+    assert not found.ok
+    assert "seawall-agent policy update" in found.detail
+    assert look()["policy"].detail.startswith("shipped, sha256:")
+
+
+@pytest.mark.parametrize(("trouble", "ok"), [("none", True), ("POLICY_INVALID: no.", False)])
+def test_a_signed_policy_is_named_and_so_is_a_newer_one_that_the_running_agent_has_refused(
+    look: Look, tmp_path: Path, trouble: str, ok: bool
+) -> None:
+    policy = b'@id("own") permit (principal, action == Action::"cache", resource);'
+    index, _ = version_of({"policy.cedar": [policy]}, model="fleet")
+    KeptPolicy(tmp_path / "state" / "policies").keep(index, {"policy.cedar": policy})
+    with agent_saying({"policy_trouble": trouble}) as http:
+        found = look(http=http, privacy=PrivacySettings(signed_policy="fleet"))["policy"]
+    assert found.ok is ok
+    assert "policies/fleet/versions/1.0.0" in found.detail
+    assert trouble == "none" or trouble in found.detail

@@ -23,6 +23,7 @@ from agent.inference.engine import Finished, Piece
 from agent.inference.session import ModelFailed
 from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
+from agent.policies.in_force import Chosen, PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
@@ -35,8 +36,10 @@ from contract.classification import DataClass
 from contract.errors import Busy, PromptTooLong, Reason, Unavailable
 from contract.policy import Policy
 from contract.receipts import Departure
+from contract.surroundings import Surroundings
 from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
+from tests.fakes.surroundings import HERE, HUB
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
@@ -68,6 +71,7 @@ def build(database: Database) -> Build:
             conversations=ConversationStore(database, 3600),
             receipts=ReceiptStore(database, 3600),
             metrics=Metrics(CollectorRegistry()),
+            surroundings=lambda: HERE,
         )
         return Pipeline(replace(parts, **changes), lambda: NOW)
 
@@ -454,3 +458,57 @@ async def test_a_new_model_is_not_given_the_answers_of_the_old_one(build: Build)
     engine.words = ["new"]
     answer = await ask(pipeline, prompt("hello", prompt_id="p2"))
     assert (answer.text, answer.receipt.route, answer.receipt.model) == ("new", "local", "models/fake/versions/2")
+
+
+async def test_an_unsure_answer_is_provisional_and_not_kept_where_the_hub_is_not_known_yet(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, surroundings=Surroundings)
+    for _ in range(2):
+        answer = await ask(pipeline, prompt("hello"))
+        assert (answer.receipt.route, answer.receipt.provisional) == ("local", True)
+        assert "hub-unknown" in answer.receipt.reasons
+    assert escalator.sent == []
+
+
+async def test_a_provider_that_is_gone_when_the_hub_is_connected_is_not_sent_the_prompt(build: Build) -> None:
+    known = [HERE, replace(HERE, hub=replace(HUB, providers=()))]
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, surroundings=lambda: known.pop(0) if len(known) > 1 else known[0])
+    assert (await ask(pipeline, prompt("hello"))).receipt.route == "local"
+    assert escalator.sent == []
+
+
+async def test_the_policy_is_told_by_which_way_a_prompt_came(build: Build) -> None:
+    by_mqtt = (
+        '@id("by-mqtt") permit (principal, action in [Action::"pass", Action::"escalate"], resource) when { context.intake == "mqtt" };'
+    )
+    pipeline = build(FakeEngine(["a"], UNSURE), FakeEscalator(["cloud"]), policy=Policy(by_mqtt))
+    assert (await ask(pipeline, prompt("hello", intake="http"))).receipt.route == "local"
+    assert (await ask(pipeline, prompt("hello", intake="mqtt"))).receipt.route == "escalated"
+
+
+async def test_where_the_hub_has_disabled_escalation_an_answer_is_not_provisional_for_want_of_a_hub(build: Build) -> None:
+    pipeline = build(FakeEngine(["a"], UNSURE), surroundings=Surroundings, narrowing=lambda: Narrowing(escalation_disabled=True))
+    assert not (await ask(pipeline, prompt("hello"))).receipt.provisional
+
+
+async def test_a_policy_that_is_exchanged_while_a_prompt_waits_keeps_it_on_the_device(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    chosen = [Chosen(Policy(text), text, "test") for text in ('@id("all") permit (principal, action, resource);', "")]
+    policy, seen = PolicyInForce(lambda: chosen.pop(0)), list[str]()
+
+    def surroundings() -> Surroundings:
+        """Asked for each time that it is decided: before the model is, and before the prompt leaves."""
+        if len(seen) == 1:
+            policy.refresh()
+        seen.append(policy.digest)
+        return HERE
+
+    answer = await ask(build(FakeEngine(["a"], UNSURE), escalator, policy=policy, surroundings=surroundings), prompt("hello"))
+    assert (answer.receipt.route, escalator.sent) == ("local", [])
+    assert "default-deny" in answer.receipt.reasons
+
+
+async def test_a_receipt_says_what_it_took_and_by_which_way_the_prompt_came(build: Build) -> None:
+    receipt = (await ask(build(FakeEngine(["a"], UNSURE), FakeEscalator(["better"])), prompt("hello", intake="mqtt"))).receipt
+    assert (receipt.input_tokens, receipt.output_tokens, receipt.intake) == (5, 7, "mqtt")

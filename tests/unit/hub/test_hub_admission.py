@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from contract.classification import DataClass
 from contract.errors import Busy, InvalidRequest, NotPermitted, Reason
+from contract.surroundings import Provider
 from hub.api.escalation import read_escalation
 from hub.config import Limits
 from hub.escalation.admission import Admission
@@ -20,7 +21,7 @@ LIMITS = Limits(escalations=3, escalations_per_agent=2, messages=4, prompt_chara
 
 
 def escalation(agent_id: str = "a", data_class: DataClass = DataClass.PUBLIC) -> Escalation:
-    return Escalation("id", agent_id, (Turn("user", "hi"),), frozenset({"private"}), data_class, 10, 0.0)
+    return Escalation("id", agent_id, (Turn("user", "hi"),), frozenset(), data_class, 10, 0.0)
 
 
 def message(role: Any, content: str) -> pb.ChatMessage:
@@ -30,11 +31,15 @@ def message(role: Any, content: str) -> pb.ChatMessage:
 SYSTEM, USER, ASSISTANT = pb.MESSAGE_ROLE_SYSTEM, pb.MESSAGE_ROLE_USER, pb.MESSAGE_ROLE_ASSISTANT
 
 
+HOUSE = pb.ProviderProfile(name="house", tier=pb.PROVIDER_TIER_PRIVATE, region="eu", operator="us", retention_days=0)
+CLOUD = pb.ProviderProfile(name="cloud", tier=pb.PROVIDER_TIER_PUBLIC)
+
+
 def request(**fields: object) -> pb.EscalatePromptRequest:
     defaults: dict[str, object] = {
         "request_id": str(uuid.uuid4()),
         "messages": [message(SYSTEM, "s"), message(USER, "hi")],
-        "allowed_tiers": [pb.PROVIDER_TIER_PRIVATE],
+        "allowed_providers": [HOUSE],
         "data_class": pb.DATA_CLASS_INTERNAL,
     }
     return pb.EscalatePromptRequest(**{**defaults, **fields})  # type: ignore[arg-type]  # fields of all types
@@ -80,16 +85,26 @@ def test_a_place_is_free_again_after_an_error() -> None:
 
 
 def test_a_good_request_is_read_whole() -> None:
-    message_request = request(max_output_tokens=7, temperature=0.5, allowed_tiers=[pb.PROVIDER_TIER_PUBLIC, pb.PROVIDER_TIER_PRIVATE])
+    message_request = request(
+        max_output_tokens=7,
+        temperature=0.5,
+        allowed_providers=[HOUSE, CLOUD],
+        redacted=True,
+        data_kinds=["PERSON", "EMAIL_ADDRESS", "PERSON"],
+        policy_ids=["public-may-leave"],
+    )
     read = read_escalation(message_request, "plant-7", LIMITS)
     assert read == Escalation(
         message_request.request_id,
         "plant-7",
         (Turn("system", "s"), Turn("user", "hi")),
-        frozenset({"private", "public"}),
+        frozenset({Provider("house", "private", "eu", "us", 0), Provider("cloud", "public")}),
         DataClass.INTERNAL,
         7,
         0.5,
+        True,
+        ("EMAIL_ADDRESS", "PERSON"),
+        ("public-may-leave",),
     )
 
 
@@ -99,7 +114,24 @@ def test_the_hubs_limit_on_the_answer_holds(wanted: int, given: int) -> None:
 
 
 def test_tiers_that_nobody_knows_allow_nothing() -> None:
-    assert read_escalation(request(allowed_tiers=[0, 3, 99]), "a", LIMITS).allowed_tiers == frozenset()
+    unknown = [pb.ProviderProfile(name=f"p{tier}", tier=tier) for tier in (0, 3, 99)]  # type: ignore[arg-type]  # of a newer agent
+    assert read_escalation(request(allowed_providers=unknown), "a", LIMITS).allowed == frozenset()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"allowed_providers": [pb.ProviderProfile(name=f"p{number}", tier=pb.PROVIDER_TIER_PRIVATE) for number in range(257)]},
+        {"data_kinds": [f"K{number}" for number in range(65)]},
+        {"data_kinds": ["K" * 65]},
+        {"policy_ids": [f"p{number}" for number in range(65)]},
+        {"policy_ids": ["p" * 129]},
+    ],
+)
+def test_more_names_than_a_request_may_have_are_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        read_escalation(request(**fields), "a", LIMITS)
+    assert raised.value.reason is Reason.PROMPT_INVALID
 
 
 @pytest.mark.parametrize(
@@ -137,11 +169,15 @@ def test_a_request_id_must_be_a_uuid(request_id: str) -> None:
 
 
 ANY_MESSAGE = st.builds(pb.ChatMessage, role=st.integers(0, 5), content=st.text(max_size=40))
+ANY_DAYS = st.none() | st.integers(-9, 9)
+ANY_PROVIDER = st.builds(pb.ProviderProfile, name=st.text(max_size=9), tier=st.integers(-1, 5), retention_days=ANY_DAYS)
 ANY_REQUEST = st.builds(
     pb.EscalatePromptRequest,
     request_id=st.uuids().map(str) | st.text(max_size=40),
     messages=st.lists(ANY_MESSAGE, max_size=6),
-    allowed_tiers=st.lists(st.integers(-1, 5), max_size=4),
+    allowed_providers=st.lists(ANY_PROVIDER, max_size=4),
+    data_kinds=st.lists(st.text(max_size=70), max_size=4),
+    policy_ids=st.lists(st.text(max_size=130), max_size=4),
     data_class=st.integers(-1, 9),
     max_output_tokens=st.integers(-(2**31), 2**31 - 1),
     temperature=st.floats(width=32) | st.floats(0, 2, width=32),

@@ -36,7 +36,7 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 SETTINGS = FakeProvider("house", []).settings
 PRICED = SETTINGS.model_copy(update={"input_price_per_million_tokens": 3.0, "output_price_per_million_tokens": 15.0})
 ESCALATION = Escalation(
-    "id-1", "plant-7", (Turn("user", "SECRET-PROMPT"),), frozenset({"private"}), DataClass.INTERNAL, 10, 0.0, ("EMAIL",), ("p",)
+    "id-1", "plant-7", (Turn("user", "SECRET-PROMPT"),), frozenset(), DataClass.INTERNAL, 10, 0.0, data_kinds=("EMAIL",), policy_ids=("p",)
 )
 DONE = Completion("house", "private", "oslo", Finish("m-1", 1000, 20, "stop"))
 ENTRY = entry_of(ESCALATION, DONE, ANSWERED, NOW, {"house": PRICED})

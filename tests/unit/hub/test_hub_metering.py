@@ -18,7 +18,7 @@ from tests.fakes.provider import FakeProvider
 
 SETTINGS = FakeProvider("house", []).settings
 SECRET = "SECRET-PROMPT"
-ESCALATION = Escalation("id-1", "plant-7", (Turn("user", SECRET),), frozenset({"private"}), DataClass.INTERNAL, 10, 0.0)
+ESCALATION = Escalation("id-1", "plant-7", (Turn("user", SECRET),), frozenset(), DataClass.INTERNAL, 10, 0.0)
 LABELS = {"gen_ai_operation_name": "chat", "gen_ai_provider_name": "openai", "gen_ai_request_model": "m"}
 
 

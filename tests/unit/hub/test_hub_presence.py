@@ -33,7 +33,7 @@ class Process:
         self.journal = Journal(self.database, lambda: NOW)
         self.sessions = Sessions(limit=10)
         self.delivery = Delivery(self.database, self.sessions, replica_id, lambda: NOW)
-        self.reports = Reports(self.database, self.journal, replica_id, lambda: NOW)
+        self.reports = Reports(self.journal, replica_id, lambda: NOW)
         self.presence = Presence(
             self.database, self.journal, self.sessions, self.delivery, replica_id, lambda: NOW, monotonic=lambda: self.seconds
         )

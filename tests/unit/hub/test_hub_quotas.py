@@ -132,7 +132,7 @@ async def test_a_quota_that_cannot_be_read_denies(quotas: Quotas, database: Data
         await quotas.reserve("a", 1)
 
 
-ASKED = Escalation("id", "a", (Turn("user", "æh"),), frozenset({"private"}), DataClass.PUBLIC, 50, 0.0)
+ASKED = Escalation("id", "a", (Turn("user", "æh"),), frozenset(), DataClass.PUBLIC, 50, 0.0)
 INPUT = 3 + MESSAGE_TOKENS
 
 

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, Unavailable
+from contract.surroundings import Provider
 from hub.config import Limits
 from hub.escalation.circuits import Circuits
 from hub.escalation.metering import Meter
@@ -17,11 +18,29 @@ from hub.escalation.providers.base import ProviderFailed, ProviderRefused
 from hub.escalation.router import Router
 from tests.fakes.provider import FINISH, FakeProvider, answering
 
+TIERS: tuple[Tier, ...] = ("private", "public")
+NAMES = (
+    "moved",
+    "refusing",
+    "waiting",
+    "first",
+    "second",
+    "one",
+    "two",
+    "good",
+    "bad",
+    "flaky",
+    "breaking",
+    "silent",
+    "slow",
+    "private-one",
+    "public-one",
+)
 LIMITS = Limits(breaker_failures=2, breaker_seconds=3600)
 
 
 def escalation(*tiers: Tier) -> Escalation:
-    allowed = frozenset(tiers or ("private", "public"))
+    allowed = frozenset(Provider(name, tier, f"{name}-region") for name in NAMES for tier in tiers or TIERS)
     return Escalation("id", "plant-7", (Turn("user", "hi"),), allowed, DataClass.PUBLIC, 10, 0.0)
 
 
@@ -189,3 +208,11 @@ async def test_closing_closes_every_provider() -> None:
     await router(one, two).close()
     assert one.closed
     assert two.closed
+
+
+async def test_a_provider_that_was_changed_since_it_was_allowed_is_never_asked() -> None:
+    moved = answering("moved", "x", operator="somebody-else")
+    with pytest.raises(NotPossibleNow) as raised:
+        await answer(router(moved))
+    assert raised.value.reason is Reason.NO_PROVIDER_ALLOWED
+    assert moved.asked == []

@@ -147,6 +147,8 @@ class AgentReport(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    POLICY_TROUBLE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of seawall-agent."""
     model: _builtins.str
@@ -155,6 +157,10 @@ class AgentReport(_message.Message):
     """`sha256:…` of the bundle."""
     policy_digest: _builtins.str
     """`sha256:…` of the policy in force."""
+    policy: _builtins.str
+    """Where a signed policy is in force: its name and version, `policies/{policy}/versions/{version}`."""
+    policy_trouble: _builtins.str
+    """Why a policy could not be taken, and what to do; empty: nothing is wrong."""
     def __init__(
         self,
         *,
@@ -162,10 +168,12 @@ class AgentReport(_message.Message):
         model: _builtins.str = ...,
         model_digest: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
+        policy: _builtins.str = ...,
+        policy_trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_digest", b"model_digest", "policy_digest", b"policy_digest", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_digest", b"model_digest", "policy", b"policy", "policy_digest", b"policy_digest", "policy_trouble", b"policy_trouble", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,6 +84,77 @@ DATA_CLASS_RESTRICTED: DataClass.ValueType  # 4
 Global___DataClass: _TypeAlias = DataClass  # noqa: Y015
 
 @_typing.final
+class ProviderProfile(_message.Message):
+    """What policies may know of a provider."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    RETENTION_DAYS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in the hub's configuration."""
+    tier: Global___ProviderTier.ValueType
+    region: _builtins.str
+    """Where it runs."""
+    operator: _builtins.str
+    """Who runs it; empty: not known."""
+    retention_days: _builtins.int
+    """For so long it keeps what it is sent; unset: not known."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        tier: Global___ProviderTier.ValueType = ...,
+        region: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        retention_days: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "retention_days", b"retention_days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days", "name", b"name", "operator", b"operator", "region", b"region", "retention_days", b"retention_days", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__retention_days: _TypeAlias = _typing.Literal["retention_days"]  # noqa: Y015
+    _WhichOneofArgType__retention_days: _TypeAlias = _typing.Literal["_retention_days", b"_retention_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_days) -> _WhichOneofReturnType__retention_days | None: ...
+
+Global___ProviderProfile: _TypeAlias = ProviderProfile  # noqa: Y015
+
+@_typing.final
+class HubProfile(_message.Message):
+    """What policies may know of a hub."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    PROVIDERS_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """Where it runs; empty: not known."""
+    operator: _builtins.str
+    """Who runs it; empty: not known."""
+    @_builtins.property
+    def providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderProfile]:
+        """In the order in which they are tried."""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        providers: _abc.Iterable[Global___ProviderProfile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator", "providers", b"providers", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HubProfile: _TypeAlias = HubProfile  # noqa: Y015
+
+@_typing.final
 class ChatMessage(_message.Message):
     """One turn of the conversation."""
 
@@ -115,13 +186,13 @@ class EscalatePromptRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
-    ALLOWED_TIERS_FIELD_NUMBER: _builtins.int
     DATA_CLASS_FIELD_NUMBER: _builtins.int
     MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     TEMPERATURE_FIELD_NUMBER: _builtins.int
+    ALLOWED_PROVIDERS_FIELD_NUMBER: _builtins.int
+    REDACTED_FIELD_NUMBER: _builtins.int
     DATA_KINDS_FIELD_NUMBER: _builtins.int
     POLICY_IDS_FIELD_NUMBER: _builtins.int
-    REDACTED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the agent, kept over retries."""
     data_class: Global___DataClass.ValueType
@@ -131,39 +202,41 @@ class EscalatePromptRequest(_message.Message):
     temperature: _builtins.float
     """0 to 2."""
     redacted: _builtins.bool
-    """Whether anything was taken out of it before it was sent."""
+    """Whether what was found in the prompt was taken out of it."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage]:
         """Oldest first; the last one is the user's."""
 
     @_builtins.property
-    def allowed_tiers(self) -> _containers.RepeatedScalarFieldContainer[Global___ProviderTier.ValueType]:
-        """The tiers that the agent's policy allows. Empty: none, and the call is refused."""
+    def allowed_providers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderProfile]:
+        """The providers that the agent's policy allows, as Welcome told of them. The hub asks no other, and none that has changed since. Empty:
+        none, and the call is refused.
+        """
 
     @_builtins.property
     def data_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """For the hub's audit log: which kinds of personal data and secrets were found, such as EMAIL; at most 64 of 64 characters."""
+        """The kinds of data that were found, such as CREDIT_CARD; at most 64, of at most 64 characters. Never the values."""
 
     @_builtins.property
     def policy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The `@id`s of the policies that let it pass; at most 64 of 128 characters."""
+        """The `@id`s of the policies that decided on the device; at most 64, of at most 128 characters."""
 
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         messages: _abc.Iterable[Global___ChatMessage] | None = ...,
-        allowed_tiers: _abc.Iterable[Global___ProviderTier.ValueType] | None = ...,
         data_class: Global___DataClass.ValueType = ...,
         max_output_tokens: _builtins.int = ...,
         temperature: _builtins.float = ...,
+        allowed_providers: _abc.Iterable[Global___ProviderProfile] | None = ...,
+        redacted: _builtins.bool = ...,
         data_kinds: _abc.Iterable[_builtins.str] | None = ...,
         policy_ids: _abc.Iterable[_builtins.str] | None = ...,
-        redacted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_tiers", b"allowed_tiers", "data_class", b"data_class", "data_kinds", b"data_kinds", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "policy_ids", b"policy_ids", "redacted", b"redacted", "request_id", b"request_id", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_providers", b"allowed_providers", "data_class", b"data_class", "data_kinds", b"data_kinds", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "policy_ids", b"policy_ids", "redacted", b"redacted", "request_id", b"request_id", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

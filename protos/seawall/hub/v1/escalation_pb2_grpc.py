@@ -47,12 +47,12 @@ class EscalationServiceServicer:
     """
 
     def EscalatePrompt(self, request, context):
-        """Streams an answer from the first allowed provider that works.
+        """Streams an answer from the first provider that works, of those that both the agent's policy and the hub's own allow.
 
         Caller: role agent. The agent is taken from its certificate, never from the request.
         Idempotency: `request_id` marks a retry; a provider may still be paid twice.
         Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-        (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+        (DATA_CLASS_NOT_ALLOWED: restricted; POLICY_DENIED: the hub's own policy lets it go to none of them), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
         `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
         configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
         cut off by its circuit breaker; after it, the answer broke off).

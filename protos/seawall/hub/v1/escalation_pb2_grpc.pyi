@@ -34,12 +34,12 @@ class EscalationServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EscalationServiceAsyncStub: ...
     EscalatePrompt: _grpc.UnaryStreamMultiCallable[_escalation_pb2.EscalatePromptRequest, _escalation_pb2.EscalatePromptResponse]
-    """Streams an answer from the first allowed provider that works.
+    """Streams an answer from the first provider that works, of those that both the agent's policy and the hub's own allow.
 
     Caller: role agent. The agent is taken from its certificate, never from the request.
     Idempotency: `request_id` marks a retry; a provider may still be paid twice.
     Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-    (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+    (DATA_CLASS_NOT_ALLOWED: restricted; POLICY_DENIED: the hub's own policy lets it go to none of them), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
     `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
     configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
     cut off by its circuit breaker; after it, the answer broke off).
@@ -51,12 +51,12 @@ class EscalationServiceAsyncStub(EscalationServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EscalatePrompt: _aio.UnaryStreamMultiCallable[_escalation_pb2.EscalatePromptRequest, _escalation_pb2.EscalatePromptResponse]  # type: ignore[assignment]
-    """Streams an answer from the first allowed provider that works.
+    """Streams an answer from the first provider that works, of those that both the agent's policy and the hub's own allow.
 
     Caller: role agent. The agent is taken from its certificate, never from the request.
     Idempotency: `request_id` marks a retry; a provider may still be paid twice.
     Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-    (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+    (DATA_CLASS_NOT_ALLOWED: restricted; POLICY_DENIED: the hub's own policy lets it go to none of them), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
     `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
     configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
     cut off by its circuit breaker; after it, the answer broke off).
@@ -71,12 +71,12 @@ class EscalationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _escalation_pb2.EscalatePromptRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_escalation_pb2.EscalatePromptResponse], _abc.AsyncIterator[_escalation_pb2.EscalatePromptResponse]]:
-        """Streams an answer from the first allowed provider that works.
+        """Streams an answer from the first provider that works, of those that both the agent's policy and the hub's own allow.
 
         Caller: role agent. The agent is taken from its certificate, never from the request.
         Idempotency: `request_id` marks a retry; a provider may still be paid twice.
         Errors: INVALID_ARGUMENT (PROMPT_INVALID, also when every provider refuses it; FIELD_INVALID), PERMISSION_DENIED
-        (DATA_CLASS_NOT_ALLOWED: restricted), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
+        (DATA_CLASS_NOT_ALLOWED: restricted; POLICY_DENIED: the hub's own policy lets it go to none of them), RESOURCE_EXHAUSTED (QUEUE_FULL; QUOTA_SPENT: of a group, with the metadata `group` and
         `resetTime`, and a RetryInfo that the agent keeps to), FAILED_PRECONDITION (NO_PROVIDER_ALLOWED: none is
         configured that the request allows), UNAVAILABLE (PROVIDERS_UNAVAILABLE: before the first text, every allowed one failed or is
         cut off by its circuit breaker; after it, the answer broke off).

@@ -26,39 +26,40 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from seawall.hub.v1 import agent_pb2 as seawall_dot_hub_dot_v1_dot_agent__pb2
 from seawall.hub.v1 import command_pb2 as seawall_dot_hub_dot_v1_dot_command__pb2
+from seawall.hub.v1 import escalation_pb2 as seawall_dot_hub_dot_v1_dot_escalation__pb2
 from seawall.hub.v1 import group_pb2 as seawall_dot_hub_dot_v1_dot_group__pb2
 from seawall.hub.v1 import rollout_pb2 as seawall_dot_hub_dot_v1_dot_rollout__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cseawall/hub/v1/session.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aseawall/hub/v1/agent.proto\x1a\x1cseawall/hub/v1/command.proto\x1a\x1aseawall/hub/v1/group.proto\x1a\x1cseawall/hub/v1/rollout.proto\"\x97\x02\n\x0e\x43onnectRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.HelloH\x00\x12.\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.seawall.hub.v1.HeartbeatH\x00\x12=\n\rconfiguration\x18\x03 \x01(\x0b\x32$.seawall.hub.v1.ConfigurationOutcomeH\x00\x12\x31\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\x1e.seawall.hub.v1.CommandOutcomeH\x00\x12\x30\n\x07release\x18\x05 \x01(\x0b\x32\x1d.seawall.hub.v1.ReleaseReportH\x00\x42\t\n\x07message\"P\n\x05Hello\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.seawall.hub.v1.AgentReport\x12\x1a\n\x12\x61pplied_generation\x18\x02 \x01(\x03\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\";\n\x14\x43onfigurationOutcome\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x0f\n\x07refusal\x18\x02 \x01(\t\"k\n\x0e\x43ommandOutcome\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.seawall.hub.v1.Command.State\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"\x8c\x03\n\x0f\x43onnectResponse\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.seawall.hub.v1.WelcomeH\x00\x12\x33\n\theartbeat\x18\x02 \x01(\x0b\x32\x1e.seawall.hub.v1.HeartbeatReplyH\x00\x12\x35\n\rdesired_state\x18\x03 \x01(\x0b\x32\x1c.seawall.hub.v1.DesiredStateH\x00\x12*\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\x17.seawall.hub.v1.CommandH\x00\x12;\n\x10outcome_received\x18\x05 \x01(\x0b\x32\x1f.seawall.hub.v1.OutcomeReceivedH\x00\x12\x32\n\x0b\x61uthorities\x18\x06 \x01(\x0b\x32\x1b.seawall.hub.v1.AuthoritiesH\x00\x12\x39\n\x0f\x64\x65sired_release\x18\x07 \x01(\x0b\x32\x1e.seawall.hub.v1.DesiredReleaseH\x00\x42\t\n\x07message\"\x85\x01\n\x07Welcome\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08hub_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rca_key_hashes\x18\x03 \x03(\t\"$\n\x0b\x41uthorities\x12\x15\n\rca_key_hashes\x18\x01 \x03(\t\" \n\x0eHeartbeatReply\x12\x0e\n\x06number\x18\x01 \x01(\x03\"X\n\x0c\x44\x65siredState\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x34\n\rconfiguration\x18\x02 \x01(\x0b\x32\x1d.seawall.hub.v1.Configuration\"6\n\x0fOutcomeReceived\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x32`\n\x0eSessionService\x12N\n\x07\x43onnect\x12\x1e.seawall.hub.v1.ConnectRequest\x1a\x1f.seawall.hub.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cseawall/hub/v1/session.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aseawall/hub/v1/agent.proto\x1a\x1cseawall/hub/v1/command.proto\x1a\x1fseawall/hub/v1/escalation.proto\x1a\x1aseawall/hub/v1/group.proto\x1a\x1cseawall/hub/v1/rollout.proto\"\xc6\x02\n\x0e\x43onnectRequest\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.HelloH\x00\x12.\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.seawall.hub.v1.HeartbeatH\x00\x12=\n\rconfiguration\x18\x03 \x01(\x0b\x32$.seawall.hub.v1.ConfigurationOutcomeH\x00\x12\x31\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\x1e.seawall.hub.v1.CommandOutcomeH\x00\x12\x30\n\x07release\x18\x05 \x01(\x0b\x32\x1d.seawall.hub.v1.ReleaseReportH\x00\x12-\n\x06report\x18\x06 \x01(\x0b\x32\x1b.seawall.hub.v1.AgentReportH\x00\x42\t\n\x07message\"P\n\x05Hello\x12+\n\x06report\x18\x01 \x01(\x0b\x32\x1b.seawall.hub.v1.AgentReport\x12\x1a\n\x12\x61pplied_generation\x18\x02 \x01(\x03\"\x1b\n\tHeartbeat\x12\x0e\n\x06number\x18\x01 \x01(\x03\";\n\x14\x43onfigurationOutcome\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x0f\n\x07refusal\x18\x02 \x01(\t\"k\n\x0e\x43ommandOutcome\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.seawall.hub.v1.Command.State\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"\x8c\x03\n\x0f\x43onnectResponse\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.seawall.hub.v1.WelcomeH\x00\x12\x33\n\theartbeat\x18\x02 \x01(\x0b\x32\x1e.seawall.hub.v1.HeartbeatReplyH\x00\x12\x35\n\rdesired_state\x18\x03 \x01(\x0b\x32\x1c.seawall.hub.v1.DesiredStateH\x00\x12*\n\x07\x63ommand\x18\x04 \x01(\x0b\x32\x17.seawall.hub.v1.CommandH\x00\x12;\n\x10outcome_received\x18\x05 \x01(\x0b\x32\x1f.seawall.hub.v1.OutcomeReceivedH\x00\x12\x32\n\x0b\x61uthorities\x18\x06 \x01(\x0b\x32\x1b.seawall.hub.v1.AuthoritiesH\x00\x12\x39\n\x0f\x64\x65sired_release\x18\x07 \x01(\x0b\x32\x1e.seawall.hub.v1.DesiredReleaseH\x00\x42\t\n\x07message\"\xae\x01\n\x07Welcome\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08hub_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rca_key_hashes\x18\x03 \x03(\t\x12\'\n\x03hub\x18\x04 \x01(\x0b\x32\x1a.seawall.hub.v1.HubProfile\"$\n\x0b\x41uthorities\x12\x15\n\rca_key_hashes\x18\x01 \x03(\t\" \n\x0eHeartbeatReply\x12\x0e\n\x06number\x18\x01 \x01(\x03\"X\n\x0c\x44\x65siredState\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x34\n\rconfiguration\x18\x02 \x01(\x0b\x32\x1d.seawall.hub.v1.Configuration\"6\n\x0fOutcomeReceived\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x03\x32`\n\x0eSessionService\x12N\n\x07\x43onnect\x12\x1e.seawall.hub.v1.ConnectRequest\x1a\x1f.seawall.hub.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONNECTREQUEST']._serialized_start=230
-  _globals['_CONNECTREQUEST']._serialized_end=509
-  _globals['_HELLO']._serialized_start=511
-  _globals['_HELLO']._serialized_end=591
-  _globals['_HEARTBEAT']._serialized_start=593
-  _globals['_HEARTBEAT']._serialized_end=620
-  _globals['_CONFIGURATIONOUTCOME']._serialized_start=622
-  _globals['_CONFIGURATIONOUTCOME']._serialized_end=681
-  _globals['_COMMANDOUTCOME']._serialized_start=683
-  _globals['_COMMANDOUTCOME']._serialized_end=790
-  _globals['_CONNECTRESPONSE']._serialized_start=793
-  _globals['_CONNECTRESPONSE']._serialized_end=1189
-  _globals['_WELCOME']._serialized_start=1192
-  _globals['_WELCOME']._serialized_end=1325
-  _globals['_AUTHORITIES']._serialized_start=1327
-  _globals['_AUTHORITIES']._serialized_end=1363
-  _globals['_HEARTBEATREPLY']._serialized_start=1365
-  _globals['_HEARTBEATREPLY']._serialized_end=1397
-  _globals['_DESIREDSTATE']._serialized_start=1399
-  _globals['_DESIREDSTATE']._serialized_end=1487
-  _globals['_OUTCOMERECEIVED']._serialized_start=1489
-  _globals['_OUTCOMERECEIVED']._serialized_end=1543
-  _globals['_SESSIONSERVICE']._serialized_start=1545
-  _globals['_SESSIONSERVICE']._serialized_end=1641
+  _globals['_CONNECTREQUEST']._serialized_start=263
+  _globals['_CONNECTREQUEST']._serialized_end=589
+  _globals['_HELLO']._serialized_start=591
+  _globals['_HELLO']._serialized_end=671
+  _globals['_HEARTBEAT']._serialized_start=673
+  _globals['_HEARTBEAT']._serialized_end=700
+  _globals['_CONFIGURATIONOUTCOME']._serialized_start=702
+  _globals['_CONFIGURATIONOUTCOME']._serialized_end=761
+  _globals['_COMMANDOUTCOME']._serialized_start=763
+  _globals['_COMMANDOUTCOME']._serialized_end=870
+  _globals['_CONNECTRESPONSE']._serialized_start=873
+  _globals['_CONNECTRESPONSE']._serialized_end=1269
+  _globals['_WELCOME']._serialized_start=1272
+  _globals['_WELCOME']._serialized_end=1446
+  _globals['_AUTHORITIES']._serialized_start=1448
+  _globals['_AUTHORITIES']._serialized_end=1484
+  _globals['_HEARTBEATREPLY']._serialized_start=1486
+  _globals['_HEARTBEATREPLY']._serialized_end=1518
+  _globals['_DESIREDSTATE']._serialized_start=1520
+  _globals['_DESIREDSTATE']._serialized_end=1608
+  _globals['_OUTCOMERECEIVED']._serialized_start=1610
+  _globals['_OUTCOMERECEIVED']._serialized_end=1664
+  _globals['_SESSIONSERVICE']._serialized_start=1666
+  _globals['_SESSIONSERVICE']._serialized_end=1762
 # @@protoc_insertion_point(module_scope)

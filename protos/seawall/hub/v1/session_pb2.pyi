@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from seawall.hub.v1 import agent_pb2 as _agent_pb2
 from seawall.hub.v1 import command_pb2 as _command_pb2
+from seawall.hub.v1 import escalation_pb2 as _escalation_pb2
 from seawall.hub.v1 import group_pb2 as _group_pb2
 from seawall.hub.v1 import rollout_pb2 as _rollout_pb2
 import builtins as _builtins
@@ -35,6 +36,7 @@ class ConnectRequest(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -45,6 +47,10 @@ class ConnectRequest(_message.Message):
     def command(self) -> Global___CommandOutcome: ...
     @_builtins.property
     def release(self) -> _rollout_pb2.ReleaseReport: ...
+    @_builtins.property
+    def report(self) -> _agent_pb2.AgentReport:
+        """What the agent says of itself has changed since Hello."""
+
     def __init__(
         self,
         *,
@@ -53,12 +59,13 @@ class ConnectRequest(_message.Message):
         configuration: Global___ConfigurationOutcome | None = ...,
         command: Global___CommandOutcome | None = ...,
         release: _rollout_pb2.ReleaseReport | None = ...,
+        report: _agent_pb2.AgentReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "release", b"release"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "release", b"release", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "release", b"release", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "configuration", "command", "release"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "configuration", "command", "release", "report"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -230,6 +237,7 @@ class Welcome(_message.Message):
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     HUB_TIME_FIELD_NUMBER: _builtins.int
     CA_KEY_HASHES_FIELD_NUMBER: _builtins.int
+    HUB_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -238,16 +246,21 @@ class Welcome(_message.Message):
     def ca_key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As in Authorities."""
 
+    @_builtins.property
+    def hub(self) -> _escalation_pb2.HubProfile:
+        """Where prompts may go that leave the site; unset: nowhere."""
+
     def __init__(
         self,
         *,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         hub_time: _timestamp_pb2.Timestamp | None = ...,
         ca_key_hashes: _abc.Iterable[_builtins.str] | None = ...,
+        hub: _escalation_pb2.HubProfile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "hub_time", b"hub_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_interval", b"heartbeat_interval", "hub", b"hub", "hub_time", b"hub_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_key_hashes", b"ca_key_hashes", "heartbeat_interval", b"heartbeat_interval", "hub_time", b"hub_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_key_hashes", b"ca_key_hashes", "heartbeat_interval", b"heartbeat_interval", "hub", b"hub", "hub_time", b"hub_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

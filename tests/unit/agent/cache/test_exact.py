@@ -104,3 +104,12 @@ async def test_answers_that_are_forgotten_are_counted(store: AnswerStore) -> Non
     await ExactCache(store, KEY, SCOPE).keep(asked(GREEDY), QUESTION, ANSWER, 1.0)
     assert await store.forget() == 1
     assert await ExactCache(store, KEY, SCOPE).recall(QUESTION, GREEDY, 1.0) is None
+
+
+async def test_what_was_answered_under_another_policy_is_not_recalled_though_it_was_exchanged_meanwhile(store: AnswerStore) -> None:
+    digests = ["sha256:1"]
+    cache = ExactCache(store, KEY, SCOPE, lambda: digests[-1])
+    await cache.keep(asked(GREEDY), QUESTION, ANSWER, 1.0)
+    assert await cache.recall(QUESTION, GREEDY, 1.0) == ANSWER
+    digests.append("sha256:2")
+    assert await cache.recall(QUESTION, GREEDY, 1.0) is None

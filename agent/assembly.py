@@ -1,0 +1,188 @@
+"""How the agent's parts are built on what was opened. Nothing here runs; agent/daemon.py does that."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from agent.cache.exact import ExactCache
+from agent.classify import Classifier
+from agent.config import AgentSettings
+from agent.desired import Desired
+from agent.escalation import Escalator, HubEscalator, NoHub
+from agent.fleet import Fleet, build_commands, build_fleet
+from agent.hub_link import HubLink
+from agent.inference.current import CurrentModel
+from agent.inference.engine import Engine
+from agent.inference.fit import fits_beside
+from agent.inference.loading import load_bundle
+from agent.inference.machine import free_memory_bytes
+from agent.known_hub import KnownHub
+from agent.logs import Logs
+from agent.narrowing import OwnLimits
+from agent.pipeline import Parts
+from agent.policies.in_force import PolicyInForce
+from agent.releases import Releases
+from agent.state import StateFolder
+from agent.store.answers import AnswerStore
+from agent.store.audit import ReceiptStore
+from agent.store.conversations import ConversationStore
+from agent.store.database import Database
+from agent.store.heads import HeadStore
+from agent.store.live import LiveStore
+from agent.store.retention import Ages
+from agent.store.rollouts import RolloutStore
+from agent.store.sealing import derive
+from agent.telemetry import Metrics
+from agent.tracing import TracedModels
+from agent.update.checks import Checks
+from agent.update.deployment import Bring, Deployment, Places, Tell
+from agent.update.health_gate import HealthGate
+from agent.update.opening import UpdateSite, open_source, open_updater
+from agent.update.rollout_worker import RolloutWorker
+from agent.update.slots import Slots, Started
+from agent.witness import HeadKeeper
+from contract.release import Index
+from contract.surroundings import Hub, Surroundings
+from contract.tracing import Tracing
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the parts stand on, open.
+
+    Args:
+        settings: of the agent.
+        state: its folder, locked.
+        link: to the hub; None: this device is not enrolled.
+        known_hub: what the hub has said of itself; None: as above.
+        policy: in force.
+        models: the model that answers.
+        slots: where versions of it lie.
+        database: the store.
+        data_key: of this device.
+        tracing: told of each step.
+    """
+
+    settings: AgentSettings
+    state: StateFolder
+    link: HubLink | None
+    known_hub: KnownHub | None
+    policy: PolicyInForce
+    models: CurrentModel
+    slots: Slots
+    database: Database
+    data_key: bytes
+    tracing: Tracing
+
+    @property
+    def agent_id(self) -> str:
+        """The device's name: as it was enrolled, else as its configuration says."""
+        return self.link.identity.agent_id if self.link is not None else self.settings.agent_id
+
+
+def utc_now() -> datetime:
+    """Returns the time."""
+    return datetime.now(UTC)
+
+
+def surroundings_of(settings: AgentSettings, hub: Hub | None) -> Surroundings:
+    """Returns what is known around any prompt of this device."""
+    return Surroundings(settings.site.name, settings.site.region, hub=hub)
+
+
+def build_models(settings: AgentSettings) -> CurrentModel:
+    """Returns what will hold the model; it holds none yet."""
+    engine = settings.model.engine(settings.trust.held_tokens)
+
+    def fits(folder: Path) -> bool:
+        return fits_beside(engine, load_bundle(folder, verify=False), free_memory_bytes())
+
+    return CurrentModel(lambda folder: Engine(folder, engine), fits)
+
+
+def own_limits(settings: AgentSettings) -> OwnLimits:
+    """Returns what the hub may narrow, as the configuration has it."""
+    model = settings.model
+    return OwnLimits(settings.privacy.floor, settings.trust.bar, model.context_tokens, model.max_tokens)
+
+
+def ages(settings: AgentSettings) -> Ages:
+    """Returns how long what is sealed is kept."""
+    keep = settings.keep
+    return Ages(answers=keep.answer_seconds, turns=keep.conversation_seconds, vault=keep.conversation_seconds)
+
+
+def build_parts(ground: Ground, desired: Desired) -> Parts:
+    """Returns what the steps of a prompt's path are done with."""
+    settings, database, policy, tracing = ground.settings, ground.database, ground.policy, ground.tracing
+    keep, known = settings.keep, ground.known_hub
+    answers = AnswerStore(database, keep.answers, keep.answer_seconds)
+    return Parts(
+        agent_id=ground.agent_id,
+        classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
+        policy=policy,
+        cache=ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest),
+        models=TracedModels(ground.models, tracing) if tracing.is_on else ground.models,
+        confidence=settings.trust.confidence(),
+        escalator=_escalator(ground),
+        conversations=ConversationStore(database, keep.conversation_seconds),
+        receipts=ReceiptStore(database, keep.receipt_seconds),
+        metrics=Metrics(CollectorRegistry()),
+        narrowing=lambda: desired.narrowing,
+        surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None),
+        tracing=tracing,
+    )
+
+
+def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:
+    """Returns what signs the log of receipts, and has the hub witness it."""
+    heads = HeadStore(ground.database, ground.settings.keep.receipt_seconds)
+    return HeadKeeper(heads, parts.receipts, ground.agent_id, ground.link, utc_now, random.SystemRandom())
+
+
+async def open_fleet(
+    ground: Ground, parts: Parts, desired: Desired, live: LiveStore, logs: Logs, restart: Callable[[], None] | None
+) -> Fleet | None:
+    """Returns what an enrolled agent has besides, with all that was kept of it loaded; None: this one is not enrolled.
+
+    Args:
+        ground: open.
+        parts: of the pipeline.
+        desired: not loaded yet.
+        live: what live traffic came to.
+        logs: of this process.
+        restart: ends this process so that it is started again; None: nobody would.
+    """
+    if ground.link is None or ground.known_hub is None:
+        return None
+    await desired.load()
+    commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, utc_now, restart)
+    await commands.recover()
+    releases = Releases(RolloutStore(ground.database), parts.metrics.rollout_came_to)
+    deployment = Deployment(Places(ground.slots, ground.models, ground.settings.model.bundle, _bringing(ground, ground.link)))
+    checks = Checks(ground.models, HealthGate(), parts.traffic, random.SystemRandom())
+    worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
+    folder, randomness = ground.state.identity, random.SystemRandom()
+    return build_fleet(ground.link, folder, parts, ground.policy, desired, commands, worker, ground.known_hub, utc_now, randomness)
+
+
+def _escalator(ground: Ground) -> Escalator:
+    hub = ground.settings.hub
+    return NoHub() if ground.link is None else HubEscalator(ground.link, hub.connect_seconds, hub.timeout_seconds, ground.tracing)
+
+
+def _bringing(ground: Ground, link: HubLink) -> Bring:
+    """Returns what brings a version here, over the agent's own link where it comes from the hub."""
+    settings, models = ground.settings, ground.models
+
+    async def bring(started: Started, model: str, version: str, tell: Tell) -> tuple[Index, bool]:
+        site = UpdateSite(ground.state.update, link.identity, settings.update, settings.model.bundle, settings.update.pace())
+        async with open_source(settings.update.source, link.identity, link) as source:
+            updater = await open_updater(source, site, ground.slots, started, lambda: None if models.away else models.bundle.digest())
+            return await updater.bring(source, model, version, tell)
+
+    return bring

@@ -1,0 +1,53 @@
+"""What a signed policy is made of: the target of the role `policies` names these files, and nothing else."""
+
+from collections.abc import Callable, Mapping
+
+from contract.errors import InvalidRequest, Reason
+from contract.policy import Policy
+
+ROLE = "policies"
+POLICY_FILE = "policy.cedar"
+RECOGNIZERS_FILE = "recognizers.json"
+
+MAX_FILE_BYTES = 1024 * 1024
+"""Of either file. A policy that may be read has 20,000 characters at most."""
+
+CheckRecognizers = Callable[[bytes], None]
+"""Raises InvalidRequest for what are none."""
+
+
+def check_policy_bundle(files: Mapping[str, bytes], check_recognizers: CheckRecognizers = lambda _: None) -> Policy:
+    """Returns the policy of a bundle, all of which may be put in force.
+
+    Args:
+        files: by name, whole.
+        check_recognizers: for what is beside the policy.
+
+    Raises:
+        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it.
+    """
+    check_names({name: len(content) for name, content in files.items()})
+    try:
+        text = files[POLICY_FILE].decode()
+    except UnicodeDecodeError as error:
+        raise _invalid(f"{POLICY_FILE} is no text: {error}") from error
+    policy = Policy(text)
+    if RECOGNIZERS_FILE in files:
+        check_recognizers(files[RECOGNIZERS_FILE])
+    return policy
+
+
+def check_names(sizes: Mapping[str, int]) -> None:
+    """Checks which files there are, before they are fetched.
+
+    Raises:
+        InvalidRequest: POLICY_INVALID, one is missing, unknown, or too large.
+    """
+    if POLICY_FILE not in sizes or set(sizes) - {POLICY_FILE, RECOGNIZERS_FILE}:
+        raise _invalid(f"its files must be {POLICY_FILE} and, where there are any, {RECOGNIZERS_FILE}")
+    if max(sizes.values()) > MAX_FILE_BYTES:
+        raise _invalid(f"a file of it has more than {MAX_FILE_BYTES} bytes")
+
+
+def _invalid(why: str) -> InvalidRequest:
+    return InvalidRequest(Reason.POLICY_INVALID, f"The policy is refused, the one in force stays: {why}.")
