@@ -17,6 +17,8 @@ from agent.cache.exact import ExactCache
 from agent.classify import Classifier
 from agent.config import AgentSettings
 from agent.desired import Desired
+from agent.detection.memory import Memory, memory_key
+from agent.detection.opening import open_detector
 from agent.escalation import Escalator, HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
@@ -46,6 +48,7 @@ from agent.update.slots import Slots
 from agent.update.starting import open_model
 from contract.errors import InvalidRequest
 from contract.policy import Policy
+from contract.recognizers import SiteRecognizers
 from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
@@ -111,6 +114,7 @@ class Agent:
             "model_slot": self._slot or "none, the configuration's bundle",
             "model_digest": self._parts.models.bundle.digest(),
             "model_trouble": " ".join(filter(None, self._problems())) or "none",
+            "detector": self._parts.classifier.problem or "loaded",
             "policy_digest": self._parts.policy.digest,
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self._fleet.health() if self._fleet is not None else {"hub": "not enrolled"}),
@@ -135,9 +139,10 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
     slots = Slots(state.slots)
     problems = await open_model(models, slots, settings.model.bundle)
     database = Database(state.database)
+    classifier = _classifier(settings, state.data_key())
     try:
         desired = Desired(DesiredStore(database), _own_limits(settings), logs.set_level)
-        parts = _parts(settings, link, policy, models, database, desired, state.data_key(), tracing)
+        parts = _parts(settings, link, policy, models, database, desired, classifier, state.data_key(), tracing)
         fleet = None
         if link is not None:
             await desired.load()
@@ -149,6 +154,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
         if link is not None:
             await link.close()
         await models.close()
+        classifier.close()
         database.close()
         await asyncio.to_thread(tracing.close)
 
@@ -165,6 +171,13 @@ def load_policy(settings: AgentSettings) -> Policy:
     except InvalidRequest as error:
         _log.error("the policy cannot be used: nothing is cached and nothing leaves", reason=error.message)
         return Policy("")
+
+
+def _classifier(settings: AgentSettings, data_key: bytes) -> Classifier:
+    detector = open_detector(settings.privacy.phone_regions, SiteRecognizers())
+    if detector.problem:
+        _log.error("the detector cannot be used", reason=detector.problem)
+    return Classifier(detector, Memory(memory_key(data_key)), settings.privacy.floor)
 
 
 def _models(settings: EngineSettings) -> CurrentModel:
@@ -186,6 +199,7 @@ def _parts(
     models: CurrentModel,
     database: Database,
     desired: Desired,
+    classifier: Classifier,
     data_key: bytes,
     tracing: Tracing,
 ) -> Parts:
@@ -196,7 +210,7 @@ def _parts(
         escalator = HubEscalator(link, settings.hub.connect_seconds, settings.hub.timeout_seconds, tracing)
     return Parts(
         agent_id=link.identity.agent_id if link is not None else settings.agent_id,
-        classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
+        classifier=classifier,
         policy=policy,
         cache=ExactCache(AnswerStore(database, keep.answers, keep.answer_seconds), data_key, scope),
         models=TracedModels(models, tracing) if tracing.is_on else models,

@@ -126,7 +126,7 @@ class Pipeline:
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
-            found = await asyncio.to_thread(self._parts.classifier.classify, messages)
+            found = (await self._parts.classifier.look(messages)).classification
         # 2 decide
         with self._parts.tracing.step(DECIDE):
             classification, decision = narrowing.decide(found, self._decide)

@@ -20,7 +20,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import NoHub
 from agent.inference.answer import Finished, Piece
@@ -38,6 +37,7 @@ from agent.telemetry import Metrics
 from agent.update.slots import Slots, SlotState
 from agent.update.starting import open_model
 from contract.policy import Policy
+from tests.fakes.classifier import classifier
 from tests.fakes.versions import digest_of, make_version
 
 ASKERS = 2
@@ -175,7 +175,7 @@ class UpdatingAgent:
         policy = Policy(resources.files("contract").joinpath("default.cedar").read_text())
         return Parts(
             agent_id="a1",
-            classifier=Classifier(),
+            classifier=classifier(),
             policy=policy,
             cache=ExactCache(AnswerStore(self._database, 100, 3600), b"k" * 32, [policy.digest]),
             models=self._models,

@@ -13,7 +13,6 @@ import httpx2
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.config import TelemetrySettings
 from agent.escalation import HubEscalator
@@ -34,6 +33,7 @@ from contract.policy import Policy
 from contract.tracing import Tracing
 from hub.config import Listeners, ProviderSettings
 from hub.config import TelemetrySettings as HubTelemetrySettings
+from tests.fakes.classifier import classifier
 from tests.fakes.engine import FakeEngine
 from tests.fakes.hub import RunningHub, running_hub
 from tests.fakes.provider_server import ProviderServer
@@ -100,7 +100,7 @@ def _parts(link: HubLink, database: Database, tracing: Tracing) -> Parts:
     engine = FakeEngine(["a", " b", " c"], UNSURE)
     return Parts(
         agent_id=AGENT,
-        classifier=Classifier(),
+        classifier=classifier(),
         policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
         cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
         models=TracedModels(engine, tracing) if tracing.is_on else engine,

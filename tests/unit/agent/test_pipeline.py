@@ -14,7 +14,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed
 from agent.inference.away import AwayModel, ModelAway, model_loading
@@ -28,10 +27,11 @@ from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.telemetry import Metrics
-from contract.classification import DataClass
+from contract.classification import DataClass, Finding
 from contract.errors import PromptTooLong, Reason
 from contract.policy import Policy
 from contract.receipts import Departure
+from tests.fakes.classifier import classifier
 from tests.fakes.engine import FakeEngine
 from tests.fakes.escalator import FakeEscalator
 
@@ -56,7 +56,7 @@ def build(database: Database) -> Build:
     def make(engine: "FakeEngine | Exchanged", escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
         parts = Parts(
             agent_id="a1",
-            classifier=Classifier(),
+            classifier=classifier(),
             policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
             cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
             models=engine,
@@ -228,11 +228,11 @@ async def test_an_answer_is_not_kept_once_the_cache_is_disabled(build: Build) ->
 
 
 async def test_a_broken_detector_means_restricted_and_uncached(build: Build) -> None:
-    def broken(text: str) -> Iterator[str]:
+    def broken(text: str) -> Iterator[Finding]:
         raise RuntimeError(text)
 
     escalator = FakeEscalator(["cloud"])
-    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=Classifier(finders=[broken]))
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=classifier(broken))
     for _ in range(2):
         answer = await ask(pipeline, prompt("hello"))
         assert (answer.text, answer.receipt.data_class, answer.receipt.route) == ("a", "restricted", "local")
