@@ -207,9 +207,11 @@ def find_secrets(text: str) -> Iterator[Finding]:
 
 def _private_keys(text: str) -> Iterator[Finding]:
     """Each from its first line to its last, or to the end of the text where that has been cut off."""
-    for match in _PRIVATE_KEY.finditer(text):
+    place = 0
+    while match := _PRIVATE_KEY.search(text, place):
         end = _PRIVATE_KEY_END.search(text, match.end())
-        yield Finding(match.start(), end.end() if end else len(text), "PRIVATE_KEY")
+        place = end.end() if end else len(text)
+        yield Finding(match.start(), place, "PRIVATE_KEY")
 
 
 def _named(text: str) -> Iterator[Finding]:

@@ -1,14 +1,16 @@
 """What is found in a prompt, what is not, and what is never told of it."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from agent.classify import LONGEST_CHARACTERS
+from agent.classify import LONGEST_CHARACTERS, Looked
 from agent.detection import reading
 from agent.prompts import Message
 from contract.classification import Classification, DataClass, Finding, class_of
+from contract.recognizers import SiteRecognizers
 from tests.fakes.classifier import classifier
 
 CARD = "4111 1111 1111 1111"
@@ -133,3 +135,53 @@ def test_a_text_is_read_as_a_person_sees_it(text: str, plain: str) -> None:
 
 def test_what_is_invisible_may_part_two_words() -> None:
     assert [one.text for one in reading.readings("a\u200bb")] == ["ab", "a b"]
+
+
+def look(*texts: str, floors: tuple[DataClass, ...] = ()) -> Looked:
+    return classifier().look_now([Message("user", text) for text in texts], *floors)
+
+
+def test_every_message_has_its_own_places() -> None:
+    looked = look("mail jo@example.com", "hello", f"card {CARD}!")
+    assert looked.findings == ((Finding(5, 19, "EMAIL_ADDRESS"),), (), (Finding(5, 24, "CREDIT_CARD"),))
+    assert looked.classification.kinds == ("CREDIT_CARD", "EMAIL_ADDRESS")
+
+
+def test_a_number_over_two_turns_has_a_place_in_each() -> None:
+    turns = ("My card begins with 4111 1111", "1111 1111 and that is it")
+    first, second = look(*turns).findings
+    assert [turns[0][place.start : place.end] for place in first] == ["4111 1111"]
+    assert [turns[1][place.start : place.end] for place in second] == ["1111 1111"]
+
+
+def test_a_number_over_three_turns_is_found() -> None:
+    assert look("4111 1111", "1111", "1111").classification.kinds == ("CREDIT_CARD",)
+
+
+@pytest.mark.parametrize("floor", DataClass)
+def test_a_prompts_own_floors_only_raise(floor: DataClass) -> None:
+    assert look("What is rain?", floors=(floor, DataClass.PUBLIC)).classification.data_class is floor
+    assert look("mail jo@example.com", floors=(floor,)).classification.data_class is max(floor, DataClass.CONFIDENTIAL)
+
+
+def test_a_companys_own_hosts_are_internal() -> None:
+    assert look("Is 192.168.1.10 in 10.0.0.0/8?").classification == Classification(DataClass.INTERNAL, ("INTERNAL_HOST",), ("data-found",))
+
+
+def test_what_a_site_asks_for_is_found() -> None:
+    site = SiteRecognizers(names=("Halibut",), denied=("black formula",))
+    assert classify("How is Halibut?", site=site).data_class is DataClass.CONFIDENTIAL
+    assert classify("What is the black formula?", site=site).data_class is DataClass.RESTRICTED
+
+
+async def test_it_looks_in_a_thread_of_its_own() -> None:
+    threads: list[str] = []
+
+    def find(_: str) -> Iterator[Finding]:
+        threads.append(threading.current_thread().name)
+        return iter(())
+
+    one = classifier(find)
+    await one.look([Message("user", "a"), Message("user", "b")])
+    one.close()
+    assert {name.split("_")[0] for name in threads} == {"detector"}
