@@ -21,7 +21,6 @@ from time import perf_counter
 
 from agent.detection.detector import find_all, places, shipped_finders
 from agent.detection.tagger import Tagger
-from benchmarks.privacy_peer import presidio
 from benchmarks.privacy_sets import Text, own_texts, read_texts, secrets
 from contract.classification import classify
 from contract.policy import Policy
@@ -105,6 +104,8 @@ def decision_microseconds() -> float:
 
 def main() -> None:
     """Prints what is found by kind, and the JSON."""
+    from benchmarks.privacy_peer import presidio  # has a venv of its own
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--seed", type=int, default=1)

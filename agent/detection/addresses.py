@@ -15,7 +15,7 @@ _ENGLISH = re.compile(
     rf"(?<![\w.,-]){_NUMBER},?\s(?:[NSEW]\.?\s|(?:North|South|East|West)\s)?(?:(?:{_NAME}|\d{{1,3}}(?:st|nd|rd|th))\s){{1,4}}{_STREETS}(?![\w])"
 )
 _GERMANIC = re.compile(
-    r"\b[A-Z][\w-]{1,30}(?:stra(?:ss|ß)e|str\.|weg|allee|platz|gasse|ring|damm|ufer|straat|laan|plein|gracht|kade|gata|gatan|vagen|veien|vegen|gade|vej|tie|katu|utca)"
+    r"\b[A-Z][\w-]{1,30}(?:stra(?:ss|ß)e|str\.|weg|allee|platz|gasse|damm|ufer|straat|laan|plein|gracht|gata|gatan|vagen|veien|vegen|vej|katu|utca)"
     rf"\s{_NUMBER}\b|\b(?:[A-Z][\w-]{{1,20}}\s)?(?:Straße|Strasse|Weg|Allee|Platz|Gasse|utca|ter|ut|mnt|gate)\s{_NUMBER}\b"
 )
 _ROMANCE_STREET = (
@@ -25,11 +25,11 @@ _ROMANCE_STREET = (
 )
 _ROMANCE = re.compile(rf"(?<![\w])\d{{1,5}}(?:\s?(?:bis|ter))?,?\s{_ROMANCE_STREET}|{_ROMANCE_STREET},?\s(?:n[°o]?\.?\s?)?{_NUMBER}\b")
 _BOX = re.compile(
-    r"\b(?:P\.?\s?O\.?\s?Box|Postfach|Apartado|Casella postale|PSC|CMR|Box)\s(?:\d{1,6})"
+    r"\b(?:P\.?\s?O\.?\s?Box|Postfach|Apartado|Casella postale|PSC|CMR)\s(?:\d{1,6})"
     r"(?:,\s?Box\s\d{1,5})?|\b[AFD]PO[,\s]{1,2}A[AEP][,\s]{1,2}\d{5}(?:-\d{4})?\b"
     r"|\b(?:USS|USNS|USNV|USCGC)\s[A-Z]\w{1,20}(?=,?\s{1,2}[AFD]PO\b)"
 )
-_FLAT = re.compile(r"\b(?:Apt|Apartment|Suite|Ste|Unit|Flat|Appt|Piso|Wohnung)\b\.?\s?#?\s?\d{1,5}[A-Za-z]?\b", re.IGNORECASE)
+_FLAT = re.compile(r"\b(?:[Aa]pt|[Aa]partment|Suite|Ste|Flat|Appt|Piso|Wohnung)\b\.?\s?#?\s?\d{1,5}[A-Za-z]?\b")
 _CODE = re.compile(
     r"\b(?:zip(?:[ -]?code)?|post(?:al)?[ -]?code|plz|postleitzahl|code postal|cap|cep|codigo postal)\b[^\w\n]{0,3}(?:(?:is"
     r"|ist|est|es|number|for [\w ]{1,20} is)\s+)?"

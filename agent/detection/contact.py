@@ -33,7 +33,7 @@ _COORDINATES = re.compile(
 )
 
 _NUMBER = re.compile(
-    r"(?<![\w.$€£,:/-])(?!\d{1,4}[./-]\d{1,2}[./-]\d{2,4}\b)(?:\+|\(\+)?\(?\d(?:[ ().\-/]{0,3}\d){6,15}(?:\s?(?:x"
+    r"(?<![\w.$€£/-])(?<!\d[:,])(?!\d{1,4}[./-]\d{1,2}[./-]\d{2,4}(?![./-]?\d))(?:\+|\(\+)?\(?\d(?:[ ().\-/]{0,3}\d){6,15}(?:\s?(?:x"
     r"|ext\.?|extension)\s?\d{1,6})?(?!\w|[.,:]\d)",
     re.IGNORECASE,
 )
@@ -119,7 +119,6 @@ def _is_phone(text: str, match: re.Match[str], regions: Sequence[str]) -> bool:
         return True
     return (
         len(_SINGLE_DIGIT.findall(number)) < 3
-        and "/" not in number
         and not re.fullmatch(r"\d{1,2}\.\d{1,2}\.\d{4}|\d{4}-\d\d-\d\d.*", number)
         and any(_is_valid(number, region) for region in regions)
     )

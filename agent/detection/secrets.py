@@ -52,7 +52,7 @@ _SECRET_WORDS = (
 _NAMED = re.compile(
     rf"(?:(?P<password>{_PASSWORD_WORDS})|(?:{_SECRET_WORDS}))"
     r"(?:\s?\([^)\n]{1,30}\))?"
-    r"(?:(?P<sure>(?:'s|\s+(?:is|was|ist|lautet|war|est|es|e|to|ar|er|on|je|zni|now|:|->))(?:\s*:\s*|\s+(?:now\s+|set to\s+"
+    r"(?:(?P<sure>(?:'s|\s+(?:is|was|ist|lautet|war|est|es|ar|er|now|:|->))(?:\s*:\s*|\s+(?:now\s+|set to\s+"
     r"|still\s+)?)|[\"'`)\]]{0,2}\s*(?:[:=]+>?|-?>)\s*)"
     r"|\s+(?:(?:for|of|to|on)\s[^\n:=.!?]{1,40}?(?P<named>\s(?:is|was)\s+|[:=]\s*))?)"
     r"(?:(?:bearer|basic|token)\s+)?"

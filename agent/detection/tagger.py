@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
+import onnxruntime
 from tokenizers import Tokenizer
 
 from agent.detection.words import Words, cut
@@ -70,11 +70,11 @@ class Tagger:
 
     def __init__(self, folder: Path = WEIGHTS, bounds: Bounds = Bounds()) -> None:
         model, vocabulary = _verified(folder)
-        options = ort.SessionOptions()
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._tokenizer = Tokenizer.from_str(vocabulary.decode())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

@@ -57,6 +57,9 @@ def found(find: Finder, text: str) -> set[tuple[str, str]]:
         (find_coordinates, "at 52.5163, 13.3777 now", "52.5163, 13.3777", "COORDINATES"),
         (find_phones, "call 467 3395 now", "467 3395", "PHONE_NUMBER"),
         (find_phones, "+46 (0)8 928 571 38", "+46 (0)8 928 571 38", "PHONE_NUMBER"),
+        (find_phones, "01.84.17.61.18?", "01.84.17.61.18", "PHONE_NUMBER"),
+        (find_phones, "tel:0121-234-5678", "0121-234-5678", "PHONE_NUMBER"),
+        (find_phones, "unter 0171/2345678", "0171/2345678", "PHONE_NUMBER"),
         (find_phones, "345-899-3560x4587", "345-899-3560x4587", "PHONE_NUMBER"),
         (find_dates, "born on 12/04/1983", "12/04/1983", "DATE_OF_BIRTH"),
         (find_dates, "due on 3 March 2026", "3 March 2026", "DATE_TIME"),
@@ -95,7 +98,7 @@ def test_it_is_found_in_its_place(find: Finder, text: str, value: str, kind: str
         (find_dates, "He may 3 times march."),
         (find_ages, "Wait 20 minutes and 30 seconds."),
         (find_addresses, "Send it via Email to the Main Office."),
-        (find_addresses, "3 Doctors and 4 nurses."),
+        (find_addresses, "3 Doctors and 4 nurses. During 1971 Unit 7 and Aggregate 100 ran."),
     ],
 )
 def test_what_only_looks_like_it_is_left_alone(find: Finder, text: str) -> None:

@@ -65,6 +65,7 @@ def test_what_a_text_calls_a_secret_is_found_in_its_place(text: str, value: str)
         "password: str",
         "I forgot my password.",
         "The token bucket is full.",
+        "He made a pass to Fowler for 2 yards.",
         "The secret of good bread",
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
         "the file /usr/share/Doc2/Read3me/Latest4/index",
