@@ -12,13 +12,14 @@ from agent.detection.reading import readings
 from agent.detection.secrets import find_secrets
 from agent.detection.site import site_finder
 from agent.detection.tagger import Tagger
+from agent.detection.titles import find_titles
 from contract.classification import Finding, class_of
 from contract.recognizers import SiteRecognizers
 
 PHONE_REGIONS = ("US", "GB", "DE")
 NOTHING_MORE = SiteRecognizers()
 
-_GAP = re.compile(r"[\s,.;:#/>|&-]{0,4}")
+_GAP = re.compile(r"[ ,.;:#/>|&-]{0,4}")
 _JOINED = frozenset(("PERSON", "STREET_ADDRESS", "ORGANIZATION", "LOCATION", "DATE_TIME", "TITLE", "PHONE_NUMBER"))
 
 
@@ -42,6 +43,7 @@ def pattern_finders(phone_regions: Sequence[str] = PHONE_REGIONS, site: SiteReco
         find_dates,
         find_ages,
         find_addresses,
+        find_titles,
         site_finder(site),
     )
 

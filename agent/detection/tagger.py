@@ -1,9 +1,9 @@
 """Finds persons, addresses, places, organisations and the like by a small network; see docs/adr/0017-detector.md and models/detector."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -38,22 +38,32 @@ OVERLAP_TOKENS = 32
 """Windows begin so that every word stands with at least half of this on both sides of it in one of them."""
 
 _FIRST, _LAST = 101, 102  # [CLS] and [SEP] of MiniLM's vocabulary
-_LEAST_NUMBER_DIGITS = 5
+_LEAST_DIGITS = {"AGE": 1, "STREET_ADDRESS": 3, "PHONE_NUMBER": 5, "NUMBER": 5}
+_LOOSE_ENDS = " ,;:)\"'"
 
 Array = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How sure the network must be that a word is something.
+LEAST: Mapping[str, float] = MappingProxyType(
+    {
+        "PERSON": 0.5,
+        "STREET_ADDRESS": 0.5,
+        "LOCATION": 0.97,
+        "ORGANIZATION": 0.998,
+        "NATIONALITY": 0.99,
+        "AGE": 0.9,
+        "DATE_TIME": 0.998,
+        "PHONE_NUMBER": 0.97,
+        "NUMBER": 0.97,
+    }
+)
+"""How sure the network must be that a word is anything, where it would be of this kind: less so where a miss costs most, more so where
+patterns look too. It does not tell titles: it takes every trade for one."""
 
-    Args:
-        least: the probability that it is anything at all.
-        beside: the same, for a word beside one that is.
-    """
+BESIDE = 0.3
+"""The same for a word beside one that is of this kind, where names of several words are usual."""
 
-    least: float = 0.5
-    beside: float = 0.3
+_SEVERAL_WORDS = ("PERSON", "STREET_ADDRESS", "LOCATION", "ORGANIZATION")
 
 
 class Tagger:
@@ -61,14 +71,14 @@ class Tagger:
 
     Args:
         folder: of its weights.
-        bounds: how sure it must be.
+        least: see LEAST.
 
     Raises:
         Unavailable: DETECTOR_UNAVAILABLE: the weights are not there.
         InvalidRequest: DETECTOR_INVALID: they are not those of this version.
     """
 
-    def __init__(self, folder: Path = WEIGHTS, bounds: Bounds = Bounds()) -> None:
+    def __init__(self, folder: Path = WEIGHTS, least: Mapping[str, float] = LEAST) -> None:
         model, vocabulary = _verified(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -78,7 +88,7 @@ class Tagger:
         self._tokenizer = Tokenizer.from_str(vocabulary.decode())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._bounds = bounds
+        self._least = np.array([least.get(label, 1.1) for label in LABELS], np.float32)
 
     def find(self, text: str) -> Iterator[Finding]:
         """Finds what it can in a text, long ones in windows."""
@@ -86,7 +96,7 @@ class Tagger:
         if not words.ids:
             return
         chances = self._chances(words)
-        yield from _findings(text, words, chances, self._bounds)
+        yield from _findings(text, words, chances, self._least)
 
     def _chances(self, words: Words) -> Array:
         """Returns each word's probabilities [words, labels]: the mean of its tokens'."""
@@ -117,32 +127,34 @@ def windows(tokens: int) -> Iterator[tuple[int, int, int, int]]:
         start, kept = end - OVERLAP_TOKENS, keep
 
 
-def _findings(text: str, words: Words, chances: Array, bounds: Bounds) -> Iterator[Finding]:
+def _findings(text: str, words: Words, chances: Array, least: Array) -> Iterator[Finding]:
     """Joins neighbouring words of one kind; a word that is nearly one beside one that is belongs to it."""
-    something = 1 - chances[:, 0]
-    sure = something >= bounds.least
-    beside = np.zeros_like(sure)
-    beside[1:] |= sure[:-1]
-    beside[:-1] |= sure[1:]
-    kinds = np.where(sure | (beside & (something >= bounds.beside)), chances[:, 1:].argmax(axis=-1) + 1, 0)
+    something, likeliest = 1 - chances[:, 0], chances[:, 1:].argmax(axis=-1) + 1
+    kinds = np.where(something >= least[likeliest], likeliest, 0)
+    for kind in (LABELS.index(label) for label in _SEVERAL_WORDS):
+        sure, nearly = kinds == kind, (kinds == 0) & (something >= BESIDE) & (likeliest == kind)
+        kinds[1:][nearly[1:] & sure[:-1]] = kind
+        kinds[:-1][nearly[:-1] & sure[1:]] = kind
     place = 0
     while place < len(kinds):
         first, kind = place, kinds[place]
-        while place < len(kinds) and kinds[place] == kind:
+        while place < len(kinds) and kinds[place] == kind and (place == first or _are_joined(text, words, place, LABELS[kind])):
             place += 1
         start, end = words.spans[first][0], words.spans[place - 1][1]
         if LABELS[kind]:
             yield from _named(text, start, end, LABELS[kind])
 
 
+def _are_joined(text: str, words: Words, place: int, kind: str) -> bool:
+    """Whether a word goes on with what the one before it began: an address alone goes on in the next line."""
+    return kind == "STREET_ADDRESS" or "\n" not in text[words.spans[place - 1][1] : words.spans[place][0]]
+
+
 def _named(text: str, start: int, end: int, kind: str) -> Iterator[Finding]:
-    found = text[start:end]
-    if not any(character.isalnum() for character in found):
-        return
-    digits = sum(character.isdigit() for character in found)
-    if kind == "AGE" and not digits:
-        return
-    if kind in ("PHONE_NUMBER", "NUMBER") and digits < _LEAST_NUMBER_DIGITS:
+    while start < end and text[end - 1] in _LOOSE_ENDS:
+        end -= 1
+    letters, digits = (sum(map(test, text[start:end])) for test in (str.isalpha, str.isdigit))
+    if digits < _LEAST_DIGITS.get(kind, 0 if letters else 1) and (not letters or kind != "STREET_ADDRESS"):
         return
     yield Finding(start, end, "ACCOUNT_NUMBER" if kind == "NUMBER" else kind)
 
