@@ -7,12 +7,12 @@ from agent.detection.addresses import find_addresses
 from agent.detection.contact import Finder, find_coordinates, find_emails, find_hosts, phone_finder
 from agent.detection.dates import find_ages, find_dates
 from agent.detection.identities import find_identities, find_labelled
+from agent.detection.names import find_firms, find_titles
 from agent.detection.numbers import find_accounts, find_cards
 from agent.detection.reading import readings
 from agent.detection.secrets import find_secrets
 from agent.detection.site import site_finder
 from agent.detection.tagger import Tagger
-from agent.detection.titles import find_titles
 from contract.classification import Finding, class_of
 from contract.recognizers import SiteRecognizers
 
@@ -44,6 +44,7 @@ def pattern_finders(phone_regions: Sequence[str] = PHONE_REGIONS, site: SiteReco
         find_ages,
         find_addresses,
         find_titles,
+        find_firms,
         site_finder(site),
     )
 

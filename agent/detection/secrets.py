@@ -54,6 +54,7 @@ _NAMED = re.compile(
     r"(?:\s?\([^)\n]{1,30}\))?"
     r"(?:(?P<sure>(?:'s|\s+(?:is|was|ist|lautet|war|est|es|ar|er|now|:|->))(?:\s*:\s*|\s+(?:now\s+|set to\s+"
     r"|still\s+)?)|[\"'`)\]]{0,2}\s*(?:[:=]+>?|-?>)\s*)"
+    r"|\s+(?:to|as)\s+(?=[^\s]{0,60}[\d@#$%^&*_])"
     r"|\s+(?:(?:for|of|to|on)\s[^\n:=.!?]{1,40}?(?P<named>\s(?:is|was)\s+|[:=]\s*))?)"
     r"(?:(?:bearer|basic|token)\s+)?"
     r"(?P<quote>[\"'`<]?)(?P<value>[^\s\"'`,;<]{4,200})",

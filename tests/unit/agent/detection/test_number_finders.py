@@ -6,8 +6,8 @@ from agent.detection.addresses import find_addresses
 from agent.detection.contact import Finder, find_coordinates, find_emails, find_hosts, phone_finder
 from agent.detection.dates import find_ages, find_dates
 from agent.detection.identities import find_identities, find_labelled
+from agent.detection.names import find_firms, find_titles
 from agent.detection.numbers import find_accounts, find_cards
-from agent.detection.titles import find_titles
 
 WALLET = "0x52908400098527886E0F7030069857D2E4169EE7"
 
@@ -74,6 +74,9 @@ def found(find: Finder, text: str) -> set[tuple[str, str]]:
         (find_addresses, "au 14 rue des Acacias, Lyon", "14 rue des Acacias", "STREET_ADDRESS"),
         (find_addresses, "ul. Długa 12", "ul. Długa 12", "STREET_ADDRESS"),
         (find_titles, "Is Dr. Okonkwo in?", "Dr.", "TITLE"),
+        (find_titles, "Mr. and Mrs. Takahashi", "Mr.", "TITLE"),
+        (find_firms, "at Transportes Robledo S.L. since", "Transportes Robledo S.L.", "ORGANIZATION"),
+        (find_firms, "for Stone & Sons Ltd.", "Stone & Sons Ltd.", "ORGANIZATION"),
         (find_titles, "liebe Frau Abendroth", "Frau", "TITLE"),
         (find_addresses, "P.O. Box 1234", "P.O. Box 1234", "STREET_ADDRESS"),
         (find_addresses, "postcode LS2 7DF", "LS2 7DF", "STREET_ADDRESS"),
@@ -100,6 +103,7 @@ def test_it_is_found_in_its_place(find: Finder, text: str, value: str, kind: str
         (find_dates, "It costs 1984 euros and takes 5/8 of it."),
         (find_dates, "He may 3 times march."),
         (find_ages, "Wait 20 minutes and 30 seconds."),
+        (find_firms, "the company as such. SEND IT AS SOON AS POSSIBLE"),
         (find_titles, "The doctor and the miss are in. Dr. or not?"),
         (find_addresses, "Send it via Email to the Main Office."),
         (find_addresses, "3 Doctors and 4 nurses. During 1971 Unit 7 and Aggregate 100 ran."),

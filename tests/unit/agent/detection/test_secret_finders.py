@@ -46,6 +46,7 @@ def test_a_key_is_found_whole_wherever_it_stands(key: str) -> None:
         ("passphrase: correct horse battery staple", "correct horse battery staple"),
         ('password = "two words"', "two words"),
         ("CVV 123", "123"),
+        ("I changed my password to pirate274 and forgot it", "pirate274"),
         ("the door code for the shed is 4711", "4711"),
         ("https://jo:pa55@example.org/", "jo:pa55"),
         ("SharedAccessKey=" + "A" * 43 + "=", "A" * 43 + "="),
