@@ -38,7 +38,7 @@ OVERLAP_TOKENS = 32
 """Windows begin so that every word stands with at least half of this on both sides of it in one of them."""
 
 _FIRST, _LAST = 101, 102  # [CLS] and [SEP] of MiniLM's vocabulary
-_LEAST_DIGITS = {"AGE": 1, "STREET_ADDRESS": 3, "PHONE_NUMBER": 5, "NUMBER": 5}
+_LEAST_DIGITS = {"AGE": 1, "STREET_ADDRESS": 4, "PHONE_NUMBER": 5, "NUMBER": 5}
 _LOOSE_ENDS = " ,;:)\"'"
 
 Array = npt.NDArray[np.float32]
