@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent.config import AgentSettings
+from agent.detection.tagger import Tagger
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
@@ -67,6 +68,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
         ("policy", lambda: _policy(settings)),
+        ("detector", _detector),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
@@ -120,6 +122,11 @@ def _store(settings: AgentSettings, ask: Callable[[], dict[str, Any]]) -> str:
 def _model(folder: Path) -> str:
     bundle = load_bundle(folder)
     return f"{bundle.name} {bundle.version} {bundle.precision}, {bundle.digest()[:19]}…, every file verified"
+
+
+def _detector() -> str:
+    Tagger()
+    return "its weights are those of this version"
 
 
 def _slots(folder: Path) -> str:

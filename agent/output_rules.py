@@ -45,14 +45,14 @@ class Rule:
     denies: bool = True
 
 
-def build_rules(has_secret: Callable[[str], bool], denied: Iterable[str] = ()) -> tuple[Rule, ...]:
+def build_rules(has_key: Callable[[str], bool], denied: Iterable[str] = ()) -> tuple[Rule, ...]:
     """Returns the rules of a site.
 
     Args:
-        has_secret: says whether a text has a key, a password or the like in it.
+        has_key: says whether a text has a key in it.
         denied: phrases that no answer from outside may have, in any case and spacing; at most PHRASE_CHARACTERS long.
     """
-    rules = [Rule("output-secret", has_secret), Rule("output-licence", _any_of(_LICENCES), denies=False)]
+    rules = [Rule("output-secret", has_key), Rule("output-licence", _any_of(_LICENCES), denies=False)]
     if phrases := [phrase for phrase in denied if phrase.strip()]:
         rules.append(Rule("output-denied", _any_of(phrases)))
     return tuple(rules)

@@ -14,7 +14,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed
 from agent.inference.away import AwayModel, ModelAway, model_loading
@@ -25,18 +24,21 @@ from agent.narrowing import Narrowing
 from agent.pipeline import Parts, Pipeline
 from agent.policies.in_force import Chosen, PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
+from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.live import LiveCounts, LiveStore
+from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.traffic import LiveAnswer, Traffic
-from contract.classification import DataClass
+from contract.classification import DataClass, Finding
 from contract.errors import Busy, PromptTooLong, Reason, Unavailable
 from contract.policy import Policy
 from contract.receipts import Departure
 from contract.surroundings import Surroundings
+from tests.fakes.classifier import classifier
 from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
 from tests.fakes.surroundings import HERE, HUB
@@ -62,12 +64,13 @@ def build(database: Database) -> Build:
     def make(engine: "FakeEngine | Exchanged", escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
         parts = Parts(
             agent_id="a1",
-            classifier=Classifier(),
+            classifier=classifier(),
             policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
             cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
             models=engine,
             confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
             escalator=escalator or FakeEscalator([], breaks_after=0, sent=False),
+            redactor=Redactor(Vault(database, 3600)),
             conversations=ConversationStore(database, 3600),
             receipts=ReceiptStore(database, 3600),
             metrics=Metrics(CollectorRegistry()),
@@ -263,11 +266,11 @@ async def test_an_answer_is_not_kept_once_the_cache_is_disabled(build: Build) ->
 
 
 async def test_a_broken_detector_means_restricted_and_uncached(build: Build) -> None:
-    def broken(text: str) -> Iterator[str]:
+    def broken(text: str) -> Iterator[Finding]:
         raise RuntimeError(text)
 
     escalator = FakeEscalator(["cloud"])
-    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=Classifier(finders=[broken]))
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=classifier(broken))
     for _ in range(2):
         answer = await ask(pipeline, prompt("hello"))
         assert (answer.text, answer.receipt.data_class, answer.receipt.route) == ("a", "restricted", "local")
