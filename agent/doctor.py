@@ -67,7 +67,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("store", lambda: _store(settings, health)),
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
-        ("policy", lambda: _policy(settings)),
+        ("policy", lambda: _policy(settings, health)),
         ("detector", _detector),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
@@ -147,7 +147,7 @@ def _slots(folder: Path) -> str:
     return f"{index.model} {index.version} serves from slot {record.current}, every file verified{probation}"
 
 
-def _policy(settings: AgentSettings) -> str:
+def _policy(settings: AgentSettings, health: Callable[[], dict[str, Any]]) -> str:
     """Reads what is to be in force. Where a signed one is followed, asks the running agent, which alone knows what it has refused."""
     chosen = choose(settings, KeptPolicy(settings.state_folder / "policies"))
     if chosen.trouble:
@@ -155,7 +155,7 @@ def _policy(settings: AgentSettings) -> str:
     if not chosen.name:
         return f"{chosen.origin}, {chosen.policy.digest}"
     try:
-        trouble = LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health().get("policy_trouble", "none")
+        trouble = health().get("policy_trouble", "none")
     except Unavailable:
         trouble = "none"
     if trouble != "none":
