@@ -71,7 +71,14 @@ def find_all(text: str, finders: Iterable[Finder]) -> tuple[Finding, ...]:
                 start, end = reading.original(finding.start, finding.end)
                 if start < end:
                     found.add(Finding(start, end, finding.kind))
-    return tuple(sorted(found))
+    return tuple(sorted(finding for finding in found if not _is_told_better(finding, found)))
+
+
+def _is_told_better(finding: Finding, found: Iterable[Finding]) -> bool:
+    """Whether a number that the tagger took for some account's is one that a pattern knows by its form."""
+    return finding.kind == "ACCOUNT_NUMBER" and any(
+        other.start <= finding.start and finding.end <= other.end and class_of(other.kind) > class_of(finding.kind) for other in found
+    )
 
 
 def places(text: str, found: Iterable[Finding]) -> tuple[Finding, ...]:
