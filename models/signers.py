@@ -73,12 +73,16 @@ def open_given(given: Sequence[str], most: Mapping[str, int], access: Access) ->
 
 
 def note(folder: Path, role: str, given: Given) -> None:
-    """Notes a token's key among a ceremony's keys: its URI and its public half. A file is its own note, and stays where it is."""
+    """Notes a token's key among a ceremony's keys: its URI and its public half. A file is its own note, and stays where it is.
+
+    The library and the PIN's file are left out: they differ from machine to machine, and a note that came from elsewhere must not say
+    which code is loaded.
+    """
     if not is_key_uri(given.name):
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = given.signer.public_key
-    content = {"uri": given.name, "keyid": key.keyid, **key.to_dict()}
+    content = {"uri": given.name.partition("?")[0], "keyid": key.keyid, **key.to_dict()}
     write_whole(folder / f"{role}-{key.keyid[:NAMED_DIGITS]}{NOTE_SUFFIX}", json.dumps(content, indent=1, sort_keys=True).encode())
 
 
@@ -98,6 +102,8 @@ def _open_noted(path: Path, access: Access) -> Signer:
     try:
         content = json.loads(path.read_bytes())
         uri, key = parse_key_uri(content.pop("uri")), public_key_of(content)
+        if uri.module_path or uri.pin_path:
+            raise ValueError("it would choose what is loaded or read")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidRequest(Reason.FIELD_INVALID, f"{path} is no note of a token's key: name the key by its pkcs11: URI.") from error
     signer = _open_token_key(uri, access)

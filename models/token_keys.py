@@ -97,18 +97,27 @@ def open_token_key(uri: KeyUri, module_path: str, pin: str) -> TokenSigner:
     return TokenSigner(uri, module_path, public, pin)
 
 
+def refused_pin(flags: TokenFlag) -> str:
+    """Returns what a token says of a PIN that it has refused: PKCS#11 has no number of tries, but three flags (CK_TOKEN_INFO)."""
+    if TokenFlag.USER_PIN_LOCKED in flags:
+        return "is locked: the token's security officer can set a new one"
+    if TokenFlag.USER_PIN_FINAL_TRY in flags:
+        return "is wrong: one try is left before the token locks it"
+    if TokenFlag.USER_PIN_COUNT_LOW in flags:
+        return "is wrong; the token counts the wrong ones, and may lock it soon"
+    return "is wrong"
+
+
 @contextmanager
 def _session(uri: KeyUri, module_path: str, pin: str) -> Iterator[Any]:
     """Each signature has a session of its own: a token that was pulled and plugged in again is found again."""
     library = _load(uri, module_path)
     try:
         token = _find_token(uri, library)
-        if TokenFlag.USER_PIN_LOCKED in token.flags:
-            raise _wrong(uri, "its token has locked the PIN; its security officer can set a new one")
         try:
             session = token.open(user_pin=pin)
         except (PinIncorrect, PinInvalid, PinLenRange, PinLocked) as error:
-            raise _wrong(uri, f"the PIN of token {uri.token_name} is wrong{_tries_left(_find_token(uri, library))}") from error
+            raise _wrong(uri, f"the PIN of token {uri.token_name} {refused_pin(_find_token(uri, library).flags)}") from error
         with session:
             yield session
     except PKCS11Error as error:
@@ -142,19 +151,13 @@ def _find_token(uri: KeyUri, library: Any) -> Any:
 
 
 def _of_token(token: Any, name: str) -> str:
-    values = {"token": token.label, "serial": token.serial.decode(errors="replace"), "manufacturer": token.manufacturer_id}
-    return str(values.get(name, token.model))
-
-
-def _tries_left(token: Any) -> str:
-    """PKCS#11 has no number for it, but three flags (CK_TOKEN_INFO)."""
-    if TokenFlag.USER_PIN_LOCKED in token.flags:
-        return ", and is locked now; the token's security officer can set a new one"
-    if TokenFlag.USER_PIN_FINAL_TRY in token.flags:
-        return ": one try is left before the token locks it"
-    if TokenFlag.USER_PIN_COUNT_LOW in token.flags:
-        return "; the token counts the wrong ones, and may lock it soon"
-    return ""
+    found = {
+        "token": token.label,
+        "serial": token.serial.decode(errors="replace"),
+        "manufacturer": token.manufacturer_id,
+        "model": token.model,
+    }
+    return str(found[name])
 
 
 def _find(session: Any, uri: KeyUri, kind: ObjectClass) -> Any:

@@ -113,6 +113,26 @@ def test_a_wrong_pin_is_told_with_what_the_token_says_of_the_tries(softhsm: "Sof
     assert open_signer(uri, access_with(softhsm, token.pin)).sign(PAYLOAD)
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "is wrong"),
+        (["USER_PIN_COUNT_LOW"], "counts the wrong ones"),
+        (["USER_PIN_COUNT_LOW", "USER_PIN_FINAL_TRY"], "one try is left"),
+        (["USER_PIN_COUNT_LOW", "USER_PIN_FINAL_TRY", "USER_PIN_LOCKED"], "is locked"),
+    ],
+)
+def test_the_worst_that_a_token_says_of_its_pin_is_told(flags: list[str], said: str) -> None:
+    """SoftHSM never locks a PIN; other tokens set these flags."""
+    constants = pytest.importorskip("pkcs11.constants", reason="python-pkcs11 is not installed: pip install seawall[hsm]")
+    from models.token_keys import refused_pin
+
+    of_token = constants.TokenFlag.LOGIN_REQUIRED
+    for flag in flags:
+        of_token |= constants.TokenFlag[flag]
+    assert said in refused_pin(of_token)
+
+
 def test_an_empty_pin_costs_no_try(softhsm: "SoftHsm", token: "Token") -> None:
     assert "is empty" in refusal(lambda: open_signer(token.make("models", b"\x01"), access_with(softhsm, "")))
 
@@ -168,13 +188,22 @@ def test_files_and_tokens_are_opened_by_one_name(token: "Token", access: Access,
 def test_a_noted_key_is_opened_by_its_note_while_it_is_the_same(token: "Token", access: Access, tmp_path: Path) -> None:
     uri = token.make("models", b"\x01")
     signer = open_signer(uri, access)
-    note(tmp_path, "models", Given(uri, signer))
+    note(tmp_path, "models", Given(f"{uri}?module-path={token.module}", signer))
     [name] = find(tmp_path, [signer.public_key.keyid])
     assert json.loads(Path(name).read_text())["uri"] == uri
     assert open_signer(name, access).public_key == signer.public_key
     token.lose("models")
     token.make("models", b"\x01")
     assert "another key now" in refusal(lambda: open_signer(name, access))
+
+
+@pytest.mark.parametrize("query", ["?module-path={module}", "?pin-source=file:/run/pin"])
+def test_a_note_says_neither_what_is_loaded_nor_what_is_read(token: "Token", access: Access, tmp_path: Path, query: str) -> None:
+    uri = token.make("models", b"\x01")
+    note(tmp_path, "models", Given(uri, open_signer(uri, access)))
+    [path] = tmp_path.iterdir()
+    path.write_text(path.read_text().replace(uri, uri + query.format(module=token.module)))
+    assert "no note of a token's key" in refusal(lambda: open_signer(str(path), access))
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "no JSON", '{"uri": "pkcs11:object=a"}', '{"uri": 1}'])
