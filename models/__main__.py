@@ -10,6 +10,7 @@ FAILED = 1
 
 _EXTRAS = (
     "Install seawall[build] to build by name, seawall[models] for --hub-id, seawall[detector] to train the detector, "
+    "seawall[hsm] for keys on a token, "
     "seawall[tour] to compare with llama.cpp."
 )
 

@@ -1,4 +1,4 @@
-"""The hub's own reading, ruling and routing of escalations behind the agent's own escalator, without a network between: what crosses is kept as bytes."""
+"""The hub's own reading, ruling and routing behind the agent's own escalator, with no network between: what crosses is kept as bytes."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -89,7 +89,9 @@ class HubInProcess:
                         if isinstance(piece, TextDelta):
                             yield pb.EscalatePromptResponse(text_delta=piece.text)
                         else:
-                            done = pb.EscalatePromptResponse.Completion(provider=piece.provider, region=piece.region, model=piece.finish.model)
+                            done = pb.EscalatePromptResponse.Completion(
+                                provider=piece.provider, region=piece.region, model=piece.finish.model
+                            )
                             yield pb.EscalatePromptResponse(completion=done)
         except SeawallError as error:
             raise _broken(str(error)) from error
