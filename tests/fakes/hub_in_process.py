@@ -53,7 +53,7 @@ class HubInProcess:
 
     def __init__(self, policy: Policy, hub: Hub, providers: Sequence[Provider], labels: Mapping[str, str], meter: Meter) -> None:
         self._ruling = Ruling(policy, hub, Everyone(labels))
-        self._router = Router(providers, Circuits(), meter)
+        self._router = Router(providers, Circuits(Limits()), meter)
         self._admission = Admission(Limits())
         self.crossed: list[bytes] = []
         self.is_away = False
