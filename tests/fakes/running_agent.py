@@ -37,6 +37,13 @@ class AgentProcess:
                 sys.executable, "-m", "agent", "run", env=self._environment, stdout=log, stderr=log
             )
 
+    async def command(self, *arguments: str) -> None:
+        """Runs another of its commands."""
+        words = (sys.executable, "-m", "agent", *arguments)
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(*words, env=self._environment, stdout=log, stderr=log)
+            assert await process.wait() == 0, self._log.read_text()
+
     async def health(self) -> dict[str, object]:
         assert self.process.returncode is None, self._log.read_text()
         try:
