@@ -19,6 +19,9 @@ _DATA: Final = 4 << 3 | _LENGTH
 _FIXED_BYTES = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}
 _MAX_TAG = (1 << 32) - 1
 
+_MAX_FIELDS = 64
+"""A message of millions would hold its reader up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -53,10 +56,11 @@ class Piece:
             InvalidRequest: RELEASE_INVALID, it is no such message.
         """
         digest, numbers, data = b"", {_OFFSET: 0, _STORED_SIZE: 0}, memoryview(b"")
-        at = 0
+        at = fields = 0
         while at < len(message):
+            fields += 1
             tag, at = _read_varint(message, at)
-            if not 8 <= tag <= _MAX_TAG:
+            if fields > _MAX_FIELDS or not 8 <= tag <= _MAX_TAG:
                 raise _unreadable()
             if tag in numbers:
                 number, at = _read_varint(message, at)

@@ -79,8 +79,24 @@ def test_fields_that_are_not_known_are_passed_over_and_the_last_of_a_kind_counts
         b"\x2b\x2c",
         b"\x2e",
         b"\x2f",
+        b"\x28\x01" * 65,
     ],
-    ids=["no size", "cut off", "no number", "eleven bytes", "65 bits", "field 0", "no UTF-8", "huge", "cut 8", "cut 4", "group", "6", "7"],
+    ids=[
+        "no size",
+        "cut off",
+        "no number",
+        "eleven bytes",
+        "65 bits",
+        "field 0",
+        "no UTF-8",
+        "huge",
+        "cut 8",
+        "cut 4",
+        "group",
+        "6",
+        "7",
+        "65 fields",
+    ],
 )
 def test_what_is_no_such_message_is_refused(message: bytes) -> None:
     with pytest.raises(InvalidRequest) as caught:
