@@ -136,34 +136,49 @@ def channel_of(identity: Identity) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(identity.hub_address, credentials, options=OPTIONS)
 
 
-def fetch_together(identity: Identity, wanted: Wanted, barrier: Barrier, times: Connection) -> None:
+def fetch_together(identity: Identity, wanted: Wanted, barrier: Barrier, told: Connection) -> None:
     """One of several agents that fetch at the same time: TUF, every chunk verified, unpacked and synced to the disk."""
     with tempfile.TemporaryDirectory() as folder:
         agent = Agent(identity, Path(folder))
-        _timed(agent.fetch(wanted), barrier, times)
+        _timed(agent.fetch(wanted), barrier, told)
 
 
-def receive_together(identity: Identity, digests: Sequence[str], barrier: Barrier, times: Connection) -> None:
+def receive_together(identity: Identity, digests: Sequence[str], barrier: Barrier, told: Connection) -> None:
     """One of several agents that do nothing with the chunks that come: what the hub can send."""
-    _timed(_receive(identity, digests), barrier, times)
+    _timed(_receive(identity, digests), barrier, told)
 
 
-def keep_together(identity: Identity, size_bytes: int, barrier: Barrier, times: Connection) -> None:
+def keep_together(identity: Identity, size_bytes: int, barrier: Barrier, told: Connection) -> None:
     """One of several clients of the bare stream that do what any receiver must: hash what comes, write it to a file, sync that once."""
     with tempfile.TemporaryFile() as file:
-        _timed(_keep(identity, size_bytes, file), barrier, times)
+        _timed(_keep(identity, size_bytes, file), barrier, told)
 
 
-def stream_together(identity: Identity, size_bytes: int, barrier: Barrier, times: Connection) -> None:
+def stream_together(identity: Identity, size_bytes: int, barrier: Barrier, told: Connection) -> None:
     """One of several clients of the bare stream, which do nothing with what comes."""
-    _timed(_stream(identity, size_bytes, lambda _: None), barrier, times)
+    _timed(_stream(identity, size_bytes, lambda _: None), barrier, told)
 
 
-def _timed(work: Coroutine[Any, Any, Any], barrier: Barrier, times: Connection) -> None:
+@dataclass(frozen=True)
+class Moments:
+    """When a receiver was at work, by the clock that all processes of this machine share.
+
+    Args:
+        begun: in seconds.
+        ended: in seconds.
+        cpu_seconds: of its processor time between them.
+    """
+
+    begun: float
+    ended: float
+    cpu_seconds: float
+
+
+def _timed(work: Coroutine[Any, Any, Any], barrier: Barrier, told: Connection) -> None:
     barrier.wait(timeout=120)
-    begun = time.monotonic()
+    begun, begun_cpu = time.monotonic(), time.process_time()
     asyncio.run(work)
-    times.send((begun, time.monotonic()))
+    told.send(Moments(begun, time.monotonic(), time.process_time() - begun_cpu))
     barrier.wait(timeout=120)  # what a folder takes to be removed is nobody's time
 
 

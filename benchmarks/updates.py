@@ -8,6 +8,8 @@ The wire is counted below gRPC, so framing and the index are in the figures. The
 - throughput_ratio: of eight agents at once, which verify, unpack and sync every chunk, by eight clients of a bare gRPC stream at once,
   which do what any receiver must: hash what comes, write it to a file, sync that once. Both bring the same version, and the bare
   stream, which packs nothing, sends all its bytes; the median of `rounds`;
+- cpu_ratio: the same two runs, by the processor time of both sides, which other work on this machine hardly changes; hub_cpu_ms_per_mb,
+  agents_cpu_ms_per_mb, bare_server_cpu_ms_per_mb and bare_clients_cpu_ms_per_mb are what it is made of, for each MB of the version;
 - discarded_throughput_ratio: the same agents, by clients that do nothing with what comes;
 - server_throughput_ratio: agents and clients that both do nothing, by what is on the wire, so that it is the server that is compared;
 - hub_memory_growth_bytes: of the hub's largest memory, from one download to the first eight at once: so many blobs and messages a stream;
@@ -20,23 +22,19 @@ options. All receivers share this machine's processors with the server.
 import argparse
 import asyncio
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from multiprocessing.context import SpawnContext
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from agent.identity.files import Identity
 from agent.update.chunk_folder import HeldFiles
 from agent.update.fetcher import FetchSettings
-from benchmarks.update_peers import Agent, Wanted, Wire, fetch_together, keep_together, receive_together, serve, stream_together
+from benchmarks.update_peers import Agent, Wanted, Wire, fetch_together, keep_together, receive_together, stream_together
+from benchmarks.update_processes import BareServer, Run, bare_server, run_together
 from benchmarks.update_site import Site, running_site
 from contract.bundle import BUNDLE_FILE
 from contract.release import Index
@@ -46,7 +44,6 @@ AGENTS = 8
 CUTS = 50
 MODEL = "benchmark"
 ADDED_BYTES = 4_000_000
-PROCESSES: SpawnContext = multiprocessing.get_context("spawn")
 HASTY = FetchSettings(attempts=100, first_delay_seconds=0.02, longest_delay_seconds=0.1)
 
 
@@ -111,35 +108,6 @@ async def sent(site: Site, version: Version, cuts: int = 0, installed: Version |
     return Sent(wire.sent_bytes, wire.sent_bytes - before[-1])
 
 
-def seconds_together(target: Callable[..., None], identities: list[Identity], what: Any) -> float:
-    """Returns how long eight processes take that begin at the same time: from the first's beginning to the last's end."""
-    barrier = PROCESSES.Barrier(len(identities))
-    pipes = [PROCESSES.Pipe(duplex=False) for _ in identities]
-    processes = [
-        PROCESSES.Process(target=target, args=(identity, what, barrier, times))
-        for identity, (_, times) in zip(identities, pipes, strict=True)
-    ]
-    for process in processes:
-        process.start()
-    moments = [ours.recv() for ours, _ in pipes]
-    for process in processes:
-        process.join()
-    return float(max(end for _, end in moments) - min(begun for begun, _ in moments))
-
-
-@contextmanager
-def bare_server(data: Path) -> Iterator[str]:
-    """Yields the address of the bare server, in a process of its own."""
-    ours, its = PROCESSES.Pipe()
-    process = PROCESSES.Process(target=serve, args=(data, its))
-    process.start()
-    try:
-        yield f"127.0.0.1:{ours.recv()}"
-    finally:
-        ours.send(None)
-        process.join()
-
-
 def count_bytes(site: Site, versions: dict[str, Version]) -> tuple[dict[str, float], int]:
     """Returns what one agent at a time is sent, and how much a whole version is."""
     first, template, added = (versions[name] for name in ("1.0.0", "1.1.0", "1.2.0"))
@@ -160,24 +128,72 @@ def count_bytes(site: Site, versions: dict[str, Version]) -> tuple[dict[str, flo
     }, whole
 
 
-def race(site: Site, bare: str, version: Version, whole_bytes: int, rounds: int) -> dict[str, float]:
-    """Returns how eight agents at once compare with eight clients of the bare stream, and what they cost the hub in memory."""
-    agents, ratios, peaks_bytes, size_bytes = list(site.identities), [], [site.hub.peak_bytes()], version.index.size_bytes()
-    clients = [replace(identity, hub_address=bare) for identity in agents]
+@dataclass(frozen=True)
+class Round:
+    """The four runs of a round, one after the other.
+
+    Args:
+        discarded: clients of the bare stream that do nothing with it.
+        kept: clients of the bare stream that hash and write it.
+        received: agents that do nothing with the hub's chunks.
+        fetched: agents that verify, unpack and sync them.
+    """
+
+    discarded: Run
+    kept: Run
+    received: Run
+    fetched: Run
+
+
+def race(site: Site, bare: BareServer, version: Version, whole_bytes: int, rounds: int) -> dict[str, float]:
+    """Returns how agents at once compare with clients of the bare stream, and what they cost the hub in memory."""
+    agents, peaks_bytes, size_bytes = list(site.identities), [site.hub.peak_bytes()], version.index.size_bytes()
+    clients, done = [replace(identity, hub_address=bare.address) for identity in agents], list[Round]()
     for _ in range(rounds):
-        discarded = seconds_together(stream_together, clients, size_bytes)
-        kept = seconds_together(keep_together, clients, size_bytes)
-        received = seconds_together(receive_together, agents, list(version.index.chunks()))
-        fetched = seconds_together(fetch_together, agents, version.wanted)
+        done.append(
+            Round(
+                run_together(stream_together, clients, size_bytes, bare.cpu_seconds),
+                run_together(keep_together, clients, size_bytes, bare.cpu_seconds),
+                run_together(receive_together, agents, list(version.index.chunks()), site.hub.cpu_seconds),
+                run_together(fetch_together, agents, version.wanted, site.hub.cpu_seconds),
+            )
+        )
         peaks_bytes.append(site.hub.peak_bytes())
-        ratios.append((kept / fetched, discarded / fetched, discarded / received * whole_bytes / size_bytes))
-        speeds = [f"{AGENTS * size_bytes / seconds / 1e6:.0f}" for seconds in (discarded, kept, received, fetched)]
-        print(f"eight at once, MB/s of the version: bare {speeds[0]}, hashed and written {speeds[1]}", end="; ")
-        print(f"hub's chunks {speeds[2]}, verified and synced {speeds[3]}; hub {peaks_bytes[-1] / 1e6:.0f} MB", flush=True)
-    names = ("throughput_ratio", "discarded_throughput_ratio", "server_throughput_ratio")
-    told: dict[str, float] = {name: median(column) for name, column in zip(names, zip(*ratios, strict=True), strict=True)}
+        tell(done[-1], len(agents) * size_bytes / 1e6, peaks_bytes[-1])
     grown = {"hub_memory_growth_bytes": peaks_bytes[1] - peaks_bytes[0], "hub_memory_growth_later_bytes": peaks_bytes[-1] - peaks_bytes[1]}
-    return told | grown
+    return ratios(done, whole_bytes / size_bytes) | cpu_times(done, len(agents) * size_bytes / 1e6) | grown
+
+
+def tell(done: Round, megabytes: float, peak_bytes: int) -> None:
+    """Prints a round."""
+    speeds = [f"{megabytes / run.seconds:.0f}" for run in (done.discarded, done.kept, done.received, done.fetched)]
+    print(f"all at once, MB/s of the version: bare {speeds[0]}, hashed and written {speeds[1]}", end="; ")
+    print(f"hub's chunks {speeds[2]}, verified and synced {speeds[3]}; hub {peak_bytes / 1e6:.0f} MB", end="; ")
+    shown = [
+        f"{1000 * run.server_cpu_seconds / megabytes:.2f} + {1000 * run.receivers_cpu_seconds / megabytes:.2f}"
+        for run in (done.kept, done.fetched)
+    ]
+    print(f"processor ms/MB, server + receivers: bare {shown[0]}, ours {shown[1]}", flush=True)
+
+
+def ratios(done: list[Round], packed: float) -> dict[str, float]:
+    """Returns the medians of what is the ratio of two runs of a round."""
+    return {
+        "throughput_ratio": median(run.kept.seconds / run.fetched.seconds for run in done),
+        "discarded_throughput_ratio": median(run.discarded.seconds / run.fetched.seconds for run in done),
+        "server_throughput_ratio": median(run.discarded.seconds / run.received.seconds * packed for run in done),
+        "cpu_ratio": median(run.kept.cpu_seconds / run.fetched.cpu_seconds for run in done),
+    }
+
+
+def cpu_times(done: list[Round], megabytes: float) -> dict[str, float]:
+    """Returns the medians of the processor's milliseconds for each MB of the version."""
+    return {
+        "hub_cpu_ms_per_mb": 1000 * median(run.fetched.server_cpu_seconds for run in done) / megabytes,
+        "agents_cpu_ms_per_mb": 1000 * median(run.fetched.receivers_cpu_seconds for run in done) / megabytes,
+        "bare_server_cpu_ms_per_mb": 1000 * median(run.kept.server_cpu_seconds for run in done) / megabytes,
+        "bare_clients_cpu_ms_per_mb": 1000 * median(run.kept.receivers_cpu_seconds for run in done) / megabytes,
+    }
 
 
 def main() -> None:

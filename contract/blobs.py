@@ -24,7 +24,7 @@ def pack(content: bytes) -> bytes:
     return ZSTD + packed if len(packed) <= WORTH * len(content) else PLAIN + content
 
 
-def unpack(stored: bytes | bytearray, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> bytes:
+def unpack(stored: bytes | bytearray | memoryview, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> bytes:
     """Returns the chunk in a blob, having compared its digest.
 
     Args:

@@ -13,7 +13,7 @@ from hub.api.commands import CommandServicer
 from hub.api.events import EventServicer
 from hub.api.groups import GroupServicer
 from hub.api.publishing import PublisherServicer
-from hub.api.releases import ReleaseServicer
+from hub.api.releases import ReleaseServicer, add_release_servicer
 from hub.api.rollouts import RolloutServicer
 from hub.api.sessions import SessionServicer
 from hub.audit.trail import Trail
@@ -87,7 +87,7 @@ def add_audit(server: grpc.aio.Server, witnessing: Witnessing, trail: Trail, fle
 
 def add_releases(server: grpc.aio.Server, repository: Repository, blobs: Blobs, publishing: Publishing, trust_domain: str) -> None:
     """Adds what is distributed, for those who read and those who publish."""
-    release_pb2_grpc.add_ReleaseServiceServicer_to_server(ReleaseServicer(repository, blobs), server)
+    add_release_servicer(ReleaseServicer(repository, blobs), server)
     release_pb2_grpc.add_PublisherServiceServicer_to_server(PublisherServicer(publishing, blobs, trust_domain), server)
 
 

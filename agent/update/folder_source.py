@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.update.sources import MAX_METADATA_BYTES, MAX_TARGET_BYTES, PIECE_BYTES, Piece, away, check_stored_size, missing, refuse
+from agent.update.sources import MAX_METADATA_BYTES, MAX_TARGET_BYTES, PIECE_BYTES, away, check_stored_size, missing, refuse
+from contract.pieces import Piece
 from contract.release import blob_path
 
 _PART = re.compile(r"[A-Za-z0-9%_-][A-Za-z0-9%._-]{0,199}")

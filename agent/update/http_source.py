@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 
 import urllib3
 
-from agent.update.sources import MAX_METADATA_BYTES, MAX_TARGET_BYTES, PIECE_BYTES, Piece, away, check_stored_size, missing, refuse
+from agent.update.sources import MAX_METADATA_BYTES, MAX_TARGET_BYTES, PIECE_BYTES, away, check_stored_size, missing, refuse
 from contract.errors import InvalidRequest, Reason, SeawallError
+from contract.pieces import Piece
 from contract.release import blob_path
 
 _ABSENT = (403, 404)

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import grpc
 
 from agent.hub_channel import hub_reason
-from agent.update.sources import MAX_METADATA_BYTES, MAX_TARGET_BYTES, Piece, away, check_stored_size, missing, refuse
+from agent.update.sources import MAX_METADATA_BYTES, MAX_TARGET_BYTES, away, check_stored_size, missing, refuse
 from contract.errors import Reason, SeawallError
+from contract.pieces import Piece
 from contract.release import invalid_release
 from seawall.hub.v1 import release_pb2 as pb
 from seawall.hub.v1 import release_pb2_grpc
 
 _ANSWER_SECONDS = 60.0
+_FETCH_BLOBS = "/seawall.hub.v1.ReleaseService/FetchBlobs"
 
 
 class HubSource:
@@ -54,10 +57,16 @@ class HubSource:
         """See Source."""
         request = pb.FetchBlobsRequest(digests=digests, first_offset=first_offset)
         with self._use() as channel:
-            call = release_pb2_grpc.ReleaseServiceStub(channel).FetchBlobs(request)
+            # without the generated stub, which copies what comes
+            fetch: grpc.aio.UnaryStreamMultiCallable[pb.FetchBlobsRequest, bytes] = channel.unary_stream(
+                _FETCH_BLOBS, request_serializer=pb.FetchBlobsRequest.SerializeToString
+            )
+            call: Any = fetch(request)
             try:
-                async for piece in call:
-                    yield Piece(piece.digest, piece.offset, check_stored_size(self.name, piece.stored_size_bytes), piece.data)
+                async for message in call:
+                    piece = Piece.from_message(message)
+                    check_stored_size(self.name, piece.stored_size_bytes)
+                    yield piece
             except grpc.aio.AioRpcError as error:
                 raise self._error(error, "blob") from error
             finally:

@@ -8,10 +8,14 @@ from contextlib import aclosing
 from agent.update.chunk_folder import ChunkFolder
 from agent.update.pacing import Pace
 from agent.update.progress import Meter
-from agent.update.sources import Piece, Source, away, check_stored_size, refuse
+from agent.update.sources import Source, away, check_stored_size, refuse
 from contract.blobs import unpack
 from contract.errors import InvalidRequest
+from contract.pieces import Piece
 from contract.release import Chunk
+
+Stored = bytes | bytearray | memoryview
+"""A blob as it came: the piece itself where that was the whole of it."""
 
 _PATIENT_BYTES = 16 * 1024
 _PART_SECONDS = 1.0
@@ -59,35 +63,40 @@ class Receiver:
             SeawallError: the stream ended before it was done; what came is kept.
         """
         self._waited_seconds, self._patient_bytes = 0.0, 0
-        stored = bytearray(await asyncio.to_thread(self._folder.part, batch[0]))
+        begun = bytearray(await asyncio.to_thread(self._folder.part, batch[0]))
         keeping: asyncio.Task[None] | None = None
-        async with aclosing(self._source.blobs([chunk.sha256 for chunk in batch], len(stored))) as pieces:
+        async with aclosing(self._source.blobs([chunk.sha256 for chunk in batch], len(begun))) as pieces:
             try:
                 for chunk in tuple(batch):
-                    resumed = bool(stored)
-                    if not await self._fill(chunk, pieces, stored):
+                    resumed = bool(begun)
+                    stored = await self._fill(chunk, pieces, begun)
+                    if stored is None:
                         return
                     if keeping is not None:
                         await keeping
                     keeping = asyncio.create_task(self._keep(chunk, stored, batch, resumed))
-                    stored = bytearray()
+                    begun = bytearray()
             finally:
                 if keeping is not None:
                     await keeping
 
-    async def _fill(self, chunk: Chunk, pieces: AsyncIterator[Piece], stored: bytearray) -> bool:
-        """Adds pieces until the blob is whole. Returns whether it is; what there is of one that is not is kept."""
+    async def _fill(self, chunk: Chunk, pieces: AsyncIterator[Piece], stored: bytearray) -> Stored | None:
+        """Adds pieces until the blob is whole. Returns it; None: nothing may be fetched now. What there is of one that is not is kept."""
+        blob: Stored = stored
         kept_at = self._clock()
         whole = False
         try:
             while not whole:
                 if self._pace.closed:
-                    return False
+                    return None
                 piece = await self._next(pieces)
                 self._check(piece, chunk, len(stored))
-                stored += piece.data
                 self._count(len(piece.data))
-                whole = len(stored) == piece.stored_size_bytes
+                if len(piece.data) == piece.stored_size_bytes:
+                    blob = piece.data  # nothing is copied of a blob that comes in one piece
+                else:
+                    stored += piece.data
+                whole = len(blob) == piece.stored_size_bytes
                 if not whole and self._clock() - kept_at >= _PART_SECONDS:
                     await asyncio.to_thread(self._folder.keep_part, chunk, bytes(stored))
                     kept_at = self._clock()
@@ -99,9 +108,9 @@ class Receiver:
         finally:
             if stored and not whole:
                 await asyncio.to_thread(self._folder.keep_part, chunk, bytes(stored))
-        return True
+        return blob
 
-    async def _keep(self, chunk: Chunk, stored: bytearray, batch: list[Chunk], resumed: bool) -> None:
+    async def _keep(self, chunk: Chunk, stored: Stored, batch: list[Chunk], resumed: bool) -> None:
         try:
             await asyncio.to_thread(self._settle, chunk, stored)
         except InvalidRequest as error:
@@ -112,7 +121,7 @@ class Receiver:
         batch.remove(chunk)
         self._meter.verified(chunk.size_bytes)
 
-    def _settle(self, chunk: Chunk, stored: bytearray) -> None:
+    def _settle(self, chunk: Chunk, stored: Stored) -> None:
         self._folder.keep(chunk, unpack(stored, chunk.sha256, chunk.size_bytes))
 
     async def _next(self, pieces: AsyncIterator[Piece]) -> Piece:

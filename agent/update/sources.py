@@ -1,11 +1,11 @@
 """Where updates come from: the hub, an HTTPS mirror, or a folder such as a USB stick. None of them is believed; all of them are bounded."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from contract.blobs import MAX_STORED_BYTES
 from contract.errors import InvalidRequest, NotFound, Reason, Unavailable
+from contract.pieces import Piece
 from contract.release import MAX_INDEX_BYTES
 
 MAX_METADATA_BYTES = 5_000_000
@@ -14,23 +14,6 @@ MAX_METADATA_BYTES = 5_000_000
 MAX_TARGET_BYTES = MAX_INDEX_BYTES
 MAX_BLOBS_AT_ONCE = 256
 PIECE_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Some bytes of a blob as it is stored.
-
-    Args:
-        digest: of the plain chunk.
-        offset: of these bytes in the stored blob.
-        stored_size_bytes: of the whole stored blob.
-        data: the bytes.
-    """
-
-    digest: str
-    offset: int
-    stored_size_bytes: int
-    data: bytes
 
 
 class Source(Protocol):

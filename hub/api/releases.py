@@ -6,13 +6,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import grpc
 import grpc.aio
 
-from contract.errors import InvalidRequest, NotFound, Reason
+from contract.errors import InvalidRequest, Reason
 from contract.release import blob_path, invalid_release
 from hub.release.blobs import Blobs
 from hub.release.repository import Repository
-from seawall.hub.v1 import release_pb2, release_pb2_grpc
+from hub.release.shared_blobs import SharedBlob, SharedBlobs
+from seawall.hub.v1 import release_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,7 +26,7 @@ WHOLE_AFTER_BYTES = 2 * 1024 * 1024
 """A stream that has brought so much sends each blob in one piece: half of the messages, and of what they cost."""
 
 
-class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
+class ReleaseServicer:
     """Serves what was published.
 
     Args:
@@ -34,7 +36,7 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
 
     def __init__(self, repository: Repository, blobs: Blobs) -> None:
         self._repository = repository
-        self._blobs = blobs
+        self._shared = SharedBlobs(blobs)
 
     async def GetMetadata(  # noqa: N802  # the proto's name
         self, request: release_pb2.GetMetadataRequest, context: Context
@@ -50,8 +52,8 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
 
     async def FetchBlobs(  # noqa: N802  # the proto's name
         self, request: release_pb2.FetchBlobsRequest, context: Context
-    ) -> AsyncIterator[release_pb2.BlobPiece]:
-        """See the proto. Two blobs are in memory at a time: while one is sent, the next is read."""
+    ) -> AsyncIterator[bytes]:
+        """See the proto. Yields messages as they are sent. A stream holds two blobs: while one is sent, the next is read."""
         del context
         if len(request.digests) > MAX_DIGESTS:
             raise invalid_release(f"{len(request.digests)} blobs are asked for, at most {MAX_DIGESTS} at once are sent")
@@ -59,35 +61,43 @@ class ReleaseServicer(release_pb2_grpc.ReleaseServiceServicer):
             blob_path(digest)
         offset, sent_bytes = request.first_offset, 0
         async with aclosing(self._read_ahead(request.digests)) as blobs:
-            async for digest, stored in blobs:
-                size_bytes = len(stored)
-                if not 0 <= offset <= size_bytes:
-                    raise InvalidRequest(Reason.FIELD_INVALID, f"first_offset is not within the {size_bytes} bytes of blob {digest}.")
-                while offset < size_bytes:
-                    end = offset + (PIECE_BYTES if sent_bytes < WHOLE_AFTER_BYTES else size_bytes)
-                    data = stored[offset:end]
-                    yield release_pb2.BlobPiece(digest=digest, offset=offset, stored_size_bytes=size_bytes, data=data)
-                    offset += len(data)
-                    sent_bytes += len(data)
+            async for blob in blobs:
+                if not 0 <= offset <= blob.size_bytes:
+                    raise InvalidRequest(
+                        Reason.FIELD_INVALID, f"first_offset is not within the {blob.size_bytes} bytes of blob {blob.digest}."
+                    )
+                while offset < blob.size_bytes:
+                    most_bytes = PIECE_BYTES if sent_bytes < WHOLE_AFTER_BYTES else blob.size_bytes
+                    yield blob.message(offset, most_bytes)
+                    begun_at, offset = offset, min(offset + most_bytes, blob.size_bytes)
+                    sent_bytes += offset - begun_at
                 offset = 0
 
-    async def _read_ahead(self, digests: Sequence[str]) -> AsyncGenerator[tuple[str, bytes], None]:
+    async def _read_ahead(self, digests: Sequence[str]) -> AsyncGenerator[SharedBlob, None]:
         """Yields blobs, each having been read while the one before was used."""
-        begun: deque[asyncio.Task[bytes]] = deque()
+        begun: deque[asyncio.Task[SharedBlob]] = deque()
         try:
             for digest in digests[:1]:
-                begun.append(asyncio.create_task(self._read(digest)))
-            for number, digest in enumerate(digests, 1):
-                stored = await begun.popleft()
-                begun.extend(asyncio.create_task(self._read(following)) for following in digests[number : number + 1])
-                yield digest, stored
+                begun.append(asyncio.create_task(self._shared.get(digest)))
+            for number in range(1, len(digests) + 1):
+                blob = await begun.popleft()
+                begun.extend(asyncio.create_task(self._shared.get(following)) for following in digests[number : number + 1])
+                yield blob
         finally:
             for task in begun:
                 task.cancel()
             await asyncio.gather(*begun, return_exceptions=True)
 
-    async def _read(self, digest: str) -> bytes:
-        stored = await self._blobs.get(digest)
-        if stored is None:
-            raise NotFound(Reason.RELEASE_NOT_FOUND, f"Blob {digest} is not here. Publish its version again.")
-        return stored
+
+def add_release_servicer(servicer: ReleaseServicer, server: grpc.aio.Server) -> None:
+    """Adds the service, as the generated function does, but for pieces of blobs, which are messages already."""
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "GetMetadata": grpc.unary_unary_rpc_method_handler(
+            servicer.GetMetadata, release_pb2.GetMetadataRequest.FromString, release_pb2.Metadata.SerializeToString
+        ),
+        "GetTarget": grpc.unary_unary_rpc_method_handler(
+            servicer.GetTarget, release_pb2.GetTargetRequest.FromString, release_pb2.Target.SerializeToString
+        ),
+        "FetchBlobs": grpc.unary_stream_rpc_method_handler(servicer.FetchBlobs, release_pb2.FetchBlobsRequest.FromString),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("seawall.hub.v1.ReleaseService", methods),))

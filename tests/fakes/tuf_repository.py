@@ -8,8 +8,9 @@ from typing import Any
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from agent.update.sources import PIECE_BYTES, Piece, missing, refuse
+from agent.update.sources import PIECE_BYTES, missing, refuse
 from contract.blobs import pack
+from contract.pieces import Piece
 from contract.release import FORMAT_VERSION, Chunk, Index, IndexFile, consistent_path
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)

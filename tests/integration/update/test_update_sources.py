@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from agent.update.chunk_folder import ChunkFolder
@@ -127,6 +128,23 @@ async def test_a_hub_that_is_away_is_unavailable() -> None:
             await source.metadata("timestamp.json")
         with pytest.raises(Unavailable):
             await anext(source.blobs([FIRST], 0))
+
+
+@pytest.mark.parametrize("message", [b"\x0a\x05abcd", b"", b"\x18\x80\x80\x80\x80\x08"], ids=["cut off", "empty", "2 GiB"])
+async def test_a_hub_whose_pieces_are_none_is_refused(message: bytes) -> None:
+    async def send(request: bytes, context: Any) -> AsyncIterator[bytes]:  # noqa: ARG001
+        yield message
+
+    methods: dict[str, Any] = {"FetchBlobs": grpc.unary_stream_rpc_method_handler(send)}
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("seawall.hub.v1.ReleaseService", methods),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with hub_source(port) as source:
+        with pytest.raises(InvalidRequest) as caught:
+            await anext(source.blobs([FIRST], 0))
+    await server.stop(0)
+    assert caught.value.reason is Reason.RELEASE_INVALID
 
 
 @pytest.mark.parametrize("path", ["../secret", "a/../../../secret", "/etc/passwd", "a//b", "", ".", "a\0b", "x/" * 30 + "y"])

@@ -18,9 +18,10 @@ from agent.update.chunk_folder import PACK, ChunkFolder, HeldFiles
 from agent.update.fetcher import Fetcher, FetchSettings
 from agent.update.pacing import Hours, Pace, PaceSettings
 from agent.update.progress import Progress
-from agent.update.sources import Piece, away
+from agent.update.sources import away
 from contract.blobs import ZSTD
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Unavailable
+from contract.pieces import Piece
 from contract.release import Chunk, Index
 from tests.fakes.tuf_repository import FakeRepository, FakeSource, version_of
 

@@ -1,0 +1,84 @@
+"""Blobs in memory, as messages: agents that fetch the same version at the same time share what was read and written for one of them."""
+
+import asyncio
+from collections import OrderedDict
+
+from contract.errors import NotFound, Reason
+from contract.pieces import Piece
+from hub.release.blobs import Blobs
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Kept at most: agents that began together are seldom further apart."""
+
+
+class SharedBlob:
+    """A blob, and the message that brings it in one piece.
+
+    Args:
+        digest: of the plain chunk.
+        stored: the blob as it is stored.
+    """
+
+    def __init__(self, digest: str, stored: bytes) -> None:
+        self.digest = digest
+        self.size_bytes = len(stored)
+        self._whole = Piece(digest, 0, len(stored), stored).to_message()
+
+    def message(self, offset: int, most_bytes: int) -> bytes:
+        """Returns a message with a piece of it.
+
+        Args:
+            offset: of the piece.
+            most_bytes: of it; it ends where the blob does.
+        """
+        if offset == 0 and most_bytes >= self.size_bytes:
+            return self._whole
+        stored = memoryview(self._whole)[-self.size_bytes :]
+        return Piece(self.digest, offset, self.size_bytes, stored[offset : offset + most_bytes]).to_message()
+
+
+class SharedBlobs:
+    """The blobs that were asked for last.
+
+    Args:
+        blobs: where they are read.
+        most_bytes: of them that are kept.
+    """
+
+    def __init__(self, blobs: Blobs, most_bytes: int = MOST_BYTES) -> None:
+        self._blobs = blobs
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[str, SharedBlob] = OrderedDict()
+        self._kept_bytes = 0
+        self._reading: dict[str, asyncio.Task[SharedBlob]] = {}
+
+    async def get(self, digest: str) -> SharedBlob:
+        """Returns a blob. Those who ask for it while it is read wait for the same reading.
+
+        Raises:
+            NotFound: RELEASE_NOT_FOUND.
+            Unavailable: STORE_UNAVAILABLE.
+        """
+        if digest in self._kept:
+            self._kept.move_to_end(digest)
+            return self._kept[digest]
+        reading = self._reading.get(digest)
+        if reading is None:
+            reading = self._reading[digest] = asyncio.create_task(self._read(digest))
+            reading.add_done_callback(lambda done: self._end(digest, done))
+        return await asyncio.shield(reading)  # one who goes away takes nothing from the others
+
+    async def _read(self, digest: str) -> SharedBlob:
+        stored = await self._blobs.get(digest)
+        if stored is None:
+            raise NotFound(Reason.RELEASE_NOT_FOUND, f"Blob {digest} is not here. Publish its version again.")
+        return SharedBlob(digest, stored)
+
+    def _end(self, digest: str, done: asyncio.Task[SharedBlob]) -> None:
+        del self._reading[digest]
+        if done.cancelled() or done.exception() is not None:
+            return
+        self._kept[digest] = done.result()
+        self._kept_bytes += done.result().size_bytes
+        while self._kept_bytes > self._most_bytes:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].size_bytes
