@@ -1,8 +1,6 @@
 """The ceremony and the publisher as people run them: keys in encrypted files, a folder that agents read, a hub that verifies."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from tuf.ngclient import FetcherInterface
 
 from contract.blobs import unpack
 from contract.release import Index, blob_path
+from tests.fakes.commands import run_command
 from tests.fakes.hub_process import run_hub, serving
 from tests.fakes.releases import updater
 
@@ -24,9 +23,8 @@ POLICY = '@id("all") permit (principal, action, resource);'
 
 
 def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"SEAWALL_PASSPHRASE": PASSPHRASE, "COLUMNS": "200"} | variables
-    command = [sys.executable, "-m", "models", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+    fixed = {"SEAWALL_PASSPHRASE": PASSPHRASE, "COLUMNS": "200"}
+    return run_command("models", *arguments, seconds=SECONDS, **(fixed | variables))
 
 
 def done(*arguments: str | Path, **variables: str) -> str:
