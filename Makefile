@@ -3,7 +3,7 @@ BIN := .venv/bin
 MODEL := smollm2-135m-instruct
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-receipts package lock model broker postgres clean
+.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts package lock model broker postgres clean
 
 run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
 	@exec $(BIN)/python -m tour $(ARGS)
@@ -60,6 +60,9 @@ bench-updates: .venv/dev.stamp model  ## bytes on the wire, resumption, eight ag
 bench-receipts: .venv/dev.stamp  ## appending to a log of a million receipts, and verifying it
 	$(BIN)/python -m benchmarks.receipts $(ARGS)
 
+bench-privacy: .venv-privacy/stamp  ## what the detector finds, beside Presidio: make bench-privacy ARGS="--data FILE.jsonl"
+	@.venv-privacy/bin/python -m benchmarks.privacy $(ARGS)
+
 package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
 	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)
 
@@ -67,7 +70,7 @@ lock:
 	requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-conformance .venv-models .venv-broker .venv-package .seawall build dist
+	rm -rf .venv .venv-conformance .venv-models .venv-broker .venv-package .venv-privacy .seawall build dist
 
 .venv/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seawall needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -92,6 +95,13 @@ clean:
 .venv-conformance/stamp: requirements/conformance.txt
 	$(PYTHON) -m venv .venv-conformance
 	.venv-conformance/bin/pip install --quiet --require-hashes -r requirements/conformance.txt
+	@touch $@
+
+.venv-privacy/stamp: requirements/privacy.txt requirements/build-backend.txt
+	@echo "Installing Presidio and spaCy into .venv-privacy: a minute the first time."
+	$(PYTHON) -m venv .venv-privacy
+	.venv-privacy/bin/pip install --quiet --require-hashes -r requirements/privacy.txt -r requirements/build-backend.txt
+	.venv-privacy/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv-models/stamp: requirements/models.txt requirements/build-backend.txt

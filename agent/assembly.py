@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
 from agent.classify import Classifier
 from agent.config import AgentSettings
 from agent.desired import Desired
+from agent.detection.memory import Memory, memory_key
+from agent.detection.opening import open_detector
+from agent.detection.secrets import has_key
 from agent.escalation import Escalator, HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
@@ -23,8 +27,10 @@ from agent.inference.machine import free_memory_bytes
 from agent.known_hub import KnownHub
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
+from agent.output_rules import build_rules
 from agent.pipeline import Parts
 from agent.policies.in_force import PolicyInForce
+from agent.redacting import Redactor
 from agent.releases import Releases
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
@@ -36,6 +42,7 @@ from agent.store.live import LiveStore
 from agent.store.retention import Ages
 from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
+from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.tracing import TracedModels
 from agent.update.checks import Checks
@@ -45,9 +52,13 @@ from agent.update.opening import UpdateSite, open_source, open_updater
 from agent.update.rollout_worker import RolloutWorker
 from agent.update.slots import Slots, Started
 from agent.witness import HeadKeeper
+from contract.classification import DataClass
+from contract.recognizers import SiteRecognizers
 from contract.release import Index
 from contract.surroundings import Hub, Surroundings
 from contract.tracing import Tracing
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,7 @@ class Ground:
         slots: where versions of it lie.
         database: the store.
         data_key: of this device.
+        classifier: of prompts.
         tracing: told of each step.
     """
 
@@ -76,6 +88,7 @@ class Ground:
     slots: Slots
     database: Database
     data_key: bytes
+    classifier: Classifier
     tracing: Tracing
 
     @property
@@ -91,7 +104,7 @@ def utc_now() -> datetime:
 
 def surroundings_of(settings: AgentSettings, hub: Hub | None) -> Surroundings:
     """Returns what is known around any prompt of this device."""
-    return Surroundings(settings.site.name, settings.site.region, hub=hub)
+    return Surroundings(settings.site.name, settings.site.region, hub=hub, can_redact=True)
 
 
 def build_models(settings: AgentSettings) -> CurrentModel:
@@ -102,6 +115,14 @@ def build_models(settings: AgentSettings) -> CurrentModel:
         return fits_beside(engine, load_bundle(folder, verify=False), free_memory_bytes())
 
     return CurrentModel(lambda folder: Engine(folder, engine), fits)
+
+
+def build_classifier(settings: AgentSettings, data_key: bytes) -> Classifier:
+    """Returns what classifies prompts, with its detector loaded; where that cannot be, every prompt is restricted."""
+    detector = open_detector(settings.privacy.phone_regions, SiteRecognizers())
+    if detector.problem:
+        _log.error("the detector cannot be used", reason=detector.problem)
+    return Classifier(detector, Memory(memory_key(data_key)), settings.privacy.floor)
 
 
 def own_limits(settings: AgentSettings) -> OwnLimits:
@@ -123,12 +144,15 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
     answers = AnswerStore(database, keep.answers, keep.answer_seconds)
     return Parts(
         agent_id=ground.agent_id,
-        classifier=Classifier(settings.privacy.floor, settings.privacy.phone_regions),
+        classifier=ground.classifier,
         policy=policy,
         cache=ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest),
         models=TracedModels(ground.models, tracing) if tracing.is_on else ground.models,
         confidence=settings.trust.confidence(),
         escalator=_escalator(ground),
+        redactor=Redactor(Vault(database, keep.conversation_seconds)),
+        rules=build_rules(has_key, settings.privacy.denied_phrases),
+        floors=lambda prompt: (settings.privacy.client_floors.get(prompt.client, DataClass.PUBLIC),),
         conversations=ConversationStore(database, keep.conversation_seconds),
         receipts=ReceiptStore(database, keep.receipt_seconds),
         metrics=Metrics(CollectorRegistry()),

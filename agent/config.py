@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from agent.confidence import ConfidenceSettings
 from agent.inference.settings import EngineSettings
 from agent.intake.settings import HttpSettings, MqttSettings
+from agent.output_rules import PHRASE_CHARACTERS
 from agent.update.pacing import Hours, PaceSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
@@ -121,6 +122,13 @@ class SiteSettings(_Frozen):
     region: str = ""
 
 
+def _data_class(value: object) -> object:
+    names = [str(item) for item in DataClass]
+    if value not in names:
+        raise ValueError(f"write one of {', '.join(names)}")
+    return DataClass[str(value).upper()]
+
+
 class PrivacySettings(_Frozen):
     """What may leave, before the policy is asked.
 
@@ -129,20 +137,16 @@ class PrivacySettings(_Frozen):
         phone_regions: countries whose national phone numbers are recognised.
         policy_file: Cedar policies in place of the shipped ones.
         signed_policy: the name of a signed policy that is followed, in place of both; empty: none is.
+        client_floors: the least class of a client's prompts, by its name: that in its MQTT topics, or `http/` and its API key's name.
+        denied_phrases: that no answer from outside may have in it, in any case and spacing; such an answer is withheld.
     """
 
-    floor: DataClass = DataClass.PUBLIC
+    floor: Annotated[DataClass, BeforeValidator(_data_class)] = DataClass.PUBLIC
     phone_regions: tuple[str, ...] = ("US", "GB", "DE")
     policy_file: Path | None = None
     signed_policy: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9.-]{0,62})?$")] = ""
-
-    @field_validator("floor", mode="before")
-    @classmethod
-    def _named(cls, value: object) -> object:
-        names = [str(item) for item in DataClass]
-        if value not in names:
-            raise ValueError(f"write one of {', '.join(names)}")
-        return DataClass[str(value).upper()]
+    client_floors: dict[str, Annotated[DataClass, BeforeValidator(_data_class)]] = {}
+    denied_phrases: tuple[Annotated[str, Field(min_length=2, max_length=PHRASE_CHARACTERS)], ...] = ()
 
     @field_validator("phone_regions")
     @classmethod

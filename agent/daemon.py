@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from agent.assembly import Ground, ages, build_head_keeper, build_models, build_parts, open_fleet, own_limits, utc_now
+from agent.assembly import Ground, ages, build_classifier, build_head_keeper, build_models, build_parts, open_fleet, own_limits, utc_now
 from agent.config import AgentSettings
 from agent.desired import Desired
 from agent.fleet import Fleet
@@ -126,6 +126,7 @@ class Agent:
             "model_slot": self.slot() or "none, the configuration's bundle",
             "model_digest": bundle.digest(),
             "model_trouble": " ".join(filter(None, self.problems())) or "none",
+            "detector": self.parts.classifier.problem or "loaded",
             "store_trouble": self.retention.trouble or "none",
             "policy_digest": self.policy.digest,
             "policy": self.policy.chosen.name or self.policy.chosen.origin,
@@ -186,6 +187,7 @@ async def _open_ground(settings: AgentSettings) -> AsyncGenerator[Ground, None]:
         slots=Slots(state.slots),
         database=Database(state.database, data_key),
         data_key=data_key,
+        classifier=build_classifier(settings, data_key),
         tracing=open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id),
     )
     try:
@@ -194,6 +196,7 @@ async def _open_ground(settings: AgentSettings) -> AsyncGenerator[Ground, None]:
         if link is not None:
             await link.close()
         await ground.models.close()
+        ground.classifier.close()
         ground.database.close()
         await asyncio.to_thread(ground.tracing.close)
 

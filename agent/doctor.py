@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent.config import AgentSettings
+from agent.detection.tagger import Tagger
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
@@ -66,7 +67,8 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("store", lambda: _store(settings, health)),
         ("model", lambda: _model(settings.model.bundle)),
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
-        ("policy", lambda: _policy(settings)),
+        ("policy", lambda: _policy(settings, health)),
+        ("detector", _detector),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
@@ -122,6 +124,11 @@ def _model(folder: Path) -> str:
     return f"{bundle.name} {bundle.version} {bundle.precision}, {bundle.digest()[:19]}…, every file verified"
 
 
+def _detector() -> str:
+    Tagger()
+    return "its weights are those of this version"
+
+
 def _slots(folder: Path) -> str:
     """Reads the record and the slot that serves. What is wrong with it is told, and left as it is."""
     try:
@@ -140,7 +147,7 @@ def _slots(folder: Path) -> str:
     return f"{index.model} {index.version} serves from slot {record.current}, every file verified{probation}"
 
 
-def _policy(settings: AgentSettings) -> str:
+def _policy(settings: AgentSettings, health: Callable[[], dict[str, Any]]) -> str:
     """Reads what is to be in force. Where a signed one is followed, asks the running agent, which alone knows what it has refused."""
     chosen = choose(settings, KeptPolicy(settings.state_folder / "policies"))
     if chosen.trouble:
@@ -148,7 +155,7 @@ def _policy(settings: AgentSettings) -> str:
     if not chosen.name:
         return f"{chosen.origin}, {chosen.policy.digest}"
     try:
-        trouble = LocalClient(settings.http, timeout_seconds=TIMEOUT_SECONDS).health().get("policy_trouble", "none")
+        trouble = health().get("policy_trouble", "none")
     except Unavailable:
         trouble = "none"
     if trouble != "none":

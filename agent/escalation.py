@@ -39,8 +39,7 @@ class Completion:
     """What answered, and what it took.
 
     Args:
-        invented_placeholders: how many stood in the answer that were never sent.
-        notes: what the rules for output say of it, for the receipt.
+        notes: what is to be said of the answer in the receipt; one with notes is not kept.
     """
 
     provider: str
@@ -50,7 +49,6 @@ class Completion:
     input_tokens: int
     output_tokens: int
     finish_reason: FinishReason
-    invented_placeholders: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -143,6 +141,7 @@ class HubEscalator:
             data_class=pb.DataClass.ValueType(int(classification.data_class)),
             max_output_tokens=sampling.max_tokens or 0,
             temperature=sampling.temperature,
+            redacted=decision.must_redact,
             data_kinds=classification.kinds,
             policy_ids=[name[:_LONGEST_POLICY_ID] for name in decision.policy_ids[:_MOST_POLICY_IDS]],
         )

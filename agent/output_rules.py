@@ -1,7 +1,7 @@
-"""What the cloud's text must pass before it is shown or kept: no secrets, nothing that the site has forbidden, licences noted.
+"""What the cloud's text must pass before it is shown or kept: no keys, nothing that the site has forbidden, licences noted.
 
-A text that streams in is held back far enough that whatever a rule looks for is whole before its first letter is shown: the last word,
-since no secret has a space in it, and `PHRASE_CHARACTERS` before that.
+A text that streams in is held back far enough that whatever would be withheld is whole before its first letter is shown: the last word,
+since no key has a space in it, and before that as many characters as the longest phrase has that the site forbids.
 """
 
 import re
@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from agent.escalation import Completion, EscalationFailed
 
 PHRASE_CHARACTERS = 160
-"""The longest phrase that a rule may look for."""
+"""The longest phrase that a site may forbid."""
+
+_SPACES = 8
 
 LONGEST_WORD_CHARACTERS = 4096
 """A longer run without white space is let go of in pieces: it is data, and no token of any issuer is so long."""
@@ -37,25 +39,32 @@ class Rule:
     Args:
         name: for the receipt.
         matches: says whether a text has what the rule looks for.
+        characters: of the longest phrase that it looks for; what it looks for else has no space in it.
         denies: whether such a text is withheld; else it is noted, and not kept.
     """
 
     name: str
     matches: Callable[[str], bool]
+    characters: int = 0
     denies: bool = True
 
 
-def build_rules(has_secret: Callable[[str], bool], denied: Iterable[str] = ()) -> tuple[Rule, ...]:
+def build_rules(has_key: Callable[[str], bool], denied: Iterable[str] = ()) -> tuple[Rule, ...]:
     """Returns the rules of a site.
 
     Args:
-        has_secret: says whether a text has a key, a password or the like in it.
+        has_key: says whether a text has a key in it.
         denied: phrases that no answer from outside may have, in any case and spacing; at most PHRASE_CHARACTERS long.
     """
-    rules = [Rule("output-secret", has_secret), Rule("output-licence", _any_of(_LICENCES), denies=False)]
+    rules = [Rule("output-secret", has_key), Rule("output-licence", _any_of(_LICENCES), _longest(_LICENCES), denies=False)]
     if phrases := [phrase for phrase in denied if phrase.strip()]:
-        rules.append(Rule("output-denied", _any_of(phrases)))
+        rules.append(Rule("output-denied", _any_of(phrases), _longest(phrases)))
     return tuple(rules)
+
+
+def _longest(phrases: Iterable[str]) -> int:
+    """The spaces between the words of a phrase may be a line's end with an indentation."""
+    return max(len(phrase) + _SPACES * phrase.count(" ") for phrase in phrases)
 
 
 def _any_of(phrases: Iterable[str]) -> Callable[[str], bool]:
@@ -85,7 +94,10 @@ class Screen:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
-        self._held = ""
+        self._held_characters = max((rule.characters for rule in rules if rule.denies), default=0)
+        self._seen_characters = max((rule.characters for rule in rules), default=0)
+        self._text = ""
+        self._passed = 0
         self.notes: tuple[str, ...] = ()
 
     def feed(self, text: str) -> str:
@@ -94,10 +106,12 @@ class Screen:
         Raises:
             Denied: nothing more may be shown.
         """
-        self._held += text
-        word = max(0, self._held.rfind(" "), self._held.rfind("\n"), len(self._held) - LONGEST_WORD_CHARACTERS)
-        self._look(self._held[:word])  # what the last word is, is not known yet
-        return self._pass(max(0, word - PHRASE_CHARACTERS))
+        self._text += text
+        if not self._rules:
+            return self._pass(len(self._text))
+        word = max(0, self._text.rfind(" "), self._text.rfind("\n"), len(self._text) - LONGEST_WORD_CHARACTERS)
+        self._look(self._text[:word])  # what the last word is, is not known yet
+        return self._pass(word - self._held_characters)
 
     def end(self) -> str:
         """Returns the rest: the answer is over.
@@ -105,8 +119,8 @@ class Screen:
         Raises:
             Denied: it may not be shown.
         """
-        self._look(self._held)
-        return self._pass(len(self._held))
+        self._look(self._text)
+        return self._pass(len(self._text))
 
     def _look(self, text: str) -> None:
         for rule in self._rules:
@@ -115,8 +129,12 @@ class Screen:
                     raise Denied(rule.name)
                 self.notes = (*self.notes, rule.name)
 
-    def _pass(self, characters: int) -> str:
-        passed, self._held = self._held[:characters], self._held[characters:]
+    def _pass(self, end: int) -> str:
+        """Gives what is before a place and was not given yet; keeps so much of it that a phrase that began there is still seen."""
+        passed = self._text[self._passed : end] if end > self._passed else ""
+        self._passed = max(self._passed, end)
+        forgotten = max(0, self._passed - self._seen_characters)
+        self._text, self._passed = self._text[forgotten:], self._passed - forgotten
         return passed
 
 

@@ -14,15 +14,17 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from agent.cache.exact import CachedAnswer, ExactCache, repeatable
-from agent.classify import Classifier
+from agent.classify import Classifier, Looked
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
 from agent.inference.session import ModelFailed
 from agent.narrowing import Narrowing, both
+from agent.output_rules import Rule, screened
 from agent.policies.in_force import PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
+from agent.redacting import Outgoing, Redactor, restored
 from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
@@ -30,7 +32,7 @@ from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer, Traffic
 from agent.turns import Turns
-from contract.classification import Classification
+from contract.classification import Classification, DataClass
 from contract.decision import Decision
 from contract.errors import Reason, SeawallError
 from contract.policy import Policy
@@ -48,6 +50,8 @@ class Parts:
         tracing: told of each step.
         traffic: told of what the model on the device has answered.
         surroundings: returns what is known around any prompt now.
+        rules: that the cloud's text must pass.
+        floors: returns the least classes that a prompt may have, besides the site's.
     """
 
     agent_id: str
@@ -57,6 +61,7 @@ class Parts:
     models: Models
     confidence: ConfidenceSettings
     escalator: Escalator
+    redactor: Redactor
     conversations: ConversationStore
     receipts: ReceiptStore
     metrics: Metrics
@@ -64,6 +69,8 @@ class Parts:
     tracing: Tracing = NO_TRACING
     traffic: Traffic = field(default_factory=Traffic)
     surroundings: Callable[[], Surroundings] = Surroundings
+    rules: tuple[Rule, ...] = ()
+    floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +81,7 @@ class Asked:
     model: LocalModel
     messages: tuple[Message, ...]
     judged: Sampling
-    found: Classification
+    looked: Looked
     narrowing: Narrowing
     classification: Classification
     decision: Decision
@@ -138,15 +145,15 @@ class Pipeline:
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
-            found = await asyncio.to_thread(self._parts.classifier.classify, messages)
+            looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt))
         # 2 decide
         with self._parts.tracing.step(DECIDE):
-            classification, decision = narrowing.decide(found, self._decider(prompt))
+            classification, decision = narrowing.decide(looked.classification, self._decider(prompt))
         wanted, settings = _seeded(prompt), self._parts.confidence
         narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
         bar = min(settings.bar, narrowing.bar)
-        return Asked(narrowed, model, messages, judged, found, narrowing, classification, decision, bar, started)
+        return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
 
     def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
         surroundings = replace(self._parts.surroundings(), intake=prompt.intake)
@@ -155,7 +162,7 @@ class Pipeline:
     def _decided_again(self, asked: Asked) -> Asked:
         """Returns what was asked under what holds now as well: narrowing, policy and hub may have changed meanwhile."""
         narrowing = self._parts.narrowing()
-        classification, decision = narrowing.decide(asked.found, self._decider(asked.prompt))
+        classification, decision = narrowing.decide(asked.looked.classification, self._decider(asked.prompt))
         if classification.data_class < asked.classification.data_class:
             classification = asked.classification
         bar = min(asked.bar, narrowing.bar)
@@ -184,15 +191,18 @@ class Pipeline:
             is_wanted = decision.is_hub_unknown and not asked.narrowing.escalation_disabled
             return Routed(asked, local.release(provisional=is_wanted), (*decision.policy_ids, "not-confident"))
         # 6 escalate
+        outgoing = Outgoing(asked.messages)
         try:
             await parts.escalator.connect()
             await local.set_aside()
+            outgoing = await self._redacted(asked)
             asked = self._decided_again(asked)
-            if not asked.decision.may_escalate or local.confidence >= asked.bar:
+            if not _may_leave(asked, outgoing) or local.confidence >= asked.bar:
                 return Routed(asked, local.release(), (*asked.decision.policy_ids, "not-confident"))
-            return Routed(asked, await self._escalate(asked, local.confidence, stack), (*asked.decision.policy_ids, "not-confident"))
+            pieces = await self._escalate(asked, outgoing, local.confidence, stack)
+            return Routed(asked, pieces, (*asked.decision.policy_ids, "not-confident"))
         except EscalationFailed as failure:
-            departure = departed(asked.messages) if failure.sent else None
+            departure = departed(outgoing) if failure.sent else None
             reasons = (*asked.decision.policy_ids, "not-confident", failure.why)
             return Routed(asked, local.release(departure, provisional=True), reasons)
 
@@ -203,10 +213,11 @@ class Pipeline:
         # 6 escalate
         try:
             await self._parts.escalator.connect()
+            outgoing = await self._redacted(asked)
             asked = self._decided_again(asked)
-            if not asked.decision.may_escalate:
+            if not _may_leave(asked, outgoing):
                 raise away
-            return Routed(asked, await self._escalate(asked, None, stack), (*asked.decision.policy_ids, "model-away"))
+            return Routed(asked, await self._escalate(asked, outgoing, None, stack), (*asked.decision.policy_ids, "model-away"))
         except EscalationFailed as failure:
             raise away from failure
 
@@ -214,17 +225,26 @@ class Pipeline:
         digest = asked.model.bundle.digest()
         return await self._parts.cache.recall(asked.messages, asked.prompt.sampling, self._now(), digest)
 
-    async def _escalate(self, asked: Asked, judged: float | None, stack: AsyncExitStack) -> AsyncGenerator[str | Outcome, None]:
+    async def _redacted(self, asked: Asked) -> Outgoing:
+        """Returns what may leave: as it is, or redacted where the policy wants that."""
+        if not asked.decision.must_redact:
+            return Outgoing(asked.messages)
+        return await self._parts.redactor.prepare(asked.prompt, asked.messages, asked.looked.findings, self._now())
+
+    async def _escalate(
+        self, asked: Asked, outgoing: Outgoing, judged: float | None, stack: AsyncExitStack
+    ) -> AsyncGenerator[str | Outcome, None]:
         """Opens the hub's answer: its first piece where the client wants a stream, else all of it, so that a break costs nothing."""
-        answer = self._parts.escalator.escalate(asked.messages, asked.prompt.sampling, asked.classification, asked.decision)
+        raw = self._parts.escalator.escalate(outgoing.messages, asked.prompt.sampling, asked.classification, asked.decision)
+        answer = restored(screened(raw, self._parts.rules), outgoing)
         await stack.enter_async_context(aclosing(answer))
         head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]
-        return escalated(head, answer, asked.messages, judged)
+        return escalated(head, answer, outgoing, judged)
 
     async def _record(self, asked: Asked, texts: Sequence[str], outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
         # 7 record
         with self._parts.tracing.step(RECORD):
-            answer = await self._recorded(asked, "".join(texts), outcome, self._receipt(asked, outcome, reasons))
+            answer = await self._recorded(asked, "".join(texts), outcome, self._receipt(asked, outcome, (*reasons, *outcome.notes)))
         if outcome.route != "cache" and outcome.confidence is not None:
             given = tuple(texts) if outcome.route == "local" else ()
             is_unsure, sampling = outcome.confidence < asked.bar, asked.prompt.sampling
@@ -233,7 +253,8 @@ class Pipeline:
         return answer
 
     async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
-        if self._decided_again(asked).decision.may_cache and outcome.route != "cache" and not outcome.provisional:
+        is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
+        if is_worth_it and self._decided_again(asked).decision.may_cache:
             digest = asked.model.bundle.digest()
             await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:
@@ -274,6 +295,11 @@ class Pipeline:
 
     def _now(self) -> float:
         return self._clock().timestamp()
+
+
+def _may_leave(asked: Asked, outgoing: Outgoing) -> bool:
+    """Says whether what was made ready may leave as it was decided on last."""
+    return asked.decision.may_escalate and (outgoing.is_redacted or not asked.decision.must_redact)
 
 
 def _seeded(prompt: Prompt) -> Prompt:

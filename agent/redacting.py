@@ -20,17 +20,20 @@ NOTE = (
 )
 """Said to the provider's model where anything was taken out."""
 
+INVENTED = "placeholder-invented"
+"""Noted where a placeholder stands in the answer that was never sent."""
+
 _log = structlog.get_logger(__name__)
 
 
 class Vaults(Protocol):
     """What is needed of agent.store.vault.VaultStore."""
 
-    async def get(self, client: str, conversation: str, now: float) -> bytes | None:
-        """Returns what was kept for a conversation, if that has not expired."""
+    async def get(self, client: str, conversation: str) -> bytes | None:
+        """Returns what was kept for a conversation."""
         ...
 
-    async def put(self, client: str, conversation: str, content: bytes, now: float) -> None:
+    async def put(self, client: str, conversation: str, content: bytes, now: float, asked_time: float | None = None) -> None:
         """Keeps it, sealed, in place of what was there."""
         ...
 
@@ -41,11 +44,13 @@ class Outgoing:
 
     Args:
         messages: redacted, where they had to be.
+        is_redacted: whether they were looked through for what has to be taken out.
         sent: what stands in the place of what was taken out.
         literal: what looks like a placeholder and is the user's own text.
     """
 
     messages: tuple[Message, ...]
+    is_redacted: bool = False
     sent: tuple[Placeholder, ...] = ()
     literal: frozenset[str] = frozenset()
 
@@ -82,18 +87,19 @@ class Redactor:
             raise EscalationFailed("redaction-failed", sent=False) from None
 
     async def _prepare(self, prompt: Prompt, messages: Sequence[Message], findings: Sequence[Sequence[Finding]], now: float) -> Outgoing:
-        known = await self._known(prompt, now)
+        known = await self._known(prompt)
         redacted = redact([message.content for message in messages], findings, known, self._draw)
         if prompt.conversation is not None and redacted.vault != known:
-            await self._vaults.put(prompt.client, prompt.conversation, redacted.vault.to_json(), now)
+            asked_time = prompt.received_time.timestamp()
+            await self._vaults.put(prompt.client, prompt.conversation, redacted.vault.to_json(), now, asked_time)
         plain = [Message(message.role, text) for message, text in zip(messages, redacted.texts, strict=True)]
         note = [Message("system", NOTE)] if redacted.sent else []
-        return Outgoing((*note, *plain), redacted.sent, redacted.literal)
+        return Outgoing((*note, *plain), True, redacted.sent, redacted.literal)
 
-    async def _known(self, prompt: Prompt, now: float) -> Vault:
+    async def _known(self, prompt: Prompt) -> Vault:
         if prompt.conversation is None:
             return Vault()
-        kept = await self._vaults.get(prompt.client, prompt.conversation, now)
+        kept = await self._vaults.get(prompt.client, prompt.conversation)
         return Vault() if kept is None else Vault.from_json(kept)
 
 
@@ -113,4 +119,4 @@ async def restored(pieces: AsyncGenerator[str | Completion, None], outgoing: Out
             else:
                 if text := restorer.end():
                     yield text
-                yield replace(piece, invented_placeholders=len(restorer.invented))
+                yield replace(piece, notes=(*piece.notes, INVENTED)) if restorer.invented else piece

@@ -13,6 +13,7 @@ from agent.escalation import Completion
 from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.prompts import FinishReason, Message, Sampling
+from agent.redacting import Outgoing
 from contract.bundle import Bundle
 from contract.receipts import Departure, Route
 
@@ -43,6 +44,7 @@ class Outcome:
     confidence: float | None = None
     departure: Departure | None = None
     provisional: bool = False
+    notes: tuple[str, ...] = ()
 
 
 async def recalled(kept: CachedAnswer) -> AsyncGenerator[str | Outcome, None]:
@@ -148,35 +150,42 @@ class LocalAnswer:
 
 
 async def escalated(
-    head: Sequence[str | Completion], rest: AsyncIterator[str | Completion], messages: Sequence[Message], judged: float | None
+    head: Sequence[str | Completion], rest: AsyncIterator[str | Completion], outgoing: Outgoing, judged: float | None
 ) -> AsyncGenerator[str | Outcome, None]:
     """Passes on the hub's answer.
 
     Args:
         head: what has come already.
         rest: what is still to come.
-        messages: what was sent.
+        outgoing: what was sent.
         judged: the confidence of the local answer that was not good enough; None: there was none.
     """
     for piece in head:
-        yield _from_hub(piece, messages, judged)
+        yield _from_hub(piece, outgoing, judged)
     if not head or isinstance(head[-1], str):
         async for piece in rest:
-            yield _from_hub(piece, messages, judged)
+            yield _from_hub(piece, outgoing, judged)
 
 
-def _from_hub(piece: str | Completion, messages: Sequence[Message], judged: float | None) -> str | Outcome:
+def _from_hub(piece: str | Completion, outgoing: Outgoing, judged: float | None) -> str | Outcome:
     if isinstance(piece, str):
         return piece
-    departure = departed(messages, piece)
     return Outcome(
-        "escalated", piece.finish_reason, piece.input_tokens, piece.output_tokens, piece.model, confidence=judged, departure=departure
+        "escalated",
+        piece.finish_reason,
+        piece.input_tokens,
+        piece.output_tokens,
+        piece.model,
+        confidence=judged,
+        departure=departed(outgoing, piece),
+        notes=piece.notes,
     )
 
 
-def departed(messages: Sequence[Message], completion: Completion | None = None) -> Departure:
+def departed(outgoing: Outgoing, completion: Completion | None = None) -> Departure:
     """Returns what left the site: counts, and where to if a provider answered."""
-    characters = sum(len(message.content) for message in messages)
+    characters = sum(len(message.content) for message in outgoing.messages)
+    redacted = len(outgoing.sent) if outgoing.is_redacted else None
     if completion is None:
-        return Departure(len(messages), characters)
-    return Departure(len(messages), characters, completion.provider, completion.tier, completion.region)
+        return Departure(len(outgoing.messages), characters, redacted=redacted)
+    return Departure(len(outgoing.messages), characters, completion.provider, completion.tier, completion.region, redacted)

@@ -18,6 +18,7 @@ class Departure:
         provider: the provider's name at the hub; empty if the hub was reached and no provider answered.
         tier: `private` or `public`; empty as above.
         region: where the provider runs; empty as above.
+        redacted: how many values a placeholder stood for; None: they were sent as they are.
     """
 
     messages: int
@@ -25,6 +26,7 @@ class Departure:
     provider: str = ""
     tier: str = ""
     region: str = ""
+    redacted: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

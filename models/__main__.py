@@ -8,7 +8,11 @@ from contract.errors import Conflict, InvalidRequest, NotFound, SeawallError
 WRONG_INPUT = 2
 FAILED = 1
 
-_EXTRAS = "Install seawall[build] to build by name, seawall[models] for --hub-id, seawall[tour] to compare with llama.cpp."
+_EXTRAS = (
+    "Install seawall[build] to build by name, seawall[models] for --hub-id, seawall[detector] to train the detector, "
+    "seawall[hsm] for keys on a token, "
+    "seawall[tour] to compare with llama.cpp."
+)
 
 
 def main() -> None:

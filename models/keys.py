@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
@@ -42,7 +43,7 @@ def create_key(folder: Path, role: str, passphrase: str) -> CryptoSigner:
     return signer
 
 
-def load_signer(path: Path, ask: AskPassphrase) -> CryptoSigner:
+def load_key(path: Path, ask: AskPassphrase) -> CryptoSigner:
     """Reads a key.
 
     Raises:
@@ -58,17 +59,6 @@ def load_signer(path: Path, ask: AskPassphrase) -> CryptoSigner:
     return CryptoSigner(key)
 
 
-def load_signers(paths: Iterable[Path], ask: AskPassphrase) -> dict[str, CryptoSigner]:
-    """Reads keys, by their ids."""
-    return {signer.public_key.keyid: signer for signer in (load_signer(path, ask) for path in paths)}
-
-
-def find(folder: Path, key_ids: Sequence[str]) -> list[Path]:
-    """Returns the files of those keys that lie in a folder, by their names."""
-    names = {key_id[:NAMED_DIGITS] for key_id in key_ids}
-    return [path for path in sorted(folder.glob("*.pem")) if path.stem.rpartition("-")[2] in names]
-
-
 def read_online_key(path: Path) -> Key:
     """Reads the public key that `seawall-hub trust request` prints.
 
@@ -76,11 +66,21 @@ def read_online_key(path: Path) -> Key:
         InvalidRequest: FIELD_INVALID.
     """
     try:
-        content = json.loads(path.read_bytes())
-        key = SSlibKey.from_dict(content.pop("keyid"), content)
-        made = SSlibKey.from_crypto(key._crypto_key())  # nothing public gives the id that belongs to a key
+        return public_key_of(json.loads(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidRequest(Reason.FIELD_INVALID, f"{path} is no public key: write it with seawall-hub trust request > FILE.") from error
+        raise InvalidRequest(
+            Reason.FIELD_INVALID, f"{path} is no public key with its own id: write it with seawall-hub trust request > FILE."
+        ) from error
+
+
+def public_key_of(content: dict[str, Any]) -> SSlibKey:
+    """Returns the public key that JSON holds.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: it is none, or has an id that is not its own.
+    """
+    key = SSlibKey.from_dict(content.pop("keyid"), content)
+    made = SSlibKey.from_crypto(key._crypto_key())  # nothing public gives the id that belongs to a key
     if made.keyid != key.keyid:
-        raise InvalidRequest(Reason.FIELD_INVALID, f"{path} has an id that is not its key's: write it anew with seawall-hub trust request.")
+        raise ValueError("its id is not its key's")
     return key

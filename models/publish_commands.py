@@ -13,14 +13,14 @@ from contract.bundle import BUNDLE_FILE
 from contract.errors import InvalidRequest, Reason
 from contract.policy_bundle import ROLE, check_policy_bundle
 from models import staging
+from models.access import terminal_access
 from models.chunks import index_folder
 from models.destinations import Destination, Folder, Hub
-from models.keys import load_signer, load_signers
 from models.mirror import OnlineSigner
 from models.progress import Terminal
 from models.publish import send_blobs, send_release, sign_version, verify_current
+from models.signers import open_signer, open_signers
 from models.trust import Lives
-from models.trust_commands import ask_passphrase
 
 MODELS = "models"
 
@@ -31,7 +31,7 @@ def publish(
     root: Annotated[Path, typer.Option(help="A root of the ceremony, which is trusted.", exists=True, dir_okay=False)] = Path(
         "1.root.json"
     ),
-    key: Annotated[list[Path] | None, typer.Option("--key", help="A key of the role; may be repeated.", dir_okay=False)] = None,
+    key: Annotated[list[str] | None, typer.Option("--key", help="A key of the role, a file or pkcs11:…; may be repeated.")] = None,
     hub: Annotated[str, typer.Option(help="host:port of the hub's listener for agents.")] = "",
     identity: Annotated[Path, typer.Option(help="With --hub: what seawall-hub trust publisher has made.", file_okay=False)] = Path(
         "publisher"
@@ -39,7 +39,7 @@ def publish(
     to: Annotated[
         Path | None, typer.Option(help="Instead of --hub: a folder with the ceremony's metadata/ in it.", file_okay=False)
     ] = None,
-    online_key: Annotated[Path | None, typer.Option(help="With --to: signs the folder's timestamp.", dir_okay=False)] = None,
+    online_key: Annotated[str | None, typer.Option(help="With --to: signs the folder's timestamp; a file or pkcs11:….")] = None,
     online_days: Annotated[int, typer.Option(help="With --to: its timestamp is good for so long.", min=1, max=3650)] = 7,
     role: Annotated[str, typer.Option(help="Who signs: models, or policies, rosters, agent-releases with --name.")] = MODELS,
     name: Annotated[str, typer.Option(help="What the folder holds, where it is no model's bundle.")] = "",
@@ -68,7 +68,7 @@ def _publish_folder(
     version: str,
     role: str,
     root: bytes,
-    keys: list[Path],
+    keys: list[str],
     lives: Lives,
     stage: Path | None,
 ) -> None:
@@ -76,7 +76,7 @@ def _publish_folder(
         check_policy_bundle({file.name: file.read_bytes() for file in bundle.iterdir() if file.is_file()})
     index, places = index_folder(bundle, name, version)
     current = verify_current(destination, root, role, index.path(role))
-    signers = list(load_signers(keys, ask_passphrase).values())
+    signers = list(open_signers(keys, terminal_access()).values())
     made = sign_version(current, role, index, signers, lives, datetime.now(UTC))
     if made is None:
         typer.echo(f"{index.path(role)} is published already: nothing was changed.")
@@ -84,14 +84,14 @@ def _publish_folder(
     sent_bytes = send_blobs(destination, places, Terminal())
     if stage is not None:
         staging.write(stage, made)
-        typer.echo(f"made {stage}; next: seawall-models trust sign {stage} --key FILE, then publish --from {stage}")
+        typer.echo(f"made {stage}; next: seawall-models trust sign {stage} --key KEY, then publish --from {stage}")
         return
     send_release(destination, root, made)
     typer.echo(f"published {index.path(role)}: {len(places)} chunks, {index.size_bytes()} bytes, of which {sent_bytes} were sent")
 
 
 @contextmanager
-def _destination(hub: str, identity: Path, to: Path | None, online_key: Path | None, online_days: int) -> Iterator[Destination]:
+def _destination(hub: str, identity: Path, to: Path | None, online_key: str | None, online_days: int) -> Iterator[Destination]:
     if bool(hub) == (to is not None):
         raise InvalidRequest(Reason.FIELD_INVALID, "Name either --hub HOST:PORT or --to FOLDER.")
     if to is None:
@@ -103,7 +103,7 @@ def _destination(hub: str, identity: Path, to: Path | None, online_key: Path | N
         return
     if online_key is None:
         raise InvalidRequest(Reason.FIELD_INVALID, "A folder's timestamp is signed here: name the ceremony's online key with --online-key.")
-    yield Folder(to, OnlineSigner(load_signer(online_key, ask_passphrase), timedelta(days=online_days), datetime.now(UTC)))
+    yield Folder(to, OnlineSigner(open_signer(online_key, terminal_access()), timedelta(days=online_days), datetime.now(UTC)))
 
 
 def _name(bundle: Path) -> str:

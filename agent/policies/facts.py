@@ -29,7 +29,7 @@ def read_classification(given: Given, classifier: Classifier) -> Classification:
     Raises:
         InvalidRequest: FIELD_INVALID, there is no such class.
     """
-    found = classifier.classify([Message("user", given.prompt)])
+    found = classifier.look_now([Message("user", given.prompt)]).classification
     kinds = tuple(sorted({kind.strip() for kind in given.kinds.split(",")} - {""})) if given.kinds else found.kinds
     if not given.data_class:
         return Classification(found.data_class, kinds, found.reasons)

@@ -99,8 +99,11 @@ class Engine:
             try:
                 await self.move(ids)
             except Unavailable as error:
-                self._due.add(ids)
+                self.mark(ids)
                 _log.warning("rollouts wait for the store", reason=error.reason)
+            except Exception:
+                self.mark(ids)  # due for whoever begins it anew
+                raise
             await asyncio.sleep(REST_SECONDS)
 
     async def move(self, ids: Collection[str] | None) -> None:
@@ -122,6 +125,9 @@ def advance(connection: Connection, record: RolloutRecord, now: datetime, ids: C
     happened: list[NewEvent] = []
     told = tell(connection, record, now, ids)
     while (after := next_standing(plan_of(record), before := standing_of(record), StoredFacts(connection, record, now), now)) is not None:
+        if _settles(before, after) and (late := tell(connection, record, now, None)):
+            told += late  # they are waited for as well: a hub may have died before it chose them
+            continue
         record = moved(record, after, now)
         rollouts.replace(connection, record)
         newly_told = tell(connection, record, now, None)
@@ -132,6 +138,11 @@ def advance(connection: Connection, record: RolloutRecord, now: datetime, ids: C
     if told or happened:
         signal(connection, Topic.ROLLOUTS)
     return happened
+
+
+def _settles(before: Standing, after: Standing) -> bool:
+    """Whether a wave has no more to wait for."""
+    return any(old.settle is None and new.settle is not None for old, new in zip(before.times, after.times, strict=True))
 
 
 def _move_one(rollout_id: str, now: datetime, ids: Collection[str] | None, connection: Connection) -> tuple[None, list[NewEvent]]:

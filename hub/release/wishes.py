@@ -14,6 +14,9 @@ from hub.store.rollouts import RolloutRecord
 from hub.store.signals import Topic, signal
 from seawall.hub.v1 import rollout_pb2
 
+CHOSEN_AT_ONCE = 1000
+"""In one write, so that the others need not wait for long."""
+
 
 def tell(connection: Connection, record: RolloutRecord, now: datetime, ids: Collection[str] | None) -> int:
     """Tells agents what a rollout wants of them now, where it is something else than before.
@@ -52,7 +55,10 @@ def to_take_back(connection: Connection, record: RolloutRecord) -> list[str]:
 
 
 def _choose(connection: Connection, record: RolloutRecord, now: datetime, ids: Collection[str] | None) -> int:
-    chosen = choosable(connection, record, now, ids)
+    found = choosable(connection, record, now, ids)
+    chosen, later = found[:CHOSEN_AT_ONCE], found[CHOSEN_AT_ONCE:]
+    if later:
+        signal(connection, Topic.ROLLOUTS, [agent.agent_id for agent in later])
     if chosen:
         agent_ids = [agent.agent_id for agent in chosen]
         rollout_agents.insert(connection, chosen)

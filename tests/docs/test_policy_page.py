@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.classify import Classifier
 from agent.policies.facts import Given, read_classification, read_hub
 from contract.policy import Policy
 from contract.policy_text import SCHEMA
 from contract.surroundings import Hub, Surroundings
+from tests.fakes.classifier import classifier
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "policy.md").read_text()
 
@@ -51,7 +51,7 @@ def test_the_page_has_three_worked_examples() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[f"{item.data_class}-{item.kinds}-{item.leaves_for}" for item in EXAMPLES])
 def test_an_example_decides_what_the_page_says(example: Example) -> None:
-    found = read_classification(Given("", example.data_class, example.kinds), Classifier())
+    found = read_classification(Given("", example.data_class, example.kinds), classifier())
     around = Surroundings(region=example.region, hub=hub(), can_redact=True)
     routes = Policy(example.text).decide("plant-7", found, around).routes
     words = ", ".join(route.provider.name + (" redacted" if route.redacted else "") for route in routes)

@@ -1,6 +1,6 @@
 """A way to the hub that records what was sent, and breaks where it is told to."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from agent.escalation import Completion, EscalationFailed
 from agent.prompts import Message, Sampling
@@ -24,6 +24,7 @@ class FakeEscalator:
         self.breaks_after = breaks_after
         self.is_sent_on_failure = sent
         self.sent: list[tuple[Message, ...]] = []
+        self.answer: Callable[[Sequence[Message]], Sequence[str]] = lambda _: self.pieces
 
     async def connect(self) -> None:
         if self.breaks_after == 0 and not self.is_sent_on_failure:
@@ -34,7 +35,7 @@ class FakeEscalator:
     ) -> AsyncGenerator[str | Completion, None]:
         del sampling, classification, decision
         self.sent.append(tuple(messages))
-        for number, piece in enumerate(self.pieces):
+        for number, piece in enumerate(self.answer(messages)):
             if number == self.breaks_after:
                 raise EscalationFailed("hub-unavailable", sent=True)
             yield piece

@@ -20,7 +20,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import NoHub
 from agent.inference.answer import Finished, Piece
@@ -30,6 +29,7 @@ from agent.inference.loading import load_bundle
 from agent.inference.scoring import Scored
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Message, Prompt, Sampling
+from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
@@ -39,6 +39,8 @@ from agent.telemetry import Metrics
 from agent.update.slots import Slots, SlotState
 from agent.update.starting import open_model
 from contract.policy import Policy
+from tests.fakes.classifier import classifier
+from tests.fakes.vaults import MemoryVaults
 from tests.fakes.versions import digest_of, make_version
 
 ASKERS = 2
@@ -182,12 +184,13 @@ class UpdatingAgent:
         policy = Policy(resources.files("contract").joinpath("default.cedar").read_text())
         return Parts(
             agent_id="a1",
-            classifier=Classifier(),
+            classifier=classifier(),
             policy=policy,
             cache=ExactCache(AnswerStore(self._database, 100, 3600), b"k" * 32, [policy.digest]),
             models=self._models,
             confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
             escalator=NoHub(),
+            redactor=Redactor(MemoryVaults()),
             conversations=ConversationStore(self._database, 3600),
             receipts=ReceiptStore(self._database, 3600),
             metrics=Metrics(CollectorRegistry()),

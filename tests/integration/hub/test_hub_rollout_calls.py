@@ -203,6 +203,7 @@ async def test_many_agents_in_one_wave(site: Site, count: int) -> None:
         await eventually(lambda: not any(agent.serves for agent in agents.values()), 300)
 
 
+@pytest.mark.system
 async def test_one_of_two_hubs_is_killed_in_the_middle_and_the_other_ends_it(tmp_path: Path, postgres: Postgres) -> None:
     url = postgres.create_database()
     async with running_hub(tmp_path / "hub", database_url=url) as stays, stays.channel(stays.operator) as channel:

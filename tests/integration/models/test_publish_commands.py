@@ -1,76 +1,17 @@
 """The ceremony and the publisher as people run them: keys in encrypted files, a folder that agents read, a hub that verifies."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.exceptions import DownloadHTTPError
 from tuf.api.metadata import Metadata
-from tuf.ngclient import FetcherInterface
 
-from contract.blobs import unpack
-from contract.release import Index, blob_path
-from tests.fakes.commands import run_command
 from tests.fakes.hub_process import run_hub, serving
-from tests.fakes.releases import updater
+from tests.fakes.models_command import Arguments, done, keys, refused
+from tests.fakes.usb_stick import read_as_agent
 
-SECONDS = 100
-PASSPHRASE = "correct horse"
-Arguments = tuple[str | Path, ...]
 PATH = "policies/site/versions/1.0.0.json"
 POLICY = '@id("all") permit (principal, action, resource);'
-
-
-def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    fixed = {"SEAWALL_PASSPHRASE": PASSPHRASE, "COLUMNS": "200"}
-    return run_command("models", *arguments, seconds=SECONDS, **(fixed | variables))
-
-
-def done(*arguments: str | Path, **variables: str) -> str:
-    result = run(*arguments, **variables)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def refused(*arguments: str | Path, **variables: str) -> str:
-    """The one line that says why."""
-    result = run(*arguments, **variables)
-    assert result.returncode in (1, 2)
-    assert "Traceback" not in result.stderr
-    last = result.stderr.rstrip().splitlines()[-1]
-    assert last.startswith("error: ")
-    return last
-
-
-def keys(folder: Path, role: str) -> list[Path]:
-    return sorted((folder / "keys").glob(f"{role}-*.pem"))
-
-
-class Files(FetcherInterface):
-    """A USB stick."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def _fetch(self, url: str) -> Any:
-        path = self._folder / url
-        if not path.is_file():
-            raise DownloadHTTPError(url, 404)
-        return iter([path.read_bytes()])
-
-
-def read_as_agent(mirror: Path, root: Path, scratch: Path, path: str = PATH) -> dict[str, bytes] | None:
-    """Every file, verified from the root down to the last byte."""
-    client = updater(scratch, root.read_bytes(), Files(mirror))
-    target = client.get_targetinfo(path)
-    if target is None:
-        return None
-    index = Index.from_json(Path(client.download_target(target, str(scratch / "index.json"))).read_bytes())
-    return {
-        file.name: b"".join(unpack((mirror / blob_path(chunk.sha256)).read_bytes(), chunk.sha256) for chunk in file.chunks)
-        for file in index.files
-    }
 
 
 @pytest.fixture
@@ -118,7 +59,7 @@ def test_a_folder_is_published_to_and_read_from(ceremony: Path, content: Path, t
     to: Arguments = ("--to", mirror, "--online-key", *keys(ceremony, "online"), "--root", root, "--role", "policies", "--name", "site")
     publish: Arguments = ("publish", content, "--version", "1.0.0", *to, "--key", *keys(ceremony, "policies"))
     assert f"published {PATH}: 1 chunks" in done(*publish)
-    assert read_as_agent(mirror, root, tmp_path / "agent") == {"policy.cedar": POLICY.encode()}
+    assert read_as_agent(mirror, root, tmp_path / "agent", PATH) == {"policy.cedar": POLICY.encode()}
     assert "nothing was changed" in done(*publish)
     (content / "policy.cedar").write_text(POLICY.replace("permit", "forbid"))
     assert "another --version" in refused(*publish)

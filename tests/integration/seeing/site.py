@@ -13,7 +13,6 @@ import httpx2
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.config import TelemetrySettings
 from agent.escalation import HubEscalator
@@ -23,6 +22,7 @@ from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
 from agent.intake.settings import HttpSettings, MqttSettings
 from agent.pipeline import Parts, Pipeline
+from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
@@ -35,9 +35,11 @@ from contract.surroundings import Hub, Provider, Surroundings
 from contract.tracing import Tracing
 from hub.config import Listeners, ProviderSettings
 from hub.config import TelemetrySettings as HubTelemetrySettings
+from tests.fakes.classifier import classifier
 from tests.fakes.engine import FakeEngine
 from tests.fakes.hub import RunningHub, running_hub
 from tests.fakes.provider_server import ProviderServer
+from tests.fakes.vaults import MemoryVaults
 from tests.integration.intake.device import AGENT
 
 UNSURE = 0.1
@@ -102,12 +104,13 @@ def _parts(link: HubLink, database: Database, tracing: Tracing) -> Parts:
     engine = FakeEngine(["a", " b", " c"], UNSURE)
     return Parts(
         agent_id=AGENT,
-        classifier=Classifier(),
+        classifier=classifier(),
         policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
         cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
         models=TracedModels(engine, tracing) if tracing.is_on else engine,
         confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
         escalator=HubEscalator(link, tracing=tracing),
+        redactor=Redactor(MemoryVaults()),
         conversations=ConversationStore(database, 3600),
         receipts=ReceiptStore(database, 3600),
         metrics=Metrics(CollectorRegistry()),

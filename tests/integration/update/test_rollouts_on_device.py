@@ -15,6 +15,7 @@ import pytest
 
 from agent.identity.files import IdentityFolder
 from contract.bundle import BUNDLE_FILE
+from contract.errors import Reason
 from models.__main__ import main as models_main
 from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport, Trial
 from tests.fakes.fleet_agent import eventually
@@ -128,10 +129,12 @@ async def test_a_noised_version_is_refused_a_repackaged_one_proven_and_given_bac
     assert report.figures["golden_share"] == 1
     assert report.figures["perplexity_ratio"] == pytest.approx(1, abs=0.01)
 
+    hub.end_streams(Reason.HUB_BUSY)
+    await eventually(lambda: hub.hellos[-1].report.model == f"models/{MODEL}/versions/3.0.0", 60)
+    assert hub.hellos[0].report.model != hub.hellos[-1].report.model
+
     await hub.roll_out(wanted("rollouts/good", "3.0.0", DesiredRelease.GIVE_BACK))
     await ended(hub, "rollouts/good", State.ROLLED_BACK)
     health = await agent.health()
     assert str(health["model_slot"]).startswith("none")
     await ask(agent)
-    hellos = [hello.report.model for hello in hub.hellos]
-    assert hellos[0].endswith("-int8")

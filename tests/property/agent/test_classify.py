@@ -1,7 +1,7 @@
 """The classifier never raises, and finds what was planted in any text."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import phonenumbers
 import pytest
@@ -9,11 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from agent.classify import Classifier
 from agent.prompts import Message
-from contract.classification import DataClass
+from contract.classification import DataClass, Finding
+from tests.fakes.classifier import classifier
 
-CLASSIFIER = Classifier()
+CLASSIFIER = classifier()
 
 any_text = st.text(st.characters(), max_size=60) | st.text("0123 4-/.+()@:xA=\u200b\n", max_size=60)
 """Anything, lone surrogates too, or what looks nearly like something."""
@@ -21,7 +21,7 @@ digits = st.characters(categories=["Nd"], max_codepoint=127)
 
 
 def kinds(text: str) -> tuple[str, ...]:
-    return CLASSIFIER.classify([Message("user", text)]).kinds
+    return CLASSIFIER.look_now([Message("user", text)]).classification.kinds
 
 
 def luhn_digit(number: str) -> str:
@@ -82,9 +82,12 @@ KEY_FORMS = {
     "Telegram": r"[1-9][0-9]{9}:AA[A-Za-z0-9_-]{33}",
     "Vault": r"hvs\.[A-Za-z0-9_-]{24}",
     "web tokens": r"eyJ[A-Za-z0-9_-]{20}\.eyJ[A-Za-z0-9_-]{20}\.[A-Za-z0-9_-]{43}",
-    "PEM": r"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED )?PRIVATE KEY-----|-----BEGIN PGP PRIVATE KEY BLOCK-----",
 }
 keys = st.sampled_from(sorted(KEY_FORMS.values())).flatmap(lambda form: st.from_regex(form, fullmatch=True))
+
+private_keys = st.from_regex(
+    r"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED )?PRIVATE KEY-----|-----BEGIN PGP PRIVATE KEY BLOCK-----", fullmatch=True
+)
 
 emails = st.emails() | st.sampled_from(["josé.pérez@münchen.example.de", "用户@例子.广告", '"a b"@example.com', "x+y@sub.example.co.uk"])
 
@@ -99,7 +102,14 @@ secrets = st.builds(
     st.from_regex(r"[A-Za-z]{6}[0-9]{3}", fullmatch=True),
 )  # fmt: skip
 
-PLANTS = {"CREDIT_CARD": cards(), "IBAN_CODE": ibans(), "API_KEY": keys, "EMAIL_ADDRESS": emails, "PASSWORD": secrets}
+PLANTS = {
+    "CREDIT_CARD": cards(),
+    "IBAN_CODE": ibans(),
+    "API_KEY": keys,
+    "PRIVATE_KEY": private_keys,
+    "EMAIL_ADDRESS": emails,
+    "PASSWORD": secrets,
+}
 
 plants = st.sampled_from(sorted(PLANTS)).flatmap(lambda kind: st.tuples(st.just(kind), PLANTS[kind]))
 
@@ -120,7 +130,7 @@ def test_what_begins_and_ends_with_the_text_is_found(planted: tuple[str, str]) -
 def test_what_was_said_in_any_turn_is_found(before: str, planted: tuple[str, str], after: str) -> None:
     kind, text = planted
     turns = [Message("system", before), Message("user", text), Message("assistant", after), Message("user", "And now?")]
-    assert kind in CLASSIFIER.classify(turns).kinds
+    assert kind in CLASSIFIER.look_now(turns).classification.kinds
 
 
 DISGUISES: dict[str, Callable[[str], str]] = {
@@ -177,17 +187,17 @@ def test_phone_numbers_are_found_in_any_text(before: str, after: str, example: t
 
 @given(st.lists(any_text), st.sampled_from(DataClass))
 def test_it_never_raises_and_never_goes_below_the_floor(turns: list[str], floor: DataClass) -> None:
-    found = Classifier(floor).classify([Message("user", turn) for turn in turns])
+    found = classifier(floor=floor).look_now([Message("user", turn) for turn in turns]).classification
     assert found.data_class >= floor
-    assert (found.data_class is DataClass.RESTRICTED) >= bool(found.kinds)
+    assert (found.data_class is not DataClass.PUBLIC) >= bool(found.kinds)
 
 
 @given(any_text, st.sampled_from([ValueError("x"), RecursionError(), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]))
 def test_a_finder_that_fails_means_restricted(text: str, failure: Exception) -> None:
-    def fail(_: str) -> list[str]:
+    def fail(_: str) -> Iterator[Finding]:
         raise failure
 
-    found = Classifier(finders=[lambda _: [], fail]).classify([Message("user", text)])
+    found = classifier(lambda _: iter(()), fail).look_now([Message("user", text)]).classification
     assert (found.data_class, found.reasons) == (DataClass.RESTRICTED, ("classifier-failed",))
 
 

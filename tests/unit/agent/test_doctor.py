@@ -51,6 +51,10 @@ def test_a_device_that_is_not_enrolled_is_told_how_to_and_is_not_ill(look: Look)
     assert "seawall-agent enroll" in found["hub"].detail
 
 
+def test_the_detectors_weights_are_looked_at(look: Look) -> None:
+    assert look()["detector"] == Finding("detector", True, "its weights are those of this version")
+
+
 def test_a_hub_that_takes_our_certificate_is_well(look: Look) -> None:
     with tls_server(HUB, clients_of=OURS.pem) as port:
         found = look(port)
@@ -197,7 +201,7 @@ def test_a_model_and_a_policy_that_cannot_be_used_are_findings_and_end_nothing(l
     assert not found["model"].ok
     assert not found["policy"].ok
     assert "@id" in found["policy"].detail
-    assert set(found) == {"state folder", "store", "model", "model slots", "policy", "broker", "certificate", "hub", "session"}
+    assert set(found) == {"state folder", "store", "model", "model slots", "policy", "detector", "broker", "certificate", "hub", "session"}
 
 
 def test_a_state_folder_that_is_a_file_is_a_finding(look: Look, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.escalation import Completion, EscalationFailed
-from agent.output_rules import LONGEST_WORD_CHARACTERS, PHRASE_CHARACTERS, Denied, Screen, build_rules, screened
+from agent.output_rules import LONGEST_WORD_CHARACTERS, Denied, Screen, build_rules, screened
 
 KEY = "sk-" + "k" * 20
 RULES = build_rules(lambda text: KEY in text, ["Project Heron"])
@@ -51,10 +51,19 @@ async def test_a_licences_header_is_shown_and_noted_once() -> None:
     assert (last.notes, last.finish_reason) == (("output-licence",), "stop")
 
 
-def test_no_more_waits_than_a_phrase_and_a_word() -> None:
-    screen = Screen(RULES)
-    given = screen.feed("word " * 1000)
-    assert 5000 - len(given) <= PHRASE_CHARACTERS + len("word ")
+def test_no_more_waits_than_the_longest_forbidden_phrase_and_a_word() -> None:
+    given = Screen(RULES).feed("word " * 1000)
+    assert 5000 - len(given) <= 2 * len("Project Heron") + len("word ")
+    assert Screen(build_rules(lambda _: False)).feed("one two thr") == "one two"
+    assert Screen(()).feed("hal") == "hal"
+
+
+def test_a_header_is_noted_though_its_beginning_was_shown_long_ago() -> None:
+    screen = Screen(build_rules(lambda _: False))
+    for word in ("Permission ", "is hereby ", "granted, free ", "of charge, ", "to any ", "person\n"):
+        screen.feed(word)
+    screen.end()
+    assert screen.notes == ("output-licence",)
 
 
 def test_a_run_without_a_space_does_not_wait_for_ever() -> None:

@@ -14,7 +14,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
-from agent.classify import Classifier
 from agent.confidence import ConfidenceSettings
 from agent.escalation import EscalationFailed
 from agent.inference.away import AwayModel, ModelAway, model_loading
@@ -22,24 +21,29 @@ from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.inference.session import ModelFailed
 from agent.narrowing import Narrowing
+from agent.output_rules import build_rules
 from agent.pipeline import Parts, Pipeline
 from agent.policies.in_force import Chosen, PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
+from agent.redacting import NOTE, Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.live import LiveCounts, LiveStore
+from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.traffic import LiveAnswer, Traffic
-from contract.classification import DataClass
+from contract.classification import DataClass, Finding
 from contract.errors import Busy, PromptTooLong, Reason, Unavailable
 from contract.policy import Policy
 from contract.receipts import Departure
 from contract.surroundings import Surroundings
+from tests.fakes.classifier import classifier
 from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
 from tests.fakes.surroundings import HERE, HUB
+from tests.fakes.vaults import MemoryVaults
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
@@ -62,12 +66,13 @@ def build(database: Database) -> Build:
     def make(engine: "FakeEngine | Exchanged", escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
         parts = Parts(
             agent_id="a1",
-            classifier=Classifier(),
+            classifier=classifier(),
             policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
             cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
             models=engine,
             confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
             escalator=escalator or FakeEscalator([], breaks_after=0, sent=False),
+            redactor=Redactor(Vault(database, 3600)),
             conversations=ConversationStore(database, 3600),
             receipts=ReceiptStore(database, 3600),
             metrics=Metrics(CollectorRegistry()),
@@ -263,11 +268,11 @@ async def test_an_answer_is_not_kept_once_the_cache_is_disabled(build: Build) ->
 
 
 async def test_a_broken_detector_means_restricted_and_uncached(build: Build) -> None:
-    def broken(text: str) -> Iterator[str]:
+    def broken(text: str) -> Iterator[Finding]:
         raise RuntimeError(text)
 
     escalator = FakeEscalator(["cloud"])
-    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=Classifier(finders=[broken]))
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, classifier=classifier(broken))
     for _ in range(2):
         answer = await ask(pipeline, prompt("hello"))
         assert (answer.text, answer.receipt.data_class, answer.receipt.route) == ("a", "restricted", "local")
@@ -512,3 +517,80 @@ async def test_a_policy_that_is_exchanged_while_a_prompt_waits_keeps_it_on_the_d
 async def test_a_receipt_says_what_it_took_and_by_which_way_the_prompt_came(build: Build) -> None:
     receipt = (await ask(build(FakeEngine(["a"], UNSURE), FakeEscalator(["better"])), prompt("hello", intake="mqtt"))).receipt
     assert (receipt.input_tokens, receipt.output_tokens, receipt.intake) == (5, 7, "mqtt")
+
+
+MAIL = "Write to ada@example.org about the pump."
+
+
+def out(region: str = "de-fra") -> dict[str, Any]:
+    """A site that may send redacted prompts to the private provider of its region."""
+    return {"surroundings": lambda: replace(HERE, region=region, can_redact=True)}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_personal_data_leaves_redacted_and_comes_back_in_the_answer(build: Build, stream: bool) -> None:
+    escalator = FakeEscalator([])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, **out())
+    escalator.answer = lambda messages: ["I wrote to ", *messages[-1].content.split()[2], "."]
+    answer = await ask(pipeline, prompt(MAIL, stream=stream, conversation="talk"))
+    assert answer.text == "I wrote to ada@example.org."
+    (sent,) = escalator.sent
+    assert sent[0] == Message("system", NOTE)
+    assert "ada@" not in sent[1].content
+    assert answer.receipt.departure == Departure(2, len(NOTE) + len(sent[1].content), "cloud", "private", "eu", 1)
+    assert "confidential-may-leave-redacted" in answer.receipt.reasons
+
+
+async def test_a_later_turn_of_the_conversation_leaves_under_the_same_placeholder(build: Build) -> None:
+    escalator = FakeEscalator(["done"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, **out())
+    await ask(pipeline, prompt(MAIL, conversation="talk"))
+    await ask(pipeline, prompt("Did ada@example.org answer?", prompt_id="p2", conversation="talk"))
+    first, second = escalator.sent
+    token = first[1].content.split()[2]
+    assert [message.content for message in second[1:]] == [f"Write to {token} about the pump.", "done", f"Did {token} answer?"]
+
+
+async def test_where_it_cannot_be_redacted_it_stays(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, redactor=Redactor(MemoryVaults(breaks=True)), **out())
+    answer = await ask(pipeline, prompt(MAIL, conversation="t"))
+    assert (answer.text, answer.receipt.route, answer.receipt.departure) == ("a", "local", None)
+    assert "redaction-failed" in answer.receipt.reasons
+    assert escalator.sent == []
+
+
+async def test_to_another_region_it_does_not_leave_though_it_were_redacted(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+    answer = await ask(build(FakeEngine(["a"], UNSURE), escalator, **out("fr-par")), prompt(MAIL))
+    assert answer.receipt.route == "local"
+    assert escalator.sent == []
+
+
+async def test_a_clients_floor_holds_for_its_prompts_alone(build: Build) -> None:
+    escalator = FakeEscalator(["cloud"])
+
+    def floors(asked: Prompt) -> tuple[DataClass, ...]:
+        return (DataClass.RESTRICTED,) if asked.client == "c1" else ()
+
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, floors=floors)
+    assert (await ask(pipeline, prompt("hello"))).receipt.data_class == "restricted"
+    assert (await ask(pipeline, prompt("hello", client="c2", prompt_id="p2"))).receipt.data_class == "public"
+    assert len(escalator.sent) == 1
+
+
+async def test_an_answer_that_the_rules_withhold_is_not_shown_and_the_local_one_is_provisional(build: Build) -> None:
+    escalator = FakeEscalator(["about Project", " Heron, of course"])
+    rules = build_rules(lambda _: False, ["Project Heron"])
+    answer = await ask(build(FakeEngine(["a"], UNSURE), escalator, rules=rules), prompt("hello"))
+    assert (answer.text, answer.receipt.route, answer.receipt.provisional) == ("a", "local", True)
+    assert "output-denied" in answer.receipt.reasons
+    assert answer.receipt.departure == Departure(1, 5)
+
+
+async def test_an_answer_that_the_rules_note_is_shown_and_not_kept(build: Build) -> None:
+    escalator = FakeEscalator(["SPDX-License-Identifier: MIT"])
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, rules=build_rules(lambda _: False))
+    for number in range(2):
+        answer = await ask(pipeline, prompt("hello", prompt_id=f"p{number}"))
+        assert (answer.receipt.route, "output-licence" in answer.receipt.reasons) == ("escalated", True)

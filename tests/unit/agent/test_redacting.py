@@ -7,28 +7,13 @@ import pytest
 
 from agent.escalation import Completion, EscalationFailed
 from agent.prompts import Message, Prompt
-from agent.redacting import NOTE, Outgoing, Redactor, restored
+from agent.redacting import INVENTED, NOTE, Outgoing, Redactor, restored
 from contract.classification import Finding
 from contract.redaction import Vault
+from tests.fakes.vaults import MemoryVaults
 
 NOW = 1000.0
 DONE = Completion("cloud", "public", "eu", "big", 3, 4, "stop")
-
-
-class MemoryVaults:
-    """Keeps vaults in memory; breaks where it is told to."""
-
-    def __init__(self, *, breaks: bool = False) -> None:
-        self.kept: dict[tuple[str, str], bytes] = {}
-        self.breaks = breaks
-
-    async def get(self, client: str, conversation: str, now: float) -> bytes | None:
-        return self.kept.get((client, conversation))
-
-    async def put(self, client: str, conversation: str, content: bytes, now: float) -> None:
-        if self.breaks:
-            raise OSError("no room for Ada")
-        self.kept[client, conversation] = content
 
 
 def a_prompt(conversation: str | None = "talk", client: str = "till") -> Prompt:
@@ -60,7 +45,7 @@ async def test_what_was_found_does_not_leave_and_the_model_is_told_of_the_marks(
 async def test_where_nothing_was_found_nothing_is_changed_or_kept() -> None:
     vaults = MemoryVaults()
     outgoing = await prepared(Redactor(vaults), "Where is he?")
-    assert outgoing == Outgoing((Message("user", "Where is he?"),))
+    assert outgoing == Outgoing((Message("user", "Where is he?"),), is_redacted=True)
     assert not vaults.kept
 
 
@@ -112,7 +97,7 @@ async def test_what_waits_at_the_end_is_given_and_an_invented_mark_is_told() -> 
     *texts, last = [piece async for piece in restored(answer("<CARD_7> or <"), outgoing)]
     assert "".join(str(text) for text in texts) == "<CARD_7> or <"
     assert isinstance(last, Completion)
-    assert last.invented_placeholders == 1
+    assert last.notes == (INVENTED,)
 
 
 def test_a_vault_holds_what_it_was_given() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from contract.errors import Conflict, InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Superseded
 from hub.release.rollouts import By
+from hub.release.wishes import CHOSEN_AT_ONCE
 from hub.store.rollout_states import ACTIVE, COMPLETED, GIVE_BACK, PAUSED, ROLLED_BACK, ROLLING_BACK, TAKE, WAITING_FOR_APPROVAL
 from seawall.hub.v1 import rollout_pb2
 from tests.fakes.rollouts import ME, VERSION, RolloutStore, rollout, wave
@@ -378,3 +379,16 @@ async def test_agents_that_did_not_change_cost_no_write(store: RolloutStore) -> 
     await store.report("a", "FETCHING", done_bytes=5, total_bytes=9)
     after = (await store.events())[len(before) :]
     assert [(one.type, one.detail) for one in after] == [("RELEASE_REPORTED", "rollouts/june FETCHING")]
+
+
+async def test_a_large_wave_is_chosen_over_several_writes_and_settled_only_when_all_are(store: RolloutStore) -> None:
+    """The others come by a signal; a hub that dies before it hears it finds them when the wave would be settled."""
+    await store.enroll(*(f"a-{number}" for number in range(CHOSEN_AT_ONCE + 5)))
+    await store.create(rollout())
+    first = await store.told()
+    assert len(first) == CHOSEN_AT_ONCE
+    proven = rollout_pb2.ReleaseReport(rollout="rollouts/june", state=rollout_pb2.ReleaseReport.PROVEN)
+    await asyncio.gather(*(store.reports.keep(agent_id, proven) for agent_id in first))
+    await store.engine.move(frozenset())
+    assert len(await store.told()) == CHOSEN_AT_ONCE + 5
+    assert await store.state() == ACTIVE

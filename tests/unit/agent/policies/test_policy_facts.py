@@ -2,11 +2,11 @@
 
 import pytest
 
-from agent.classify import Classifier
 from agent.policies.facts import Given, read_classification, read_hub, read_seconds
 from contract.classification import Classification, DataClass
 from contract.errors import InvalidRequest, Reason
 from contract.surroundings import Hub, Provider
+from tests.fakes.classifier import classifier
 from tests.fakes.surroundings import HUB
 
 MAIL = "Mail anna@example.org"
@@ -15,21 +15,21 @@ MAIL = "Mail anna@example.org"
 @pytest.mark.parametrize(
     ("given", "found"),
     [
-        (Given(MAIL), (DataClass.RESTRICTED, ("EMAIL_ADDRESS",))),
+        (Given(MAIL), (DataClass.CONFIDENTIAL, ("EMAIL_ADDRESS",))),
         (Given("hello"), (DataClass.PUBLIC, ())),
         (Given(MAIL, "internal"), (DataClass.INTERNAL, ("EMAIL_ADDRESS",))),
         (Given("hello", "internal", "PERSON, API_KEY,"), (DataClass.INTERNAL, ("API_KEY", "PERSON"))),
     ],
 )
 def test_what_is_written_counts_and_the_rest_is_found_out(given: Given, found: tuple[DataClass, tuple[str, ...]]) -> None:
-    classification = read_classification(given, Classifier())
+    classification = read_classification(given, classifier())
     assert isinstance(classification, Classification)
     assert (classification.data_class, classification.kinds) == found
 
 
 def test_a_class_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(InvalidRequest, match="public, internal, confidential, restricted") as raised:
-        read_classification(Given("", "secret"), Classifier())
+        read_classification(Given("", "secret"), classifier())
     assert raised.value.reason is Reason.FIELD_INVALID
 
 
