@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := smollm2-135m-instruct
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder  # a file's tests share what is dear to start; the small files come last
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts package lock model broker postgres clean
@@ -21,7 +22,7 @@ postgres: .venv/dev.stamp
 	@$(BIN)/python -m tests.fakes.postgres
 
 test: .venv/dev.stamp model broker postgres  ## every test that fits in ten minutes on two cores
-	$(BIN)/pytest -m "not system" $(ARGS)
+	$(BIN)/pytest -m "not system" $(IN_TWO) $(ARGS)
 
 test-system: .venv/dev.stamp model broker postgres  ## the long ones
 	$(BIN)/pytest -m system --timeout=3600 $(ARGS)
