@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import structlog
@@ -14,8 +15,9 @@ from agent.classify import Classifier
 from agent.config import AgentSettings
 from agent.desired import Desired
 from agent.detection.memory import Memory, memory_key
-from agent.detection.opening import open_detector
+from agent.detection.opening import Detector, open_detector
 from agent.detection.secrets import has_key
+from agent.detection.tagger import Tagger
 from agent.escalation import Escalator, HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
@@ -29,7 +31,7 @@ from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.output_rules import build_rules
 from agent.pipeline import Parts
-from agent.policies.in_force import PolicyInForce
+from agent.policies.in_force import Chosen, PolicyInForce
 from agent.redacting import Redactor
 from agent.releases import Releases
 from agent.state import StateFolder
@@ -53,7 +55,6 @@ from agent.update.rollout_worker import RolloutWorker
 from agent.update.slots import Slots, Started
 from agent.witness import HeadKeeper
 from contract.classification import DataClass
-from contract.recognizers import SiteRecognizers
 from contract.release import Index
 from contract.surroundings import Hub, Surroundings
 from contract.tracing import Tracing
@@ -117,12 +118,25 @@ def build_models(settings: AgentSettings) -> CurrentModel:
     return CurrentModel(lambda folder: Engine(folder, engine), fits)
 
 
-def build_classifier(settings: AgentSettings, data_key: bytes) -> Classifier:
-    """Returns what classifies prompts, with its detector loaded; where that cannot be, every prompt is restricted."""
-    detector = open_detector(settings.privacy.phone_regions, SiteRecognizers())
-    if detector.problem:
-        _log.error("the detector cannot be used", reason=detector.problem)
-    return Classifier(detector, Memory(memory_key(data_key)), settings.privacy.floor)
+def build_classifier(settings: AgentSettings, data_key: bytes, policy: PolicyInForce) -> Classifier:
+    """Returns what classifies prompts, with its detector loaded; where that cannot be, every prompt is restricted.
+
+    Args:
+        settings: of the agent.
+        data_key: of this device.
+        policy: in force; a signed one may bring a site's own recognizers.
+    """
+
+    def detector(chosen: Chosen) -> Detector:
+        opened = open_detector(settings.privacy.phone_regions, chosen.recognizers, tagger)
+        if opened.problem:
+            _log.error("the detector cannot be used", reason=opened.problem)
+        return opened
+
+    tagger = cache(Tagger)
+    classifier = Classifier(detector(policy.chosen), Memory(memory_key(data_key)), settings.privacy.floor)
+    policy.changed = lambda chosen: classifier.use(detector(chosen))
+    return classifier
 
 
 def own_limits(settings: AgentSettings) -> OwnLimits:

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import structlog
@@ -52,6 +53,10 @@ class Classifier:
         self._floor = floor
         self._thread = ThreadPoolExecutor(1, "detector")
 
+    def use(self, detector: Detector) -> None:
+        """Looks with another detector, from the next prompt on."""
+        self._detector = detector
+
     @property
     def problem(self) -> str:
         """Why every prompt is restricted; empty where it is not so."""
@@ -68,13 +73,14 @@ class Classifier:
             messages: all that was said in it.
             floors: the least classes of this prompt besides the site's: its topic's, its key's, its conversation's.
         """
-        if self._detector.problem:
+        detector = self._detector
+        if detector.problem:
             return Looked(unclassifiable())
         try:
             if sum(len(message.content) + 1 for message in messages) > LONGEST_CHARACTERS + 1:
                 return Looked(unclassifiable())
             texts = [message.content for message in messages]
-            found = self._found(texts)
+            found = self._found(texts, detector)
             covered = tuple(places(text, findings) for text, findings in zip(texts, found, strict=True))
         except Exception as error:  # noqa: BLE001 - whatever breaks in a detector, the prompt stays on the device
             frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
@@ -87,26 +93,20 @@ class Classifier:
         """Ends the thread."""
         self._thread.shutdown(cancel_futures=True)
 
-    def _found(self, texts: Sequence[str]) -> list[set[Finding]]:
-        found = [set(self._memory.recall(text, self._find)) for text in texts]
-        for turn, finding in self._at_seams(texts):
+    def _found(self, texts: Sequence[str], detector: Detector) -> list[set[Finding]]:
+        found = [set(self._memory.recall(text, partial(find_all, finders=detector.finders), detector.scope)) for text in texts]
+        for turn, finding in self._at_seams(texts, detector):
             found[turn].add(finding)
         return found
 
-    def _find(self, text: str) -> tuple[Finding, ...]:
-        return find_all(text, self._detector.finders)
-
-    def _find_at_seam(self, text: str) -> tuple[Finding, ...]:
-        return find_all(text, self._detector.seam_finders)
-
-    def _at_seams(self, texts: Sequence[str]) -> Iterator[tuple[int, Finding]]:
+    def _at_seams(self, texts: Sequence[str], detector: Detector) -> Iterator[tuple[int, Finding]]:
         """Yields what reaches over the end of a turn, each part in the turn that it is in."""
         ends = list(accumulate(len(text) + 1 for text in texts))
         whole = "\n".join(texts)
         for seam in ends[:-1]:
             start = max(0, seam - SEAM_CHARACTERS)
             piece = whole[start : seam + SEAM_CHARACTERS]
-            for finding in self._memory.recall(piece, self._find_at_seam, b"seam"):
+            for finding in self._memory.recall(piece, partial(find_all, finders=detector.seam_finders), b"seam" + detector.scope):
                 if finding.start + start < seam <= finding.end + start:
                     yield from _split(Finding(finding.start + start, finding.end + start, finding.kind), ends)
 

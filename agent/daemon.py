@@ -177,17 +177,18 @@ async def _open_ground(settings: AgentSettings) -> AsyncGenerator[Ground, None]:
     link = HubLink(state.identity.read()) if state.identity.enrolled else None
     kept = kept_policy(state)
     data_key = state.data_key(settings.data_key_file)
+    policy = PolicyInForce(lambda: choose(settings, kept))
     ground = Ground(
         settings=settings,
         state=state,
         link=link,
         known_hub=KnownHub(state.known_hub, link.identity) if link is not None else None,
-        policy=PolicyInForce(lambda: choose(settings, kept)),
+        policy=policy,
         models=build_models(settings),
         slots=Slots(state.slots),
         database=Database(state.database, data_key),
         data_key=data_key,
-        classifier=build_classifier(settings, data_key),
+        classifier=build_classifier(settings, data_key, policy),
         tracing=open_tracing(settings.telemetry, link.identity.agent_id if link is not None else settings.agent_id),
     )
     try:

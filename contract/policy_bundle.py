@@ -1,9 +1,10 @@
 """What a signed policy is made of: the target of the role `policies` names these files, and nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from contract.errors import InvalidRequest, Reason
 from contract.policy import Policy
+from contract.recognizers import read_recognizers
 
 ROLE = "policies"
 POLICY_FILE = "policy.cedar"
@@ -12,19 +13,15 @@ RECOGNIZERS_FILE = "recognizers.json"
 MAX_FILE_BYTES = 1024 * 1024
 """Of either file. A policy that may be read has 20,000 characters at most."""
 
-CheckRecognizers = Callable[[bytes], None]
-"""Raises InvalidRequest for what are none."""
 
-
-def check_policy_bundle(files: Mapping[str, bytes], check_recognizers: CheckRecognizers = lambda _: None) -> Policy:
+def check_policy_bundle(files: Mapping[str, bytes]) -> Policy:
     """Returns the policy of a bundle, all of which may be put in force.
 
     Args:
         files: by name, whole.
-        check_recognizers: for what is beside the policy.
 
     Raises:
-        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it.
+        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it; FIELD_INVALID or FIELD_UNKNOWN, so of its recognizers.
     """
     check_names({name: len(content) for name, content in files.items()})
     try:
@@ -33,7 +30,7 @@ def check_policy_bundle(files: Mapping[str, bytes], check_recognizers: CheckReco
         raise _invalid(f"{POLICY_FILE} is no text: {error}") from error
     policy = Policy(text)
     if RECOGNIZERS_FILE in files:
-        check_recognizers(files[RECOGNIZERS_FILE])
+        read_recognizers(files[RECOGNIZERS_FILE])
     return policy
 
 

@@ -14,8 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agent.assembly import build_classifier
+from agent.classify import Classifier
 from agent.config import AgentSettings, load_settings
+from agent.detection.memory import Memory
+from agent.detection.opening import open_detector
 from agent.known_hub import KnownHub
 from agent.logs import set_up_logs
 from agent.options import Config
@@ -78,7 +80,8 @@ def try_policy(
     """Explain what a policy decides of a prompt: each action, the policies that spoke, and why one failed."""
     settings = load_settings(config)
     policy = Policy(_read(file))
-    classifier = build_classifier(settings, secrets.token_bytes(32))
+    detector = open_detector(settings.privacy.phone_regions, _chosen(settings).recognizers)
+    classifier = Classifier(detector, Memory(secrets.token_bytes(32)), settings.privacy.floor)
     found = read_classification(Given(prompt, data_class, kinds), classifier)
     agent_id, known = _known(settings)
     around = Surroundings(settings.site.name, region or settings.site.region, intake, read_hub("hub", hub, provider or (), known), True)

@@ -92,6 +92,8 @@ class PolicyInForce:
         self._choose = choose
         self._refusal = ""
         self.chosen = choose()
+        self.changed: Callable[[Chosen], None] = lambda _: None
+        """Told of what is in force, whenever it is another one."""
         self._say()
 
     @property
@@ -119,6 +121,7 @@ class PolicyInForce:
         before, self.chosen = self.chosen, self._choose()
         if (before.policy.digest, before.name, before.trouble) != (self.digest, self.chosen.name, self.chosen.trouble):
             self._say()
+            self.changed(self.chosen)
 
     def _say(self) -> None:
         _log.info("policy in force", policy=self.chosen.name or self.chosen.origin, digest=self.digest)

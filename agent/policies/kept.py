@@ -15,7 +15,7 @@ from agent.identity.files import write_private
 from agent.update.slot_record import make_synced_folder
 from contract.errors import Busy, InvalidRequest, NotPossibleNow, Reason
 from contract.policy import Policy
-from contract.policy_bundle import POLICY_FILE, RECOGNIZERS_FILE, CheckRecognizers, check_policy_bundle
+from contract.policy_bundle import POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
 from contract.release import Index
 
 _FILE = "signed.json"
@@ -56,12 +56,10 @@ class KeptPolicy:
 
     Args:
         folder: made when something is kept.
-        check_recognizers: for what is beside the policy.
     """
 
-    def __init__(self, folder: Path, check_recognizers: CheckRecognizers = lambda _: None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._check_recognizers = check_recognizers
 
     def stamp(self) -> tuple[int, int, int]:
         """Returns what changes whenever another policy is kept, or the file is touched."""
@@ -130,7 +128,7 @@ class KeptPolicy:
         wanted = {file.name: file.sha256 for file in index.files}
         if {name: hashlib.sha256(content).hexdigest() for name, content in files.items()} != wanted:
             raise self._damaged("a digest")
-        return Kept(index, files, check_policy_bundle(files, self._check_recognizers))
+        return Kept(index, files, check_policy_bundle(files))
 
     def _damaged(self, what: str) -> InvalidRequest:
         message = f"The signed policy in {self._folder} is damaged ({what}): nothing is cached and nothing leaves until another is taken."

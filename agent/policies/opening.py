@@ -1,18 +1,16 @@
 """Puts together what takes a signed policy."""
 
 import random
-from datetime import UTC, datetime
+from datetime import datetime
 
 from agent.config import AgentSettings
 from agent.policies.kept import KeptPolicy
 from agent.policies.taking import PolicyTaker, Taken
 from agent.state import StateFolder
 from agent.update.chunk_folder import ChunkFolder
-from agent.update.clock_floor import ClockFloor
 from agent.update.fetcher import Fetcher
-from agent.update.opening import open_source, rooted, trusted_root
+from agent.update.opening import open_source, open_trust, rooted
 from agent.update.pacing import Pace, PaceSettings
-from agent.update.trust import Trust, TrustSettings
 from contract.errors import InvalidRequest, Reason
 
 
@@ -36,11 +34,8 @@ async def take_policy(settings: AgentSettings, state: StateFolder, source_name: 
     if not settings.privacy.signed_policy:
         raise InvalidRequest(Reason.CONFIG_INVALID, "This agent follows no signed policy: name one as [privacy] signed_policy.")
     identity = rooted(state.identity.read())
-    folder = state.policies / identity.root_sha256[:16]  # another root knows nothing of what this one has seen
     async with open_source(source_name or settings.update.source, identity) as source:
-        root = await trusted_root(folder, source, identity)
-        clock = ClockFloor(state.policies, lambda: datetime.now(UTC))
-        trust = Trust(folder / "metadata", root, clock, TrustSettings(settings.update.stale_seconds))
+        trust = await open_trust(state.policies, source, identity, settings.update)
         chunks = ChunkFolder(state.policies / "chunks")
         fetcher = Fetcher(chunks, Pace(PaceSettings(settings.update.bytes_per_second), datetime.now), random.SystemRandom())
         return await PolicyTaker(trust, fetcher, chunks, kept_policy(state), settings.privacy.signed_policy).take(source)

@@ -115,13 +115,27 @@ async def open_updater(
     Raises:
         SeawallError: the source is not of the trust that this device was enrolled with.
     """
-    folder = site.folder / rooted(site.identity).root_sha256[:16]  # another root knows nothing of what this one has seen
-    root = await trusted_root(folder, source, site.identity)
-    clock = ClockFloor(site.folder, lambda: datetime.now(UTC))
-    trust = Trust(folder / "metadata", root, clock, TrustSettings(site.settings.stale_seconds))
+    trust = await open_trust(site.folder, source, site.identity, site.settings)
     chunks = ChunkFolder(site.folder / "chunks")
     fetcher = Fetcher(chunks, Pace(site.pace, datetime.now), random.SystemRandom())
     return Updater(trust, fetcher, chunks, slots, started, site.bundle, served_digest)
+
+
+async def open_trust(base: Path, source: Source, identity: Identity, settings: UpdateSettings) -> Trust:
+    """Returns what decides what is believed of a source.
+
+    Args:
+        base: the folder in which what was seen is kept.
+        source: to ask.
+        identity: of this device.
+        settings: how stale it may be.
+
+    Raises:
+        SeawallError: the source is not of the trust that this device was enrolled with.
+    """
+    folder = base / rooted(identity).root_sha256[:16]  # another root knows nothing of what this one has seen
+    root = await trusted_root(folder, source, identity)
+    return Trust(folder / "metadata", root, ClockFloor(base, lambda: datetime.now(UTC)), TrustSettings(settings.stale_seconds))
 
 
 async def trusted_root(folder: Path, source: Source, identity: Identity) -> bytes:

@@ -1,7 +1,7 @@
 """One prompt through the whole path with something planted in it that must not leave, and faults wherever there can be any."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ def whole_classifier() -> Classifier:
 def broken_classifier() -> Classifier:
     """One of whose finders breaks, and quotes the text in its error."""
 
-    def breaks(text: str) -> Sequence[Finding]:
+    def breaks(text: str) -> Iterator[Finding]:
         raise ValueError(f"cannot read {text}")
 
     return classifier(*pattern_finders(PHONE_REGIONS, SITE), breaks)

@@ -1,6 +1,7 @@
 """A detector that cannot be loaded restricts every prompt, and says why."""
 
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from agent.detection.opening import open_detector
 from agent.detection.tagger import DIGESTS, MODEL, TOKENIZER, WEIGHTS, Tagger
 from agent.prompts import Message
 from contract.classification import DataClass
-from contract.recognizers import SiteRecognizers
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> Classifier:
-    return Classifier(open_detector((), SiteRecognizers(), lambda: Tagger(folder)), Memory(bytes(32)))
+    return Classifier(open_detector((), None, lambda: Tagger(folder)), Memory(bytes(32)))
 
 
 def test_the_shipped_weights_can_be_used(folder: Path) -> None:
@@ -51,6 +51,26 @@ def test_whatever_breaks_while_it_is_loaded_is_told_by_its_kind_alone() -> None:
     def broken() -> Tagger:
         raise MemoryError("at 0x1234")
 
-    problem = open_detector((), SiteRecognizers(), broken).problem
+    problem = open_detector((), None, broken).problem
     assert "MemoryError" in problem
     assert "0x1234" not in problem
+
+
+def found(classifier: Classifier) -> tuple[str, ...]:
+    return classifier.look_now([Message("user", "Is Wendelstein ready?")]).classification.kinds
+
+
+def test_what_a_site_asks_for_is_found_from_the_next_prompt_on_and_what_was_found_before_is_not_remembered(folder: Path) -> None:
+    classifier, load = opened(folder), cache(lambda: Tagger(folder))
+    assert "SITE_NAME" not in found(classifier)
+    classifier.use(open_detector((), b'{"names": ["Wendelstein"]}', load))
+    assert "SITE_NAME" in found(classifier)
+    classifier.use(open_detector((), None, load))
+    assert "SITE_NAME" not in found(classifier)
+
+
+def test_recognizers_that_cannot_be_read_restrict_every_prompt(folder: Path) -> None:
+    classifier = opened(folder)
+    classifier.use(open_detector((), b"nonsense", lambda: Tagger(folder)))
+    assert "recognizers are refused" in classifier.problem
+    assert classifier.look_now([Message("user", "hello")]).classification.data_class is DataClass.RESTRICTED

@@ -19,7 +19,7 @@ from agent.update.fetcher import Fetcher, FetchSettings
 from agent.update.pacing import Pace, PaceSettings
 from agent.update.trust import Trust
 from contract.classification import Classification, DataClass
-from contract.errors import Busy, InvalidRequest, NotFound, Reason, SeawallError, Unavailable
+from contract.errors import Busy, NotFound, Reason, SeawallError, Unavailable
 from contract.policy import Policy
 from contract.release import MAX_CHUNK_BYTES
 from tests.fakes.surroundings import HERE
@@ -39,15 +39,11 @@ class Device:
         self.repository = FakeRepository(role="policies")
         self.source = FakeSource(self.repository)
         self.time = NOW
-        self.kept = KeptPolicy(folder / "policies", self.check_recognizers)
+        self.kept = KeptPolicy(folder / "policies")
         self.chunks = ChunkFolder(folder / "chunks", spare_bytes=0)
         privacy = PrivacySettings(signed_policy="fleet")
         self.in_force = PolicyInForce(lambda: choose(AgentSettings(privacy=privacy, state_folder=folder), self.kept))
         self.following = Following(self.in_force, self.kept, self.take, lambda: 1.0)
-
-    def check_recognizers(self, content: bytes) -> None:
-        if content != b"{}":
-            raise InvalidRequest(Reason.POLICY_INVALID, "These are no recognizers.")
 
     def sign(self, version: str, policy: bytes, name: str = "fleet", **files: bytes) -> None:
         chunks = [policy[begin : begin + MAX_CHUNK_BYTES] for begin in range(0, len(policy), MAX_CHUNK_BYTES)]
@@ -134,7 +130,7 @@ def change_a_chunk(device: Device) -> None:
 REFUSED: list[tuple[Callable[[Device], None], Reason]] = [
     (lambda device: device.publish("2.0.0", SYNTAX), Reason.POLICY_INVALID),
     (lambda device: device.publish("2.0.0", UNKNOWN), Reason.POLICY_INVALID),
-    (lambda device: device.publish("2.0.0", SECOND, recognizers_json=b"nonsense"), Reason.POLICY_INVALID),
+    (lambda device: device.publish("2.0.0", SECOND, recognizers_json=b"nonsense"), Reason.FIELD_INVALID),
     (lambda device: device.publish("2.0.0", SECOND, notes_txt=b"hello"), Reason.POLICY_INVALID),
     (lambda device: device.publish("2.0.0", b" " * 1_048_577), Reason.POLICY_INVALID),
     (expire, Reason.RELEASE_EXPIRED),
