@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MODEL := smollm2-135m-instruct
-IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder  # a file's tests share what is dear to start; the small files come last
+# A file's tests share what is dear to start, and so one process; in the order of the tree the small files come last.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts package lock model broker postgres clean
