@@ -13,6 +13,7 @@ from pathlib import Path
 from hub.clock import utc_now
 from hub.folder import DataFolder
 from hub.operator import connect
+from tests.fakes.commands import run_command
 
 ANY_PORT = {f"SEAWALL_HUB_LISTENERS__{name}": "127.0.0.1:0" for name in ("ENROLLMENT", "MTLS", "METRICS")}
 WAIT_SECONDS = 60
@@ -21,14 +22,7 @@ WAIT_SECONDS = 60
 
 def run_hub(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "hub", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_SECONDS,
-        env={**os.environ, "COLUMNS": "200", **variables},
-    )
+    return run_command("hub", *arguments, seconds=WAIT_SECONDS, **{"COLUMNS": "200", **variables})
 
 
 class HubProcess:

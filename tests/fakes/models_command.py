@@ -1,9 +1,9 @@
 """`seawall-models` as people run it."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.fakes.commands import run_command
 
 SECONDS = 100
 PASSPHRASE = "correct horse"
@@ -11,9 +11,8 @@ Arguments = tuple[str | Path, ...]
 
 
 def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"SEAWALL_PASSPHRASE": PASSPHRASE, "COLUMNS": "200"} | variables
-    command = [sys.executable, "-m", "models", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+    fixed = {"SEAWALL_PASSPHRASE": PASSPHRASE, "COLUMNS": "200"}
+    return run_command("models", *arguments, seconds=SECONDS, **(fixed | variables))
 
 
 def done(*arguments: str | Path, **variables: str) -> str:

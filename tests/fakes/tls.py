@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import SystemRandom
 from tempfile import TemporaryDirectory
 from threading import Thread
 
@@ -21,6 +22,10 @@ SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """An empty HTTP/2 SETTINGS frame, with which a server greets."""
 
 YEAR = timedelta(days=365)
+
+_CHANCE = SystemRandom()
+_PORTS = range(20_000, 32_000)
+"""/proc/sys/net/ipv4/ip_local_port_range begins at 32768."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +104,11 @@ def listener(context: ssl.SSLContext | None) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Returns a port at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Returns a port at which nothing listens: below those that the system gives out, so that it stays free until it is used."""
+    while True:
+        port = _CHANCE.choice(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _serve(server: socket.socket, context: ssl.SSLContext | None) -> None:

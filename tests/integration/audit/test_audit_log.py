@@ -79,7 +79,7 @@ async def test_what_was_refused_or_broke_off_is_written_with_its_reason(tmp_path
     async with (
         provider_server([status(500)]) as bad,
         provider_server([HEAD, openai_delta("half"), hang()]) as slow,
-        site(tmp_path / "hub", provider("bad", bad), provider("slow", slow, "public")) as here,
+        site(tmp_path / "hub", provider("bad", bad), provider("cloud", slow, "public")) as here,
     ):
         await here.refusal(prompt())
         await here.refusal(prompt(tiers=[]))

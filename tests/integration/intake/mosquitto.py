@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.fakes.tls import free_port
 from tour.broker import find_mosquitto
 
 
@@ -41,12 +42,6 @@ class Mosquitto:
             (self._process.kill if kill else self._process.terminate)()
             self._process.wait()
             self._process = None
-
-
-def free_port() -> int:
-    """Returns a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

@@ -1,7 +1,6 @@
 """`seawall-models` as a user runs it: a process of its own, its exit status, what it prints, what it leaves behind."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from models.blocks import Precision
 from models.build import build_bundle
 from models.progress import Quiet
 from models.recipes import TEMPLATE_FROM_GGUF, Recipe
+from tests.fakes.commands import run_command
 from tests.fakes.tiny_gguf import TinyGguf
 
 ROOT = Path(__file__).parents[3]
@@ -27,8 +27,7 @@ SECONDS = 100
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment, timeout=SECONDS, check=False)
+    return run_command("models", *arguments, seconds=SECONDS, **environment)
 
 
 def assert_failed(result: subprocess.CompletedProcess[str], status: int, says: str) -> None:

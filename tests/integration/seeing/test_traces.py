@@ -13,8 +13,9 @@ from contract.tracing import add_trace_id
 from tests.fakes.collector import Collector, Seen, trace_collector
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.provider_server import openai_answer, provider_server, status
+from tests.fakes.tls import free_port
 from tests.integration.intake.device import Device
-from tests.integration.intake.mosquitto import Mosquitto, free_port
+from tests.integration.intake.mosquitto import Mosquitto
 from tests.integration.seeing.site import running_site
 
 CANARY = "canary-7f3a"

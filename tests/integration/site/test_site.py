@@ -3,7 +3,6 @@
 import json
 import random
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.fakes.commands import run_command
 from tests.integration.site.conftest import RunningSite
 from tour.device import Device
 from tour.site import AGENT_ID
@@ -24,8 +24,7 @@ GROWTH_LIMIT_KIB = 24 * 1024
 
 
 def command_line(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    script = Path(sys.executable).with_name(name)
-    return subprocess.run([str(script), *arguments], check=False, capture_output=True, text=True, timeout=60)
+    return run_command(name.removeprefix("seawall-"), *arguments, seconds=60)
 
 
 def resident_kib(pid: int) -> int:

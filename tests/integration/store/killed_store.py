@@ -1,7 +1,6 @@
 """Work on a store in a process of its own that dies before one of its statements, as if it were killed there."""
 
 import asyncio
-import multiprocessing
 import os
 from itertools import count
 from pathlib import Path
@@ -9,17 +8,14 @@ from pathlib import Path
 from agent.store.database import Database
 from agent.store.erasure import forget
 from agent.store.subjects import Subject
-
-# Forked from a process that has the imports done: a start takes milliseconds.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload([__name__])
+from tests.fakes.commands import processes
 
 KILLED = 9
 
 
 def forget_and_die(file: Path, subject: Subject, now: float, statements: int) -> bool:
     """Forgets a subject, and dies before the statement of this number. Returns whether it came so far."""
-    process = _processes.Process(target=_forget, args=(file, subject, now, statements))
+    process = processes.Process(target=_forget, args=(file, subject, now, statements))
     process.start()
     process.join()
     assert process.exitcode in (0, KILLED)

@@ -29,6 +29,7 @@ from agent.local_client import LocalClient
 from agent.update.slots import Slots
 from contract.bundle import Bundle, FileEntry, Shape, Source
 from contract.errors import Unavailable
+from tests.fakes.commands import run_command
 from tests.fakes.hub_process import HubProcess, run_hub, serving
 from tests.fakes.tls import Authority, Pair, free_port
 from tests.fakes.versions import make_version
@@ -39,9 +40,8 @@ COMMON_BYTES, OWN_BYTES = 3_000_000, 2_000_000
 
 
 def command(program: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"SEAWALL_PASSPHRASE": "correct horse", "COLUMNS": "200"} | variables
-    words = [sys.executable, "-m", program, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, env=environment, timeout=SECONDS, check=False)
+    fixed = {"SEAWALL_PASSPHRASE": "correct horse", "COLUMNS": "200"}
+    return run_command(program, *arguments, seconds=SECONDS, **(fixed | variables))
 
 
 def models(*arguments: str | Path) -> str:

@@ -53,7 +53,9 @@ def test_there_are_the_commands_that_are_promised() -> None:
         *(f"groups {name}" for name in ("create", "delete", "get", "list", "quota", "update")),
         *("init", "join-token"),
         *("releases list", "releases show"),
-        *("restore", "serve"),
+        "restore",
+        *(f"rollouts {name}" for name in ("agents", "approve", "cancel", "create", "get", "list", "pause", "resume", "roll-back", "watch")),
+        "serve",
         "tokens create",
         *(f"trust {name}" for name in ("export", "import", "publisher", "request", "show")),
     ]
