@@ -312,12 +312,17 @@ class RolloutWorker:
             await asyncio.wait({working, leaving})
 
     async def _superseded(self, entry: RolloutEntry) -> None:
-        """Returns when the hub wants something else."""
-        while True:
+        """Returns when the hub wants something else. What was not looked at to its end, or not acted on, is still to be looked at."""
+        is_same = True
+        while is_same:
             await self.releases.wanted.wait()
             self.releases.wanted.clear()
-            if _key(await self.releases.newest()) != _key(entry):
-                return
+            is_same = False
+            try:
+                is_same = _key(await self.releases.newest()) == _key(entry)
+            finally:
+                if not is_same:
+                    self.releases.wanted.set()
 
 
 def _key(entry: RolloutEntry | None) -> tuple[str, int]:

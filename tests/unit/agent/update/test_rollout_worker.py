@@ -255,6 +255,20 @@ async def test_giving_back_what_is_still_fetched_ends_that(world: World, device:
     assert (device.serves, world.brought) == (CONFIGURED, [])
 
 
+async def test_giving_back_in_the_moment_in_which_the_checks_end_is_not_missed(world: World, device: Device) -> None:
+    async def give_back() -> None:
+        world.may_know.clear()
+        await device.want("r1", 1, GIVE_BACK)
+        await eventually(lambda: not device.releases.wanted.is_set())
+
+    device.checks.then = give_back
+    await device.want("r1", 1)
+    await device.until("r1", State.ON_PROBATION)
+    world.may_know.set()
+    await device.until("r1", State.ROLLED_BACK)
+    assert device.serves == CONFIGURED
+
+
 async def test_what_serves_already_is_proven_at_once(device: Device) -> None:
     await device.want("r1", CONFIGURED)
     report = await device.until("r1", State.PROVEN)
