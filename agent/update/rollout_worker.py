@@ -184,11 +184,8 @@ class RolloutWorker:
         return await self._checks.of(self._deployment.slots.other_bundle, read_trial(entry.wanted.trial), shadowing)
 
     async def _put_in(self, entry: RolloutEntry, checked: Checked) -> Checked:
-        try:
-            await self._deployment.put_in(entry.rollout)
-        except SeawallError as error:
-            return replace(checked, refusal=f"It cannot be loaded: {error.message}")
-        return checked
+        why = await self._deployment.put_in(entry.rollout)
+        return replace(checked, refusal=f"It cannot be loaded: {why}") if why else checked
 
     async def _on_probation(self, entry: RolloutEntry, checked: Checked | None = None) -> RolloutEntry:
         """Notes that the probation has begun, and what was counted until now."""

@@ -177,6 +177,16 @@ async def test_trouble_that_may_pass_is_told_and_waited_for(world: World, device
     await device.until("r1", State.ON_PROBATION)
 
 
+async def test_a_disk_that_is_full_when_it_is_to_serve_is_no_fault_of_the_version(device: Device) -> None:
+    device.slots.is_full = True
+    await device.want("r1", 1)
+    await eventually(lambda: any("disk is full" in report.detail for report in device.releases.reports()))
+    assert (await device.report("r1")).state == State.WAITING
+    device.slots.is_full = False
+    await device.until("r1", State.ON_PROBATION)
+    assert device.serves == 1
+
+
 async def test_while_the_command_holds_the_slots_a_rollout_waits(world: World, device: Device) -> None:
     other = Device(world)
     with other.slots.held():
