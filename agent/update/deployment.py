@@ -90,18 +90,19 @@ class Deployment:
         _, is_new = await self._bring(self._found, model, version, tell)
         return is_new
 
-    async def put_in(self, rollout: str) -> None:
-        """Has what is staged serve, on probation.
+    async def put_in(self, rollout: str) -> str:
+        """Has what is staged serve, on probation. Returns why it cannot be loaded, and what served before serves; empty: it serves.
 
         Raises:
-            SeawallError: it cannot be loaded; what served before serves.
+            SeawallError: the disk does not take it, which is no fault of the version; what served before serves.
         """
         folder = await finished(self.slots.switch, rollout)
         try:
             await self.models.exchange(folder)
         except SeawallError as error:
             await self._serve(await finished(self.slots.roll_back, error.message))
-            raise
+            return error.message
+        return ""
 
     async def catch_up(self) -> None:
         """Has the model that the slots call current serve, where an earlier step was cut off.

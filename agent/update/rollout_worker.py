@@ -184,11 +184,8 @@ class RolloutWorker:
         return await self._checks.of(self._deployment.slots.other_bundle, read_trial(entry.wanted.trial), shadowing)
 
     async def _put_in(self, entry: RolloutEntry, checked: Checked) -> Checked:
-        try:
-            await self._deployment.put_in(entry.rollout)
-        except SeawallError as error:
-            return replace(checked, refusal=f"It cannot be loaded: {error.message}")
-        return checked
+        why = await self._deployment.put_in(entry.rollout)
+        return replace(checked, refusal=f"It cannot be loaded: {why}") if why else checked
 
     async def _on_probation(self, entry: RolloutEntry, checked: Checked | None = None) -> RolloutEntry:
         """Notes that the probation has begun, and what was counted until now."""
@@ -312,12 +309,17 @@ class RolloutWorker:
             await asyncio.wait({working, leaving})
 
     async def _superseded(self, entry: RolloutEntry) -> None:
-        """Returns when the hub wants something else."""
-        while True:
+        """Returns when the hub wants something else. What was not looked at to its end, or not acted on, is still to be looked at."""
+        is_same = True
+        while is_same:
             await self.releases.wanted.wait()
             self.releases.wanted.clear()
-            if _key(await self.releases.newest()) != _key(entry):
-                return
+            is_same = False
+            try:
+                is_same = _key(await self.releases.newest()) == _key(entry)
+            finally:
+                if not is_same:
+                    self.releases.wanted.set()
 
 
 def _key(entry: RolloutEntry | None) -> tuple[str, int]:

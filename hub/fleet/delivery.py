@@ -30,6 +30,9 @@ CHUNK = 200
 
 RETRY_SECONDS = 1.0
 
+LOOK_SECONDS = 10.0
+"""All are looked at this often, in case something has changed of which nobody said so. Of 10,000 it takes a tenth of a second."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -64,6 +67,10 @@ class Delivery:
         if self._due:
             self._changed.set()
 
+    async def look(self) -> None:
+        """Has all agents looked at."""
+        self.mark()
+
     @contextmanager
     def call(self, agent_id: str) -> Iterator[None]:
         """Holds a call that streams; it is ended when its agent is shut out, also if that was between its admission and now.
@@ -95,7 +102,7 @@ class Delivery:
 
     async def _deliver(self, agent_ids: list[str]) -> None:
         since = {agent_id: self._due.pop(agent_id) for agent_id in agent_ids}
-        now = self._clock()
+        now, ready = self._clock(), self._ready(agent_ids)
         try:
             found, told = await self._database.read(lambda connection: _look_up(connection, agent_ids, now))
         except Exception:
@@ -104,19 +111,29 @@ class Delivery:
         failed: list[Exception] = []
         for agent_id in agent_ids:
             try:
-                self._bring(agent_id, found.get(agent_id), told.get(agent_id, []), since[agent_id])
+                self._end_call(agent_id, found.get(agent_id))
+                session = ready.get(agent_id)
+                if session is not None and session is self._sessions.get(agent_id):
+                    self._bring(session, found.get(agent_id), told.get(agent_id, []), since[agent_id])
             except Exception as error:  # noqa: BLE001  # raised below, when the others have theirs
                 self._due[agent_id] = since[agent_id]
                 failed.append(error)
         if failed:
             raise failed[0]
 
-    def _bring(self, agent_id: str, due: Due | None, told: list[CommandRecord], since: float) -> None:
+    def _ready(self, agent_ids: Iterable[str]) -> dict[str, Session]:
+        """Returns the sessions that what is read from now on holds for; one welcomed later is marked again then.
+
+        What is read before may say that no process holds it, and it would be ended for nothing.
+        """
+        found = ((agent_id, self._sessions.get(agent_id)) for agent_id in agent_ids)
+        return {agent_id: session for agent_id, session in found if session is not None and session.ready}
+
+    def _end_call(self, agent_id: str, due: Due | None) -> None:
         if due is None or due.state != ACTIVE:
             self._calls.end(agent_id, _removed() if due is None else shut_out(due.state))
-        session = self._sessions.get(agent_id)
-        if session is None or not session.ready:
-            return  # it is marked again when it is welcomed
+
+    def _bring(self, session: Session, due: Due | None, told: list[CommandRecord], since: float) -> None:
         error = _removed() if due is None else self._objection(session, due)
         if error is not None:
             session.end(error)

@@ -11,6 +11,7 @@ from typing import Self
 from hub.clock import Clock
 from hub.config import Limits
 from hub.fleet.commands import Commands
+from hub.fleet.delivery import LOOK_SECONDS as DELIVERY_LOOK_SECONDS
 from hub.fleet.delivery import Delivery
 from hub.fleet.directory import Directory
 from hub.fleet.events import Journal
@@ -75,7 +76,7 @@ class Fleet:
             quotas=Quotas(database, clock),
             commands=Commands(database, journal, clock),
             rollouts=Rollouts(database, journal, is_published, clock),
-            release_reports=ReleaseReports(journal, clock),
+            release_reports=ReleaseReports(journal, replica_id, clock),
             engine=Engine(database, journal, clock),
         )
 
@@ -93,6 +94,7 @@ class Fleet:
                 self.engine.run,
                 partial(every, LOOK_SECONDS, self.engine.look),
                 partial(every, ROLLOUT_SWEEP_SECONDS, self.engine.sweep),
+                partial(every, DELIVERY_LOOK_SECONDS, self.delivery.look),
                 partial(every, STALE_SECONDS, partial(self.delivery.end_stale, silence_seconds)),
                 partial(every, EVENTS_SECONDS, self.presence.flush),
                 partial(every, BEAT_SECONDS, self.presence.beat),

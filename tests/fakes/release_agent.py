@@ -17,6 +17,7 @@ from hub.store.agents import AgentRecord
 from seawall.hub.v1 import release_pb2, release_pb2_grpc, rollout_pb2
 from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport
 from tests.fakes.hub import Identity, RunningHub
+from tests.fakes.hub_errors import reason_of
 from tests.fakes.hub_session import FakeSession, Reachable, session
 from tests.fakes.releases import Ceremony, index_of
 
@@ -104,14 +105,17 @@ async def enroll_all(hub: RunningHub, names: Iterable[str], **labels: str) -> di
 
 @asynccontextmanager
 async def connected(hub: Reachable, agent: ReleaseAgent, identity: Identity) -> AsyncIterator[ReleaseAgent]:
-    """Runs an agent until the block ends."""
+    """Runs an agent until the block ends. A hub that is killed ends its session; one that ends it by itself fails the test."""
     async with session(hub, identity) as stream:
         task = asyncio.create_task(agent.run(stream))
         try:
             yield agent
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            [ended] = await asyncio.gather(task, return_exceptions=True)
+            was_killed = isinstance(ended, grpc.aio.AioRpcError) and not reason_of(ended)
+            if ended is not None and not was_killed and not isinstance(ended, asyncio.CancelledError):
+                raise ended
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,15 +18,16 @@ from agent.store.database import Database
 from agent.store.live import LiveStore
 from agent.store.rollouts import RolloutEntry, RolloutStore
 from agent.traffic import LiveAnswer, Traffic
-from agent.update.checks import Checks
+from agent.update.checks import Checked, Checks
 from agent.update.crash_loop import before_start
 from agent.update.deployment import Deployment, Places
 from agent.update.health_gate import HealthGate
 from agent.update.progress import Progress
 from agent.update.rollout_worker import RolloutWorker, WorkerTimes
-from agent.update.slots import Slots, Started
+from agent.update.slots import Slots, SlotState, Started
 from agent.update.starting import open_model
-from contract.errors import InvalidRequest, Reason, SeawallError
+from agent.update.trial import Trial as ReadTrial
+from contract.errors import InvalidRequest, NotPossibleNow, Reason, SeawallError
 from contract.release import Index
 from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport, Trial
 from tests.fakes.engine import FakeEngine
@@ -129,6 +130,34 @@ class CutStore(RolloutStore):
         await super().put(entry)
         self._world.come_to("store", is_after=True)
 
+    async def newest(self) -> RolloutEntry | None:
+        found = await super().newest()
+        await self._world.may_know.wait()
+        return found
+
+
+class FullSlots(Slots):
+    """Slots on a disk that is full when it says so."""
+
+    is_full = False
+
+    def switch(self, rollout: str = "", state: SlotState = SlotState.CURRENT) -> Path:
+        if self.is_full:
+            raise NotPossibleNow(Reason.DISK_FULL, "The disk is full.")
+        return super().switch(rollout, state)
+
+
+class FollowedChecks(Checks):
+    """Checks after which something happens."""
+
+    then: Callable[[], Awaitable[None]] | None = None
+
+    async def of(self, folder: Path, trial: ReadTrial, shadowing: Callable[[Checked], Awaitable[None]]) -> Checked:
+        checked = await super().of(folder, trial, shadowing)
+        if self.then is not None:
+            await self.then()
+        return checked
+
 
 @dataclass
 class World:
@@ -143,8 +172,11 @@ class World:
     loaded: list[str] = field(default_factory=list)
     devices: list["Device"] = field(default_factory=list)
     cut: Cut | None = None
+    may_know: asyncio.Event = field(default_factory=asyncio.Event)
+    """Until it is set, the store does not say what is wanted."""
 
     def __post_init__(self) -> None:
+        self.may_know.set()
         version = make_version(CONFIGURED, 1000)
         elsewhere = Slots(self.folder / "elsewhere", spare_bytes=0)
         elsewhere.stage(version.index_json, version.read)
@@ -170,15 +202,15 @@ class Device:
         ticks = itertools.count()
         self.database = Database(world.folder / "agent.db")
         self.store, self.live, self.traffic = CutStore(self.database, world), LiveStore(self.database, 3600.0), Traffic()
-        self.slots = Slots(world.folder / "slots", spare_bytes=0)
+        self.slots = FullSlots(world.folder / "slots", spare_bytes=0)
         self.models = CurrentModel(world.load, lambda _: world.both_fit)
         self.states: list[str] = []
         self.releases = Releases(self.store, self.states.append)
         self.deployment = Deployment(Places(self.slots, self.models, world.configured, self._bring))
         gate = HealthGate(clock=lambda: float(next(ticks)), resident=lambda: 0, temperature=lambda: None)
-        checks = Checks(self.models, gate, self.traffic, random.Random(1), lambda: world.seconds)
+        self.checks = FollowedChecks(self.models, gate, self.traffic, random.Random(1), lambda: world.seconds)
         self.worker = RolloutWorker(
-            self.releases, self.deployment, checks, self.traffic, self.live, random.Random(1), QUICK, lambda: world.seconds
+            self.releases, self.deployment, self.checks, self.traffic, self.live, random.Random(1), QUICK, lambda: world.seconds
         )
         self._running: asyncio.Task[None] | None = None
         world.devices.append(self)

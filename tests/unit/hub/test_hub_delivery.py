@@ -1,21 +1,24 @@
 """Delivery: what is due reaches each agent once a session, and a slow one holds nobody up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, text, update
 from structlog.testing import capture_logs
 
 from hub.fleet.delivery import Delivery
-from hub.fleet.sessions import Sessions, Write
+from hub.fleet.sessions import Session, Sessions, Write
 from hub.fleet.upkeep import forever
 from hub.store import agents, commands, tables
 from hub.store.agents import AgentRecord
 from hub.store.commands import CommandRecord
 from hub.store.database import Database
 from seawall.hub.v1 import session_pb2
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 REPLICA = "a" * 32
@@ -39,28 +42,50 @@ class Agent:
             return (await self.got.get()).command.name.rpartition("/")[2]
 
 
+class LateDatabase(Database):
+    """What is read comes when it is let."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.has_read = asyncio.Event()
+        self.let = asyncio.Event()
+        self.let.set()
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        result = await super().read(work)
+        self.has_read.set()
+        await self.let.wait()
+        return result
+
+
 class Scene:
     """A store, the sessions, and the delivery that runs."""
 
     def __init__(self, database_url: str) -> None:
-        self.database = Database.open(database_url)
+        self.database = LateDatabase.open(database_url)
         self.sessions = Sessions(limit=10)
         self.delivery = Delivery(self.database, self.sessions, REPLICA, lambda: NOW)
         self.tasks = [asyncio.create_task(forever(self.delivery.run))]
 
-    async def connect(self, agent_id: str, write: Write) -> None:
-        record = AgentRecord(agent_id, "a" * 64, b"", NOW, NOW, replica_id=REPLICA)
+    async def enroll(self, agent_id: str, replica_id: str | None) -> None:
+        record = AgentRecord(agent_id, "a" * 64, b"", NOW, NOW, replica_id=replica_id)
         await self.database.write(lambda connection: agents.insert(connection, record))
-        opened = asyncio.Event()
+
+    async def open(self, agent_id: str, write: Write) -> Session:
+        """Holds a session that is not welcomed yet."""
+        opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
 
         async def hold() -> None:
             with self.sessions.open(agent_id, write, 0) as session:
-                session.ready = True
-                opened.set()
+                opened.set_result(session)
                 await asyncio.Event().wait()
 
         self.tasks.append(asyncio.create_task(hold()))
-        await opened.wait()
+        return await opened
+
+    async def connect(self, agent_id: str, write: Write) -> None:
+        await self.enroll(agent_id, REPLICA)
+        (await self.open(agent_id, write)).ready = True
 
     async def command(self, agent_id: str, command_id: str, expires: timedelta = timedelta(hours=1)) -> None:
         def work(connection: Connection) -> None:
@@ -87,6 +112,15 @@ async def test_commands_come_in_order_and_each_once(scene: Scene) -> None:
         await scene.command("a", command_id)
     assert [await agent.next_command() for _ in range(3)] == ["1", "2", "3"]
     assert agent.got.empty()
+
+
+async def test_what_nobody_said_is_brought_with_the_next_look(scene: Scene) -> None:
+    agent = Agent()
+    await scene.connect("a", agent.write)
+    record = CommandRecord("silent", "a", "RESTART", 0, NOW, NOW + timedelta(hours=1))
+    await scene.database.write(lambda connection: commands.insert(connection, record))
+    await scene.delivery.look()
+    assert await agent.next_command() == "silent"
 
 
 async def test_what_is_overdue_is_not_sent(scene: Scene) -> None:
@@ -119,6 +153,37 @@ async def test_a_stream_that_breaks_while_it_is_sent_to_breaks_nothing_else(scen
     await scene.command("broken", "lost")
     await scene.command("quick", "good")
     assert await quick.next_command() == "good"
+
+
+async def test_a_session_is_not_judged_by_what_was_read_before_it_was_welcomed(scene: Scene) -> None:
+    agent = Agent()
+    await scene.enroll("a", None)
+    session = await scene.open("a", agent.write)
+    scene.database.let.clear()
+    scene.delivery.mark(["a"])
+    await scene.database.has_read.wait()
+    await scene.database.write(lambda connection: agents.change(connection, "a", replica_id=REPLICA))
+    session.ready = True
+    scene.database.let.set()
+    await scene.command("a", "good")
+    assert await agent.next_command() == "good"
+    assert session.ended_by is None
+
+
+async def test_a_session_is_not_judged_by_what_was_read_for_the_one_before_it(scene: Scene) -> None:
+    agent = Agent()
+    await scene.connect("a", Agent().write)
+    await scene.database.write(lambda connection: agents.change(connection, "a", replica_id=None))
+    scene.database.let.clear()
+    scene.delivery.mark(["a"])
+    await scene.database.has_read.wait()
+    session = await scene.open("a", agent.write)
+    await scene.database.write(lambda connection: agents.change(connection, "a", replica_id=REPLICA))
+    session.ready = True
+    scene.database.let.set()
+    await scene.command("a", "good")
+    assert await agent.next_command() == "good"
+    assert session.ended_by is None
 
 
 async def test_what_cannot_be_looked_up_stays_due(scene: Scene) -> None:

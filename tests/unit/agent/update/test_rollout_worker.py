@@ -14,7 +14,7 @@ from contract import health
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, Unavailable
 from seawall.hub.v1.rollout_pb2 import DesiredRelease
 from tests.fakes.fleet_agent import eventually
-from tests.fakes.rollout_device import CONFIGURED, Behaviour, Device, World
+from tests.fakes.rollout_device import CONFIGURED, Behaviour, Cut, Device, World
 
 GIVE_BACK = DesiredRelease.GIVE_BACK
 AWAY = Unavailable(Reason.RELEASE_UNAVAILABLE, "The link is down.")
@@ -177,6 +177,16 @@ async def test_trouble_that_may_pass_is_told_and_waited_for(world: World, device
     await device.until("r1", State.ON_PROBATION)
 
 
+async def test_a_disk_that_is_full_when_it_is_to_serve_is_no_fault_of_the_version(device: Device) -> None:
+    device.slots.is_full = True
+    await device.want("r1", 1)
+    await eventually(lambda: any("disk is full" in report.detail for report in device.releases.reports()))
+    assert (await device.report("r1")).state == State.WAITING
+    device.slots.is_full = False
+    await device.until("r1", State.ON_PROBATION)
+    assert device.serves == 1
+
+
 async def test_while_the_command_holds_the_slots_a_rollout_waits(world: World, device: Device) -> None:
     other = Device(world)
     with other.slots.held():
@@ -255,6 +265,20 @@ async def test_giving_back_what_is_still_fetched_ends_that(world: World, device:
     assert (device.serves, world.brought) == (CONFIGURED, [])
 
 
+async def test_giving_back_in_the_moment_in_which_the_checks_end_is_not_missed(world: World, device: Device) -> None:
+    async def give_back() -> None:
+        world.may_know.clear()
+        await device.want("r1", 1, GIVE_BACK)
+        await eventually(lambda: not device.releases.wanted.is_set())
+
+    device.checks.then = give_back
+    await device.want("r1", 1)
+    await device.until("r1", State.ON_PROBATION)
+    world.may_know.set()
+    await device.until("r1", State.ROLLED_BACK)
+    assert device.serves == CONFIGURED
+
+
 async def test_what_serves_already_is_proven_at_once(device: Device) -> None:
     await device.want("r1", CONFIGURED)
     report = await device.until("r1", State.PROVEN)
@@ -316,6 +340,23 @@ async def test_three_starts_that_come_to_nothing_give_a_version_up(device: Devic
     assert now.serves == CONFIGURED
     report = await now.until("r1", State.ROLLED_BACK)
     assert "3 times" in report.detail
+
+
+async def test_a_version_that_was_damaged_before_its_probation_was_noted_is_not_called_proven(world: World, device: Device) -> None:
+    await prove(device, "r1", 1)
+    world.cut = Cut("load", 1, is_after=False)
+    await device.want("r2", 2)
+    while not await device.until_cut():
+        await asyncio.sleep(0.001)
+    world.cut = None
+    await device.stop()
+    damaged = device.slots.bundle
+    assert damaged is not None
+    (damaged / "bundle.json").write_bytes(b"")
+    again = await Device(world).start()
+    assert again.serves == 1
+    await again.until("r2", State.ON_PROBATION)
+    assert again.serves == 2
 
 
 async def test_a_start_that_brought_an_answer_or_lasted_is_none_of_the_three(world: World, device: Device) -> None:
