@@ -2,7 +2,7 @@
 
 The threshold is at least two thirds of the cohort. Then two sets of so many devices have at least a third of the cohort in common; as
 long as fewer than a third collude with the hub, an honest one is in both, and honest devices sign one set of survivors only (Bonawitz et
-al. 2017, section 6.2).
+al. 2017, section 6).
 """
 
 from collections.abc import Collection
