@@ -1,12 +1,14 @@
 """A cohort of devices in one process, and an honest hub's round over it, in which devices are lost where the test says so."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from random import Random
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from contract.errors import NotPermitted, Reason
+from contract.errors import NotPermitted, Reason, SeawallError
 from contract.identity import key_hash
 from contract.secagg.client import Member, Participant
 from contract.secagg.masks import to_vector
@@ -19,6 +21,14 @@ from contract.tree_heads import public_der
 
 STAGES = (Kind.KEYS, Kind.SHARES, Kind.MASKED, Kind.CONSENT, Kind.UNMASKING)
 """What a device sends, in order."""
+
+
+@contextmanager
+def refused(reason: Reason) -> Iterator[None]:
+    """Something is refused within, for this reason."""
+    with pytest.raises(SeawallError) as caught:
+        yield
+    assert caught.value.reason is reason
 
 
 @cache

@@ -1,25 +1,16 @@
 """The hub's side: what it refuses of devices, where it gives up, and that it never gives a wrong sum."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from contract.errors import Reason, SeawallError
+from contract.errors import Reason
 from contract.secagg.messages import Consent, Keys, Masked, Shares, Unmasking
 from contract.secagg.server import Coordinator
 from contract.secagg.wire import Kind, kind_of
-from tests.fakes.secagg_cohort import Cohort
+from tests.fakes.secagg_cohort import Cohort, refused
 
 FIRST, SECOND = "agent-0", "agent-1"
-
-
-@contextmanager
-def refused(reason: Reason) -> Iterator[None]:
-    with pytest.raises(SeawallError) as caught:
-        yield
-    assert caught.value.reason is reason
 
 
 class HonestRound:
