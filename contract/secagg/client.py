@@ -61,7 +61,7 @@ class Member:
 
 
 class Participant:
-    """One device's part in one round. Nothing of it is kept.
+    """One device's part in one round. It holds the round's secrets: whoever made it drops it when it is over.
 
     Args:
         member: who it is.
@@ -99,17 +99,14 @@ class Participant:
         """
         message = self._read(content)
         self._expected = None
-        answer, following = self._answer(message)
-        self._expected = following
-        if following is None:
-            self._forget()
+        answer, self._expected = self._answer(message)
         return answer.to_bytes()
 
     def _read(self, content: bytes) -> Message:
         kind = kind_of(content)
         if self._expected is None:
             raise NotPossibleNow(Reason.ROUND_OVER, "The round is over for this device: it takes part in the next window's.")
-        if kind is not self._expected or kind not in _READERS:
+        if kind is not self._expected:
             raise NotPossibleNow(Reason.ROUND_OUT_OF_ORDER, f"A {self._expected.name} is expected, no {kind.name}: send each once.")
         message = _READERS[kind](content)
         if not isinstance(message, Plan) and message.round_id != self._keys.round_id:
@@ -191,11 +188,6 @@ class Participant:
         alive = set(self._survivors.alive)
         items = ((agent, own if agent in alive else masking) for agent, (own, masking) in sorted(self._shares.items()))
         return Unmasking(self._keys.round_id, tuple(items))
-
-    def _forget(self) -> None:
-        self._shares.clear()
-        self._channels.clear()
-        del self._secrets
 
 
 _READERS: dict[Kind, Callable[[bytes], Message]] = {

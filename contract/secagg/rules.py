@@ -15,7 +15,6 @@ from contract.secagg.messages import Consents, KeyList, Keys, Plan, Survivors
 from contract.secagg.roster import Roster
 
 MOST_AGENTS = 64
-MOST_ENTRIES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def check_terms(plan: Plan, terms: Terms) -> None:
         NotPermitted: SCHEMA_UNKNOWN.
     """
     asked = (plan.window, plan.schema, plan.entries, plan.scale_bits)
-    if asked != (terms.window, terms.schema, terms.entries, terms.scale_bits) or not 1 <= plan.entries <= MOST_ENTRIES:
+    if asked != (terms.window, terms.schema, terms.entries, terms.scale_bits):
         raise NotPermitted(Reason.SCHEMA_UNKNOWN, "The device reports another window or by another schema: ask for that.")
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from contract.errors import InvalidRequest, NotPermitted, NotPossibleNow, Reason
 from contract.secagg.keys import has_consented
 from contract.secagg.masks import ENTRY_BYTES, from_vector
-from contract.secagg.messages import Consent, Consents, Delivery, KeyList, Keys, Masked, Message, Plan, Shares, Survivors, Unmasking
+from contract.secagg.messages import Consent, Consents, Delivery, KeyList, Keys, Masked, Plan, Shares, Survivors, Unmasking
 from contract.secagg.roster import Roster
 from contract.secagg.rules import check_keys, check_vector, short
 from contract.secagg.unmask import unmasked
 from contract.secagg.wire import Kind, invalid, kind_of
+
+Answer = Keys | Shares | Masked | Consent | Unmasking
+"""What a device sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,14 @@ class Coordinator:
     """
 
     def __init__(self, plan: Plan, roster: Roster) -> None:
-        if not plan.cohort or not 1 <= plan.threshold <= len(plan.cohort):
+        if not 1 <= plan.threshold <= len(plan.cohort):
             raise short(len(plan.cohort), max(plan.threshold, 1))
         if any(agent not in roster.members for agent in plan.cohort):
             raise NotPermitted(Reason.COHORT_INVALID, "A device of the cohort is not in the roster: leave it out.")
         self._plan, self._roster, self._round_id = plan, roster, plan.round_id()
         self._expected: Kind | None = Kind.KEYS
         self._asked: tuple[str, ...] = plan.cohort
-        self._answers: dict[str, Message] = {}
+        self._answers: dict[str, Answer] = {}
         self._key_list: KeyList
         self._shared: tuple[str, ...] = ()
         self._masked: dict[str, bytes] = {}
@@ -79,10 +82,10 @@ class Coordinator:
             SeawallError: it is refused, and does not count: late, twice, of another round, or wrong.
         """
         kind = kind_of(content)
-        if kind is not self._expected or kind not in _READERS or agent not in self._asked or agent in self._answers:
+        if kind is not self._expected or agent not in self._asked or agent in self._answers:
             raise NotPossibleNow(Reason.ROUND_OUT_OF_ORDER, "The message is late, comes twice or was not asked for: await the next round.")
         message = _READERS[kind](content)
-        if isinstance(message, Plan) or message.round_id != self._round_id:
+        if message.round_id != self._round_id:
             raise NotPossibleNow(Reason.ROUND_UNKNOWN, "The message is about another round: answer this one.")
         self._check(agent, message)
         self._answers[agent] = message
@@ -105,7 +108,7 @@ class Coordinator:
         messages, self._expected = self._following(stage, answers)
         return messages
 
-    def _check(self, agent: str, message: Message) -> None:
+    def _check(self, agent: str, message: Answer) -> None:
         match message:
             case Keys():
                 if message.agent != agent:
@@ -127,7 +130,7 @@ class Coordinator:
         if not has_consented(keys, consent.signature, self._survivors, self._key_list.digest()):
             raise InvalidRequest(Reason.SURVIVORS_DISPUTED, "The signature is not over these survivors: sign those that were sent.")
 
-    def _following(self, stage: Kind, answers: dict[str, Message]) -> tuple[dict[str, bytes], Kind | None]:
+    def _following(self, stage: Kind, answers: dict[str, Answer]) -> tuple[dict[str, bytes], Kind | None]:
         match stage:
             case Kind.KEYS:
                 return self._list_keys(answers), Kind.SHARES
@@ -141,11 +144,11 @@ class Coordinator:
                 self._add_up(answers)
                 return {}, None
 
-    def _list_keys(self, answers: dict[str, Message]) -> dict[str, bytes]:
+    def _list_keys(self, answers: dict[str, Answer]) -> dict[str, bytes]:
         self._key_list = KeyList(self._round_id, tuple(message for message in answers.values() if isinstance(message, Keys)))
         return dict.fromkeys(answers, self._key_list.to_bytes())
 
-    def _deliver(self, answers: dict[str, Message]) -> dict[str, bytes]:
+    def _deliver(self, answers: dict[str, Answer]) -> dict[str, bytes]:
         self._shared = tuple(answers)
         sealed = {agent: dict(message.items) for agent, message in answers.items() if isinstance(message, Shares)}
         return {
@@ -153,24 +156,24 @@ class Coordinator:
             for agent in answers
         }
 
-    def _tell_survivors(self, answers: dict[str, Message]) -> dict[str, bytes]:
+    def _tell_survivors(self, answers: dict[str, Answer]) -> dict[str, bytes]:
         self._masked = {agent: message.vector for agent, message in answers.items() if isinstance(message, Masked)}
         dead = tuple(agent for agent in self._shared if agent not in answers)
         self._survivors = Survivors(self._round_id, tuple(answers), dead)
         return dict.fromkeys(answers, self._survivors.to_bytes())
 
-    def _pass_consents(self, answers: dict[str, Message]) -> dict[str, bytes]:
+    def _pass_consents(self, answers: dict[str, Answer]) -> dict[str, bytes]:
         signatures = [(agent, message.signature) for agent, message in answers.items() if isinstance(message, Consent)]
         consents = Consents(self._round_id, tuple(signatures[: self._plan.threshold]))
         return dict.fromkeys(answers, consents.to_bytes())
 
-    def _add_up(self, answers: dict[str, Message]) -> None:
+    def _add_up(self, answers: dict[str, Answer]) -> None:
         shares = {agent: dict(message.items) for agent, message in answers.items() if isinstance(message, Unmasking)}
         total = unmasked(self._plan, self._key_list, self._survivors, self._masked, shares)
         self.sum = Sum(from_vector(total), self._survivors.alive)
 
 
-_READERS: dict[Kind, Callable[[bytes], Message]] = {
+_READERS: dict[Kind, Callable[[bytes], Answer]] = {
     Kind.KEYS: Keys.from_bytes,
     Kind.SHARES: Shares.from_bytes,
     Kind.MASKED: Masked.from_bytes,

@@ -11,7 +11,7 @@ from contract.identity import AGENT_ID
 
 MAGIC = b"SWR1"
 MOST_BYTES = 1024 * 1024
-"""Of one message. The longest honest one is a masked vector of 65,536 entries."""
+"""Of one message; the longest is a masked vector, of 131,000 entries at most."""
 MOST_FIELDS = 200
 """No honest message of a cohort of 64 has more."""
 

@@ -139,6 +139,14 @@ def test_the_window_is_spent_before_the_vector_is_made(hub: MaliciousHub) -> Non
     assert seen == [True]
 
 
+def test_a_vector_of_another_length_than_the_plans_does_not_leave(hub: MaliciousHub) -> None:
+    hub.devices[VICTIM] = hub.cohort.participant(VICTIM, lambda _: to_vector([1, 2]))
+    delivery = hub.up_to(Kind.DELIVERY)
+    with refused(Reason.CONTRIBUTION_INVALID):
+        hub.tell(VICTIM, delivery[VICTIM])
+    assert hub.devices[VICTIM].is_over
+
+
 def key_list_is_refused(hub: MaliciousHub, reason: Reason, change: Callable[[list[Keys]], list[Keys]]) -> None:
     honest = KeyList.from_bytes(hub.up_to(Kind.KEY_LIST)[VICTIM])
     changed = sorted(change(list(honest.keys)), key=lambda keys: keys.agent)
