@@ -47,7 +47,7 @@ def test_a_cohort_of_64_that_loses_21_all_through_the_round_is_exact() -> None:
 
 
 @pytest.mark.system
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(1, 64), st.integers(1, 300))
 def test_the_sum_is_that_of_the_survivors_in_cohorts_of_any_size(data: st.DataObject, size: int, entries: int) -> None:
     cohort = Cohort(size, entries, seed=data.draw(st.integers(0, 2**32)))
