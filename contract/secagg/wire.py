@@ -70,7 +70,7 @@ def unpack(content: bytes, kind: Kind, least_fields: int) -> list[bytes]:
     while place < len(content):
         begin = place + _LENGTH_BYTES
         place = begin + int.from_bytes(content[place:begin], "big")
-        if begin > len(content) or place > len(content) or len(fields) == MOST_FIELDS:
+        if place > len(content) or len(fields) == MOST_FIELDS:
             raise invalid("it is cut off, or has too many fields")
         fields.append(content[begin:place])
     if len(fields) < least_fields:

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from contract.errors import Reason
-from contract.secagg.keys import Secrets, commitment, public_x25519
+from contract.secagg.keys import Secrets, commitment, public_x25519, sign_survivors
 from contract.secagg.masks import to_vector
 from contract.secagg.messages import Consent, Consents, Delivery, KeyList, Masked, Survivors, Unmasking
 from contract.secagg.shamir import combine, weights
 from contract.secagg.wire import MOST_BYTES, Kind, kind_of
 from tests.fakes.malicious_hub import MaliciousHub
-from tests.fakes.secagg_cohort import Cohort, refused
+from tests.fakes.secagg_cohort import Cohort, certificate_key, refused
 
 VICTIM, OTHER, THIRD = "agent-0", "agent-1", "agent-2"
 NOTHING_SPENT: dict[str, bytes] = {}
@@ -131,6 +131,12 @@ def test_a_consent_of_an_older_round_unmasks_nothing(hub: MaliciousHub) -> None:
     older = MaliciousHub(Cohort(6, window="2026-W47"))
     old = dict(Consents.from_bytes(older.up_to(Kind.CONSENTS)[VICTIM]).items)
     consents_are_refused(hub, lambda items: {**items, OTHER: old[OTHER]})
+
+
+def test_a_consent_to_the_same_survivors_of_other_keys_unmasks_nothing(hub: MaliciousHub) -> None:
+    survivors = Survivors(hub.plan.round_id(), hub.plan.cohort, ())
+    other_keys = sign_survivors(certificate_key(OTHER), survivors, bytes(32))
+    consents_are_refused(hub, lambda items: {**items, OTHER: other_keys})
 
 
 def test_a_consent_of_who_is_not_alive_unmasks_nothing(hub: MaliciousHub) -> None:
