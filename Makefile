@@ -5,7 +5,7 @@ MODEL := smollm2-135m-instruct
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run tour test test-models test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts package lock model broker postgres clean
+.PHONY: run tour test test-models test-learning test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts bench-learning package lock model broker postgres clean
 
 run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
 	@exec $(BIN)/python -m tour $(ARGS)
@@ -30,6 +30,9 @@ test-system: .venv/dev.stamp model broker postgres  ## the long ones
 
 test-models: .venv-models/stamp  ## the route through optimum, in a venv of its own
 	.venv-models/bin/pytest tests/models_extra $(ARGS)
+
+test-learning: .venv-learning/stamp  ## the privacy account beside dp-accounting, in a venv of its own
+	.venv-learning/bin/python -m pytest tests/learning_extra $(ARGS)
 
 test-conformance: .venv/dev.stamp .venv-conformance/stamp  ## TUF's public suite, in a venv of its own; needs git and faketime
 	tests/conformance/run $(ARGS)
@@ -65,6 +68,9 @@ bench-receipts: .venv/dev.stamp  ## appending to a log of a million receipts, an
 bench-privacy: .venv-privacy/stamp  ## what the detector finds, beside Presidio: make bench-privacy ARGS="--data FILE.jsonl"
 	@.venv-privacy/bin/python -m benchmarks.privacy $(ARGS)
 
+bench-learning: .venv-learning/stamp  ## secure sums beside Flower's SecAgg+: a device's milliseconds, the hub's seconds
+	@.venv-learning/bin/python -m benchmarks.learning $(ARGS)
+
 package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
 	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)
 
@@ -72,7 +78,7 @@ lock:
 	requirements/lock.sh
 
 clean:
-	rm -rf .venv .venv-conformance .venv-models .venv-broker .venv-package .venv-privacy .seawall build dist
+	rm -rf .venv .venv-conformance .venv-learning .venv-models .venv-broker .venv-package .venv-privacy .seawall build dist
 
 .venv/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Seawall needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -104,6 +110,12 @@ clean:
 	$(PYTHON) -m venv .venv-privacy
 	.venv-privacy/bin/pip install --quiet --require-hashes -r requirements/privacy.txt -r requirements/build-backend.txt
 	.venv-privacy/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-learning/stamp: requirements/learning.txt
+	@echo "Installing Flower and dp-accounting into .venv-learning: a minute or two the first time."
+	$(PYTHON) -m venv .venv-learning
+	.venv-learning/bin/pip install --quiet --require-hashes -r requirements/learning.txt
 	@touch $@
 
 .venv-models/stamp: requirements/models.txt requirements/build-backend.txt

@@ -1,0 +1,100 @@
+"""What a secure sum costs a device and the hub, in processor time, beside Flower's SecAgg+ and beside a sum that hides nothing.
+
+Vectors of 1,024 entries; every device clips, adds its noise, and checks every signature; devices and hub are in one process, and messages
+are bytes on both sides. Flower's side is its own code in flwr 1.41.0 with the same number of entries, its objects passed without a wire,
+which is in its favour.
+
+Each cohort prints a line; the last line is JSON:
+
+- client_milliseconds_64: of a device, the whole round, noise included; the median of its cohort;
+- hub_seconds_64: of the hub, a cohort of 64, nobody lost; the median of three rounds;
+- hub_seconds_1000: of the hub, for 1,000 devices in 16 cohorts;
+- hub_ratio_to_secaggplus_50: the hub's seconds for 50 devices, by those of SecAgg+ on the full graph with the same threshold;
+- real_round_seconds: null: a round over real connections is not measured, for there is no transport yet;
+- exact: whether every sum was that of the survivors' vectors, to the bit.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from statistics import median
+
+from benchmarks.learning_cohort import ENTRIES, Costs, SimulatedRound, plain_seconds
+from benchmarks.learning_flower import run_secagg_plus
+from contract.secagg.rules import MOST_AGENTS, least_threshold
+
+SIZES = (8, 16, 32, 64)
+PEER_SIZE = 50
+ROUNDS = 3
+
+
+def cohort_sizes(devices: int) -> list[int]:
+    """Returns cohorts of at most 64, as equal as can be."""
+    count = -(-devices // MOST_AGENTS)
+    return [devices // count + (number < devices % count) for number in range(count)]
+
+
+def measure(size: int, lost: int = 0) -> list[Costs]:
+    """Plays some rounds, and prints what they cost."""
+    found = [SimulatedRound(size, lost).run() for _ in range(ROUNDS)]
+    line = {
+        "devices": size,
+        "lost": lost,
+        "client_milliseconds": round(client_milliseconds(found), 1),
+        "noise_milliseconds": round(1e3 * median(second for costs in found for second in costs.noise_seconds.values()), 1),
+        "hub_seconds": round(hub_seconds(found), 4),
+        "plain_hub_seconds": round(plain_seconds(size), 5),
+        "client_bytes": round(median(size_bytes for costs in found for size_bytes in costs.device_bytes.values())),
+        "exact": all(costs.is_exact for costs in found),
+    }
+    print(json.dumps(line), flush=True)
+    return found
+
+
+def hub_seconds(found: Sequence[Costs]) -> float:
+    """Returns the median of rounds."""
+    return median(costs.hub_seconds for costs in found)
+
+
+def client_milliseconds(found: Sequence[Costs]) -> float:
+    """Returns the median of rounds' medians."""
+    return median(costs.device_milliseconds for costs in found)
+
+
+def run(devices: int) -> dict[str, float | bool | None]:
+    """Returns the figures of the last line."""
+    by_size = {size: measure(size) for size in (*SIZES, PEER_SIZE)}
+    with_lost = measure(MOST_AGENTS, lost=MOST_AGENTS - least_threshold(MOST_AGENTS))
+    fleet = [SimulatedRound(size).run() for size in cohort_sizes(devices)]
+    peer = run_secagg_plus(PEER_SIZE, ENTRIES, least_threshold(PEER_SIZE))
+    print(
+        json.dumps(
+            {
+                "secaggplus_devices": PEER_SIZE,
+                "client_milliseconds": round(peer.device_milliseconds, 1),
+                "hub_seconds": round(peer.hub_seconds, 3),
+                "largest_error": peer.largest_error,
+            }
+        ),
+        flush=True,
+    )
+    rounds = [costs for found in (*by_size.values(), with_lost, fleet) for costs in found]
+    return {
+        "client_milliseconds_64": round(client_milliseconds(by_size[MOST_AGENTS]), 1),
+        "hub_seconds_64": round(hub_seconds(by_size[MOST_AGENTS]), 4),
+        "hub_seconds_1000": round(sum(costs.hub_seconds for costs in fleet), 3),
+        "hub_ratio_to_secaggplus_50": round(hub_seconds(by_size[PEER_SIZE]) / peer.hub_seconds, 4),
+        "real_round_seconds": None,
+        "exact": all(costs.is_exact for costs in rounds),
+    }
+
+
+def main() -> None:
+    """Measures, and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, default=1000, help="how many the fleet has; the key keeps its name")
+    print(json.dumps(run(parser.parse_args().devices)))
+
+
+if __name__ == "__main__":
+    main()
