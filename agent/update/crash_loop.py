@@ -58,6 +58,8 @@ async def _count_trial(slots: Slots, rollouts: RolloutStore, live: LiveStore, en
     record = entry.probation
     if record is None:
         await finished(slots.start)
+        if slots.record.rollout != entry.rollout:
+            return  # it is damaged, and another serves: it is taken anew
         record = await begin_probation(slots, live, entry)
     if record.starts < MOST_STARTS:
         await rollouts.put(replace(entry, probation=replace(record, starts=record.starts + 1)))

@@ -14,7 +14,7 @@ from contract import health
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, Unavailable
 from seawall.hub.v1.rollout_pb2 import DesiredRelease
 from tests.fakes.fleet_agent import eventually
-from tests.fakes.rollout_device import CONFIGURED, Behaviour, Device, World
+from tests.fakes.rollout_device import CONFIGURED, Behaviour, Cut, Device, World
 
 GIVE_BACK = DesiredRelease.GIVE_BACK
 AWAY = Unavailable(Reason.RELEASE_UNAVAILABLE, "The link is down.")
@@ -340,6 +340,22 @@ async def test_three_starts_that_come_to_nothing_give_a_version_up(device: Devic
     assert now.serves == CONFIGURED
     report = await now.until("r1", State.ROLLED_BACK)
     assert "3 times" in report.detail
+
+
+async def test_a_version_that_was_damaged_before_its_probation_was_noted_is_not_called_proven(world: World, device: Device) -> None:
+    await prove(device, "r1", 1)
+    world.cut = Cut("load", 1, is_after=False)
+    await device.want("r2", 2)
+    assert await device.until_cut()
+    world.cut = None
+    await device.stop()
+    damaged = device.slots.bundle
+    assert damaged is not None
+    (damaged / "bundle.json").write_bytes(b"")
+    again = await Device(world).start()
+    assert again.serves == 1
+    await again.until("r2", State.ON_PROBATION)
+    assert again.serves == 2
 
 
 async def test_a_start_that_brought_an_answer_or_lasted_is_none_of_the_three(world: World, device: Device) -> None:
