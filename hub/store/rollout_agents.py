@@ -156,8 +156,9 @@ def example(
 
 
 def reports(connection: Connection, rollout_id: str, wave: int, state: str) -> list[bytes]:
-    """Returns the reports of a wave's agents that count, are in this state, and have not failed."""
-    chosen = select(_ROW.report).join(agents, agents.c.agent_id == _ROW.agent_id).where(_counts(), _ROW.failed.is_(False))
+    """Returns the reports of a wave's active agents that are in this state and have not failed, whatever they were told of since."""
+    chosen = select(_ROW.report).join(agents, agents.c.agent_id == _ROW.agent_id)
+    chosen = chosen.where(agents.c.state == ACTIVE, _ROW.failed.is_(False))
     found = connection.scalars(chosen.where(_ROW.rollout_id == rollout_id, _ROW.wave == wave, _ROW.state == state))
     return [report for report in found if report is not None]
 

@@ -292,6 +292,17 @@ async def test_the_fleets_gates_are_judged_after_the_soak(store: RolloutStore) -
     assert [one.type for one in await store.events()].count("ROLLOUT_STOPPED") == 1
 
 
+async def test_the_gates_count_those_whom_a_rollout_of_another_model_has_taken_over(store: RolloutStore) -> None:
+    await two_sites(store)
+    await store.create(rollout(OSLO, wave(), gates=rollout_pb2.Gates(min_speed_ratio=0.9)))
+    for agent_id in ("oslo-1", "oslo-2"):
+        await store.report(agent_id, "PROVEN", figures={"speed_ratio": 0.1})
+    await store.create(rollout(wave("labels.site = oslo"), version="models/y/versions/1"), "other")
+    assert set(await store.told("other")) == {"oslo-1", "oslo-2"}
+    await store.wait(HOUR)
+    assert await store.state() in (ROLLING_BACK, ROLLED_BACK)
+
+
 async def test_a_wave_without_agents_is_through_at_once_and_says_so(store: RolloutStore) -> None:
     await store.enroll("a", site="bergen")
     shown = await store.create(rollout(OSLO, wave()))
