@@ -76,7 +76,7 @@ class Fleet:
             quotas=Quotas(database, clock),
             commands=Commands(database, journal, clock),
             rollouts=Rollouts(database, journal, is_published, clock),
-            release_reports=ReleaseReports(journal, clock),
+            release_reports=ReleaseReports(journal, replica_id, clock),
             engine=Engine(database, journal, clock),
         )
 

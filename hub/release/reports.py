@@ -12,7 +12,7 @@ from contract.identity import agent_name
 from hub.clock import Clock
 from hub.fleet.events import Journal
 from hub.release.engine import advance
-from hub.store import rollout_agents, rollouts
+from hub.store import replicas, rollout_agents, rollouts
 from hub.store.events import NewEvent
 from hub.store.rollout_agents import RolloutAgentRecord
 from hub.store.rollout_states import FAILURES, TAKE
@@ -33,21 +33,25 @@ class ReleaseReports:
 
     Args:
         journal: told of it; with it goes the database.
+        replica_id: of this process of the hub.
         clock: the time, in UTC.
     """
 
-    def __init__(self, journal: Journal, clock: Clock) -> None:
+    def __init__(self, journal: Journal, replica_id: str, clock: Clock) -> None:
         self._journal = journal
+        self._replica_id = replica_id
         self._clock = clock
 
     async def keep(self, agent_id: str, report: rollout_pb2.ReleaseReport) -> None:
         """Keeps a report, cut to what has room. One of a rollout that this agent was not told of means nothing, as does an unknown state.
 
+        So does one that comes late, over a session that the agent has left for one elsewhere: there it has said more.
+
         Raises:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
         if report.state in rollout_pb2.ReleaseReport.State.values() and report.state != rollout_pb2.ReleaseReport.STATE_UNSPECIFIED:
-            await self._journal.write(partial(_keep, agent_id, bounded(report), self._clock()))
+            await self._journal.write(partial(_keep, agent_id, self._replica_id, bounded(report), self._clock()))
 
 
 def bounded(report: rollout_pb2.ReleaseReport) -> rollout_pb2.ReleaseReport:
@@ -71,9 +75,11 @@ def _numbers(values: Mapping[str, float]) -> dict[str, float]:
     return dict(kept[:MAX_FIGURES])
 
 
-def _keep(agent_id: str, report: rollout_pb2.ReleaseReport, now: datetime, connection: Connection) -> tuple[None, Sequence[NewEvent]]:
+def _keep(
+    agent_id: str, replica_id: str, report: rollout_pb2.ReleaseReport, now: datetime, connection: Connection
+) -> tuple[None, Sequence[NewEvent]]:
     before = rollout_agents.get(connection, report.rollout.removeprefix("rollouts/"), agent_id)
-    if before is None:
+    if before is None or not replicas.held(connection, replica_id, [agent_id]):
         return None, []
     after = _reported(before, report, now)
     if replace(after, report_time=before.report_time) == before:

@@ -21,6 +21,9 @@ from seawall.hub.v1 import rollout_pb2
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 VERSION = "models/x/versions/2.0.0"
+HERE = "a" * 32
+"""The process of the hub that holds all sessions."""
+
 ME = "spiffe://seawall.test/operators/me"
 
 
@@ -48,7 +51,7 @@ class RolloutStore:
         self.database = Database.open(database_url)
         self.journal = Journal(self.database, self.clock)
         self.rollouts = Rollouts(self.database, self.journal, lambda *_: self.published, self.clock)
-        self.reports = ReleaseReports(self.journal, self.clock)
+        self.reports = ReleaseReports(self.journal, HERE, self.clock)
         self.engine = Engine(self.database, self.journal, self.clock)
 
     def clock(self) -> datetime:
@@ -57,7 +60,7 @@ class RolloutStore:
     async def enroll(self, *agent_ids: str, is_on: bool = True, **labels: str) -> None:
         def work(connection: Connection) -> None:
             for agent_id in agent_ids:
-                replica = "a" * 32 if is_on else None
+                replica = HERE if is_on else None
                 agents.insert(connection, AgentRecord(agent_id, "0" * 64, b"", NOON, NOON, labels=labels, replica_id=replica))
 
         await self.database.write(work)
@@ -75,11 +78,15 @@ class RolloutStore:
         """An agent's session begins."""
 
         def work(connection: Connection) -> None:
-            agents.change(connection, agent_id, replica_id="a" * 32)
+            agents.change(connection, agent_id, replica_id=HERE)
             rollout_agents.reach(connection, rollout_id, agent_id, self.now)
 
         await self.database.write(work)
         await self.engine.move(None)
+
+    async def move(self, agent_id: str, replica_id: str) -> None:
+        """Another process of the hub holds the agent's session now."""
+        await self.database.write(lambda connection: agents.change(connection, agent_id, replica_id=replica_id))
 
     async def wait(self, time: timedelta) -> None:
         self.now += time

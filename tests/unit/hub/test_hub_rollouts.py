@@ -303,6 +303,15 @@ async def test_the_gates_count_those_whom_a_rollout_of_another_model_has_taken_o
     assert await store.state() in (ROLLING_BACK, ROLLED_BACK)
 
 
+async def test_a_report_that_comes_late_over_a_session_that_was_left_means_nothing(store: RolloutStore) -> None:
+    await store.enroll("a")
+    await store.create(rollout())
+    await store.report("a", "PROVEN")
+    await store.move("a", "b" * 32)
+    await store.report("a", "FETCHING")
+    assert [row.state for row in await store.rows()] == ["PROVEN"]
+
+
 async def test_a_wave_without_agents_is_through_at_once_and_says_so(store: RolloutStore) -> None:
     await store.enroll("a", site="bergen")
     shown = await store.create(rollout(OSLO, wave()))
