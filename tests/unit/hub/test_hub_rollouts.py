@@ -11,6 +11,7 @@ from sqlalchemy import event
 from contract.errors import Conflict, InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Superseded
 from hub.release.rollouts import By
 from hub.release.wishes import CHOSEN_AT_ONCE
+from hub.store import agents
 from hub.store.rollout_states import ACTIVE, COMPLETED, GIVE_BACK, PAUSED, ROLLED_BACK, ROLLING_BACK, TAKE, WAITING_FOR_APPROVAL
 from seawall.hub.v1 import rollout_pb2
 from tests.fakes.rollouts import ME, VERSION, RolloutStore, rollout, wave
@@ -311,6 +312,17 @@ async def test_a_report_that_comes_late_over_a_session_that_was_left_means_nothi
     await store.move("a", "b" * 32)
     await store.report("a", "FETCHING")
     assert [row.state for row in await store.rows()] == ["PROVEN"]
+
+
+async def test_who_is_enrolled_anew_under_its_name_is_chosen_again(store: RolloutStore) -> None:
+    await store.enroll("a")
+    await store.create(rollout())
+    await store.report("a", "PROVEN")
+    await store.database.write(lambda connection: agents.remove(connection, "a"))
+    await store.enroll("a")
+    await store.engine.move(None)
+    assert [(row.agent_id, row.action, row.state) for row in await store.rows()] == [("a", TAKE, "")]
+    assert (await store.wish("a")).model_version == VERSION
 
 
 async def test_a_wave_without_agents_is_through_at_once_and_says_so(store: RolloutStore) -> None:

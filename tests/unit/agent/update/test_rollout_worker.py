@@ -346,8 +346,7 @@ async def test_a_version_that_was_damaged_before_its_probation_was_noted_is_not_
     await prove(device, "r1", 1)
     world.cut = Cut("load", 1, is_after=False)
     await device.want("r2", 2)
-    while not await device.until_cut():
-        await asyncio.sleep(0.001)
+    assert await device.until_cut()
     world.cut = None
     await device.stop()
     damaged = device.slots.bundle
