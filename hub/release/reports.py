@@ -45,8 +45,8 @@ class ReleaseReports:
     async def keep(self, agent_id: str, report: rollout_pb2.ReleaseReport) -> None:
         """Keeps a report, cut to what has room.
 
-        One of a rollout that this agent was not told of means nothing, nor does an unknown state, nor one that comes late over a session that
-        the agent has left: it has said more in its new one.
+        One of a rollout that this agent was not told of means nothing, nor does an unknown state, nor one that comes late over a session
+        that the agent has left: it has said more in its new one.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE, the database is away.
