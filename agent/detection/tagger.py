@@ -79,13 +79,15 @@ class Tagger:
     """
 
     def __init__(self, folder: Path = WEIGHTS, least: Mapping[str, float] = LEAST) -> None:
-        model, vocabulary = _verified(folder)
+        _verify(folder)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_str(vocabulary.decode())
+        options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # prompts are of all lengths: what is kept for one fits no other
+        # From its path: ONNX Runtime keeps a copy of what it is given as bytes. Who could change the file in between could change the code.
+        self._session = onnxruntime.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._least = np.array([least.get(label, 1.1) for label in LABELS], np.float32)
@@ -159,16 +161,20 @@ def _named(text: str, start: int, end: int, kind: str) -> Iterator[Finding]:
     yield Finding(start, end, "ACCOUNT_NUMBER" if kind == "NUMBER" else kind)
 
 
-def _verified(folder: Path) -> tuple[bytes, bytes]:
+def _verify(folder: Path) -> None:
     try:
         lines = [line.split() for line in (folder / DIGESTS).read_text("ascii").splitlines()]
         sums = {name: digest for digest, name in lines}
-        files = [(folder / name).read_bytes() for name in (MODEL, TOKENIZER)]
+        found = {name: _digest(folder / name) for name in (MODEL, TOKENIZER)}
     except (OSError, ValueError) as error:
         why = f"The detector's weights in {folder} cannot be read: every prompt is restricted. Install seawall-agent anew."
         raise Unavailable(Reason.DETECTOR_UNAVAILABLE, why) from error
-    for name, content in zip((MODEL, TOKENIZER), files, strict=True):
-        if hashlib.sha256(content).hexdigest() != sums.get(name):
+    for name, digest in found.items():
+        if digest != sums.get(name):
             why = f"The detector's {name} in {folder} is damaged: every prompt is restricted. Install seawall-agent anew."
             raise InvalidRequest(Reason.DETECTOR_INVALID, why)
-    return files[0], files[1]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
