@@ -69,10 +69,14 @@ def verify(
         return
     settings = load_settings(config)
     state = StateFolder(settings.state_folder)
+    is_new = not state.database.exists() and not state.identity.enrolled
+    record = None if offline or is_new else _ask_hub(state)
     if not state.database.exists():
+        if record is not None and record.size:
+            print(f"the whole log is gone: the hub has witnessed {record.size} receipts, and none is here")
+            raise typer.Exit(1)
         _out.print(_NONE)
         return
-    record = None if offline else _ask_hub(state)
     checked = _check(state, settings, record)
     for finding in checked.findings:
         print(finding)

@@ -222,6 +222,13 @@ def test_what_was_done_to_the_log_is_found_and_named(device: Device, case: str) 
     assert device.run("verify", "--offline").exit_code == (1 if is_found_offline else 0)
 
 
+def test_a_log_that_was_removed_with_its_store_is_missed(device: Device) -> None:
+    for file in device.state.path.glob("agent.db*"):
+        file.unlink()
+    result = device.run("verify")
+    assert (result.exit_code, result.stdout) == (1, "the whole log is gone: the hub has witnessed 12 receipts, and none is here\n")
+
+
 def test_what_a_bend_touches_not_is_not_blamed(device: Device) -> None:
     flip_in_receipt(device.state.database, device.state.identity.read())
     assert len(device.run("verify").stdout.splitlines()) == 1
