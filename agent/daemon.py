@@ -34,7 +34,7 @@ from agent.store.live import LiveStore
 from agent.store.retention import Retention
 from agent.store.rollouts import RolloutStore
 from agent.tracing import TracedAnswerer, open_tracing
-from agent.update.crash_loop import before_start
+from agent.update.crash_loop import before_start, stopped_in_order
 from agent.update.slots import Slots
 from agent.update.starting import open_model
 from agent.witness import HeadKeeper
@@ -167,6 +167,7 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
         )
         _open_intakes(settings, agent, Inbox(database), live)
         yield agent
+        await stopped_in_order(RolloutStore(database))
         await _seal(agent.heads)
 
 

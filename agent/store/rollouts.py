@@ -29,7 +29,7 @@ class Before:
         version: of it.
         index_sha256: of its slot; empty: the configuration's bundle served.
         digest: of its bundle; empty: no model served.
-        interruptions: so often the agent ended while it checked the version.
+        interruptions: so often the agent fell while it checked the version; an end in order is taken off beforehand.
     """
 
     model: str

@@ -14,10 +14,10 @@ from contract.errors import InvalidRequest, SeawallError
 from seawall.hub.v1.rollout_pb2 import ReleaseReport
 
 MOST_STARTS = 3
-"""So many starts in a row may end before there was an answer, or a minute; and so often an agent may end while it checks a version."""
+"""So many starts in a row may end before there was an answer, or a minute; and so often an agent may fall while it checks a version."""
 
 _FELL = f"The agent ended {MOST_STARTS} times in a row before this version had answered anything, or served for a minute."
-_FELL_CHECKING = f"The agent ended {MOST_STARTS} times while it checked this version."
+_FELL_CHECKING = f"The agent fell {MOST_STARTS} times while it checked this version."
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +41,20 @@ async def before_start(slots: Slots, rollouts: RolloutStore, live: LiveStore) ->
             await _count_check(rollouts, entry, entry.before)
     except SeawallError as error:
         _log.error("this start cannot be counted", reason=error.reason, advice=error.message)
+
+
+async def stopped_in_order(rollouts: RolloutStore) -> None:
+    """Notes that this end is no fault of a version that is being checked: the start after it is not counted.
+
+    Args:
+        rollouts: what is known of rollouts.
+    """
+    try:
+        entry = await rollouts.newest()
+        if entry is not None and entry.report.state in (State.CHECKING, State.SHADOWING) and entry.before is not None:
+            await rollouts.put(replace(entry, before=replace(entry.before, interruptions=entry.before.interruptions - 1)))
+    except SeawallError as error:
+        _log.warning("the next start will be counted", reason=error.reason, advice=error.message)
 
 
 async def begin_probation(slots: Slots, live: LiveStore, entry: RolloutEntry) -> ProbationRecord:

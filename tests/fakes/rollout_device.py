@@ -19,7 +19,7 @@ from agent.store.live import LiveStore
 from agent.store.rollouts import RolloutEntry, RolloutStore
 from agent.traffic import LiveAnswer, Traffic
 from agent.update.checks import Checked, Checks
-from agent.update.crash_loop import before_start
+from agent.update.crash_loop import before_start, stopped_in_order
 from agent.update.deployment import Deployment, Places
 from agent.update.health_gate import HealthGate
 from agent.update.progress import Progress
@@ -244,6 +244,14 @@ class Device:
             (end,) = await asyncio.gather(self._running, return_exceptions=True)
             assert isinstance(end, asyncio.CancelledError | PowerCut), end
         self.database.close()
+
+    async def restart(self) -> "Device":
+        """As a service manager does it."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await stopped_in_order(self.store)
+        return await self.again()
 
     async def until_cut(self) -> bool:
         """Waits until the power is cut, or there is nothing more to be done; says whether it was cut."""

@@ -180,8 +180,7 @@ async def test_trouble_that_may_pass_is_told_and_waited_for(world: World, device
 async def test_a_disk_that_is_full_when_it_is_to_serve_is_no_fault_of_the_version(device: Device) -> None:
     device.slots.is_full = True
     await device.want("r1", 1)
-    await eventually(lambda: any("disk is full" in report.detail for report in device.releases.reports()))
-    assert (await device.report("r1")).state == State.WAITING
+    await eventually(lambda: any("disk is full" in said.detail and said.state == State.WAITING for said in device.releases.reports()))
     device.slots.is_full = False
     await device.until("r1", State.ON_PROBATION)
     assert device.serves == 1
@@ -340,6 +339,22 @@ async def test_three_starts_that_come_to_nothing_give_a_version_up(device: Devic
     assert now.serves == CONFIGURED
     report = await now.until("r1", State.ROLLED_BACK)
     assert "3 times" in report.detail
+
+
+async def test_restarts_in_order_are_no_fault_of_a_version_that_is_compared_but_falls_are(device: Device) -> None:
+    await prove(device, "r1", 1)
+    await device.want("r2", 2, shadow_percent=100, shadow_answers=50)
+    now = device
+    for _ in range(5):
+        await now.until("r2", State.SHADOWING)
+        now = await now.restart()
+    for _ in range(2):
+        await now.until("r2", State.SHADOWING)
+        now = await now.again()
+    await now.until("r2", State.SHADOWING)
+    now = await now.again()
+    assert "fell 3 times" in (await now.until("r2", State.REFUSED)).detail
+    assert now.serves == 1
 
 
 async def test_a_version_that_was_damaged_before_its_probation_was_noted_is_not_called_proven(world: World, device: Device) -> None:
