@@ -180,7 +180,9 @@ async def test_trouble_that_may_pass_is_told_and_waited_for(world: World, device
 async def test_a_disk_that_is_full_when_it_is_to_serve_is_no_fault_of_the_version(device: Device) -> None:
     device.slots.is_full = True
     await device.want("r1", 1)
-    await eventually(lambda: any("disk is full" in said.detail and said.state == State.WAITING for said in device.releases.reports()))
+    while "disk is full" not in (report := await device.report("r1")).detail:
+        pass
+    assert report.state == State.WAITING
     device.slots.is_full = False
     await device.until("r1", State.ON_PROBATION)
     assert device.serves == 1
