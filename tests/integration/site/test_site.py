@@ -5,6 +5,7 @@ import random
 import subprocess
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import httpx2
@@ -75,7 +76,8 @@ def test_a_prompt_over_the_context_is_refused_with_the_limit_on_both_ways_in(run
     assert response.json()["error"]["code"] == "context_length_exceeded"
 
 
-def test_every_acknowledged_prompt_is_answered_exactly_once_though_the_agent_is_killed(running: RunningSite, device: Device) -> None:
+def test_every_acknowledged_prompt_is_answered_though_the_agent_is_killed(running: RunningSite, device: Device) -> None:
+    """Twice only where the kill falls between the broker's acknowledgement and the mark (ADR 6); a third time never."""
     randomness = random.Random(7)
     for _ in range(4):
         ids = [device.publish(f"Count to {number} in words.", max_tokens=12) for number in range(3)]
@@ -83,7 +85,8 @@ def test_every_acknowledged_prompt_is_answered_exactly_once_though_the_agent_is_
         running.kill_agent()
         running.start_agent()
         answers = device.collect(ids, quiet_seconds=1.5)
-        assert sorted(answers) == sorted(ids)
+        assert set(answers) == set(ids)
+        assert max(Counter(answers).values()) <= 2
 
 
 def test_a_thousand_malformed_messages_leave_the_agent_answering_and_its_memory_flat(running: RunningSite, device: Device) -> None:
