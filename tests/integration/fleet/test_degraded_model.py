@@ -1,14 +1,10 @@
 """A hub, a publisher and three devices with the real model, as people run them: what is bad stops at the first wave."""
 
 import asyncio
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import httpx2
@@ -18,33 +14,15 @@ from contract.bundle import BUNDLE_FILE
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.hub_process import HubProcess, run_hub, serving
 from tests.fakes.models_command import done, keys
+from tests.fakes.repackaged import BUNDLE, repackaged
 from tests.fakes.running_agent import AgentProcess, running
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
-BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135m-instruct-int8"
 MODEL = "models/smollm2-135m-instruct"
-NOISED_BYTES = 4_000_000
 SECONDS = 240
 TRIAL = {"probation_answers": 4, "probation_time": "1s", "min_speed_ratio": 0.01, "max_escalation_share_rise": 1.0}
 WAVES = [{"expression": "labels.ring = canary"}, {}]
-
-
-def version_of(folder: Path, *, noise: bool) -> Path:
-    """The model again under another version; with noise, in the middle of its weights."""
-    shutil.copytree(BUNDLE, folder, copy_function=os.link)
-    content = json.loads((BUNDLE / BUNDLE_FILE).read_text()) | {"version": folder.name}
-    if noise:
-        name = "model.onnx.data"
-        weights = bytearray((BUNDLE / name).read_bytes())
-        middle = len(weights) // 2
-        weights[middle : middle + NOISED_BYTES] = Random(1).randbytes(NOISED_BYTES)
-        (folder / name).unlink()
-        (folder / name).write_bytes(weights)
-        content["files"][name]["sha256"] = hashlib.sha256(weights).hexdigest()
-    (folder / BUNDLE_FILE).unlink()
-    (folder / BUNDLE_FILE).write_text(json.dumps(content))
-    return folder
 
 
 class Device(AgentProcess):
@@ -133,7 +111,7 @@ async def test_what_is_bad_stops_at_the_first_wave_and_whoever_took_it_goes_back
     canaries, own = ("canary-1", "canary-2"), json.loads((BUNDLE / BUNDLE_FILE).read_text())["version"]
 
     # Weights that are noised: no device serves them for a moment.
-    site.publish(version_of(tmp_path / "2.0.0", noise=True))
+    site.publish(repackaged(tmp_path / "2.0.0", noise=True))
     site.roll_out(tmp_path, "noised", "2.0.0")
     found = await site.until("noised", "ROLLED_BACK")
     assert any(figure in found["stateReason"] for figure in ("perplexity", "golden_share")), found["stateReason"]
@@ -142,7 +120,7 @@ async def test_what_is_bad_stops_at_the_first_wave_and_whoever_took_it_goes_back
     await site.until_serving(tuple(site.devices), own)
 
     # Sound weights that people call bad on one device: the other one, which has served it too, goes back as well.
-    site.publish(version_of(tmp_path / "3.0.0", noise=False))
+    site.publish(repackaged(tmp_path / "3.0.0", noise=False))
     for name in canaries:
         await site.devices[name].ask(good=True)
     site.roll_out(tmp_path, "disliked", "3.0.0")

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import httpx2
 import pytest
@@ -20,14 +18,13 @@ from models.__main__ import main as models_main
 from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport, Trial
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.fleet_hub import FakeFleetHub, fake_fleet_hub
+from tests.fakes.repackaged import BUNDLE, repackaged
 from tests.fakes.running_agent import AgentProcess, running
 
 pytestmark = pytest.mark.model
 
 State = ReleaseReport.State
-BUNDLE = Path(__file__).resolve().parents[3] / "build" / "models" / "smollm2-135m-instruct-int8"
 MODEL = "smollm2-135m-instruct"
-NOISED_BYTES = 4_000_000
 
 
 def models(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
@@ -39,23 +36,6 @@ def models(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
 
 def key(ceremony: Path, role: str) -> Path:
     return next((ceremony / "keys").glob(f"{role}-*.pem"))
-
-
-def repackaged(folder: Path, *, noise: bool) -> Path:
-    """The model again under another version; with noise, in the middle of its weights."""
-    shutil.copytree(BUNDLE, folder, copy_function=os.link)
-    content = json.loads((BUNDLE / BUNDLE_FILE).read_text()) | {"version": folder.name}
-    if noise:
-        name = "model.onnx.data"
-        weights = bytearray((BUNDLE / name).read_bytes())
-        middle = len(weights) // 2
-        weights[middle : middle + NOISED_BYTES] = Random(1).randbytes(NOISED_BYTES)
-        (folder / name).unlink()
-        (folder / name).write_bytes(weights)
-        content["files"][name]["sha256"] = hashlib.sha256(weights).hexdigest()
-    (folder / BUNDLE_FILE).unlink()
-    (folder / BUNDLE_FILE).write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture
