@@ -17,26 +17,23 @@ import cedarpy
 
 from contract.classification import Classification
 from contract.decision import DEFAULT_DENY, HUB_UNKNOWN, POLICY_FAILED, Decision, Route, Sharing, Verdict
-from contract.policy_facts import READS, Ask, context_of, entities_of, request
+from contract.policy_facts import READS, context_of, entities_of, requests_of
 from contract.policy_text import SCHEMA, check_policies
 from contract.surroundings import TIERS, Hub, Surroundings
 
 _MOST_REMEMBERED = 1024
 """Decisions. A site's prompts differ in few facts, so that nearly all were decided before; then they are all forgotten."""
 
-_CACHE, _RECORD, _LEARN = ("cache", "Cache", "answers"), ("record", "Receipts", "receipts"), ("learn", "Usage", "counts")
+_AT_HOME = {"cache": ("answers",), "record": ("receipts",), "learn": ("counts",)}
+"""What each action is done to, where there is but one thing."""
 
 _NOWHERE = Surroundings()
 
 _T = TypeVar("_T")
 
 
-class _Case(NamedTuple):
-    """All that can change a decision, besides the hub. Two prompts that differ in nothing of it are decided on alike."""
-
-    agent_id: str
-    can_redact: bool
-    facts: tuple[Any, ...]
+_Case = tuple[str, bool, tuple[Any, ...]]
+"""All that can change a decision, besides the hub: who asks, whether it can be redacted, and the facts that the policy asks for."""
 
 
 class _Asking(NamedTuple):
@@ -62,7 +59,7 @@ class Policy:
         self._names = checked.names
         self._facts = tuple(name for name in READS if name in checked.facts)
         self._reads = tuple(READS[name] for name in self._facts)
-        self._policies = cedarpy.PolicySet.from_str(text)
+        self._policies = checked.by_action
         self._hub: Hub | None = None
         self._entities: cedarpy.Entities | None = None
         self._decided: dict[_Case, Decision] = {}
@@ -101,38 +98,47 @@ class Policy:
 
     def explain(self, agent_id: str, classification: Classification, surroundings: Surroundings = _NOWHERE) -> tuple[Verdict, ...]:
         """Returns what is decided of each action: at home, then on the way out, as it is and redacted. See `decide`."""
-        case, hub = self._case(agent_id, classification, surroundings), surroundings.hub
-        ways = () if hub is None else (_pass(hub), *_escalate(hub))
-        plain = self._ask(self._asking(case, False), (_CACHE, _RECORD, _LEARN, *ways))
-        return (*plain, *self._ask(self._asking(case, True), ways))
+        case = self._case(agent_id, classification, surroundings)
+        plain, redacted = self._asking(case, False), self._asking(case, True)
+        home = [verdict for action in _AT_HOME for verdict in self._ask(plain, action, _AT_HOME[action])]
+        ways = [(asking, action, names) for asking in (plain, redacted) for action, names in _ways(self._hub)]
+        return (*home, *(verdict for way in ways for verdict in self._ask(*way)))
 
     def _case(self, agent_id: str, classification: Classification, surroundings: Surroundings) -> _Case:
         if surroundings.hub is not self._hub and surroundings.hub != self._hub:
             self._hub, self._entities = surroundings.hub, None
             self._decided.clear()
             self._shared.clear()
-        return _Case(agent_id, surroundings.can_redact, tuple([read(classification, surroundings) for read in self._reads]))
+        return (agent_id, surroundings.can_redact, tuple([read(classification, surroundings) for read in self._reads]))
 
     def _asking(self, case: _Case, redacted: bool) -> _Asking:
-        return _Asking(case.agent_id, redacted, context_of(self._facts, case.facts, redacted))
+        agent_id, _, facts = case
+        return _Asking(agent_id, redacted, context_of(self._facts, facts, redacted))
 
     def _decide(self, case: _Case) -> Decision:
-        cache, *verdicts = self._way_out(self._asking(case, False), _CACHE)
+        asking = self._asking(case, False)
+        (cache,) = self._ask(asking, "cache", _AT_HOME["cache"])
+        verdicts = self._way_out(asking)
         routes = self._routes(verdicts)
-        if case.can_redact and not routes:
+        _, can_redact, _ = case
+        if can_redact and not routes:
             redacted = self._way_out(self._asking(case, True))
             verdicts, routes = verdicts + redacted, self._routes(redacted)
         return Decision(cache.allowed, routes, self._ids([cache, *verdicts]))
 
     def _share(self, case: _Case) -> Sharing:
-        return Sharing(*self._ask(self._asking(case, False), (_RECORD, _LEARN)))
+        asking = self._asking(case, False)
+        (record,), (learn,) = (self._ask(asking, action, _AT_HOME[action]) for action in ("record", "learn"))
+        return Sharing(record, learn)
 
-    def _way_out(self, asking: _Asking, *besides: Ask) -> list[Verdict]:
+    def _way_out(self, asking: _Asking) -> list[Verdict]:
         """Asks of the hub, and only where that may be passed, of the providers behind it."""
-        if self._hub is None:
-            return self._ask(asking, besides)
-        verdicts = self._ask(asking, (*besides, _pass(self._hub)))
-        return verdicts + self._ask(asking, _escalate(self._hub)) if verdicts[-1].allowed else verdicts
+        verdicts: list[Verdict] = []
+        for action, names in _ways(self._hub):
+            verdicts += self._ask(asking, action, names)
+            if not verdicts[0].allowed:
+                break
+        return verdicts
 
     def _routes(self, verdicts: Sequence[Verdict]) -> tuple[Route, ...]:
         """Returns the ways that are open: behind the hub's verdict stand those of its providers, where they were asked of at all."""
@@ -141,19 +147,19 @@ class Policy:
         pairs = zip(self._hub.providers, verdicts[1:], strict=True)
         return tuple([Route(provider, verdict.redacted) for provider, verdict in pairs if verdict.allowed])
 
-    def _ask(self, asking: _Asking, asked: Sequence[Ask]) -> list[Verdict]:
+    def _ask(self, asking: _Asking, action: str, names: Sequence[str]) -> list[Verdict]:
         agent_id, redacted, context = asking
         try:
             if self._entities is None:
                 self._entities = entities_of(self._hub)
-            results = cedarpy.is_authorized_batch([request(agent_id, ask, context) for ask in asked], self._policies, self._entities)
+            requests = requests_of(agent_id, action, names, context)
+            results = cedarpy.is_authorized_batch(requests, self._policies[action], self._entities)
         except ValueError as error:  # a fact that Cedar cannot hold
-            return [Verdict(action, name, redacted, False, (POLICY_FAILED,), (str(error),)) for action, _, name in asked]
-        return [self._verdict(ask, result, redacted) for ask, result in zip(asked, results, strict=True)]
+            return [Verdict(action, _shown(action, name), redacted, False, (POLICY_FAILED,), (str(error),)) for name in names]
+        return [self._verdict(action, name, result, redacted) for name, result in zip(names, results, strict=True)]
 
-    def _verdict(self, ask: Ask, result: cedarpy.AuthzResult, redacted: bool) -> Verdict:
-        action, kind, name = ask
-        resource = name if kind in ("Hub", "Provider") else ""
+    def _verdict(self, action: str, name: str, result: cedarpy.AuthzResult, redacted: bool) -> Verdict:
+        resource = _shown(action, name)
         diagnostics = result.diagnostics
         if diagnostics.errors:
             return Verdict(action, resource, redacted, False, (POLICY_FAILED,), tuple(map(self._named, diagnostics.errors)))
@@ -178,12 +184,13 @@ def _remember(memory: dict[_Case, _T], case: _Case, value: _T) -> _T:
     return value
 
 
-def _pass(hub: Hub) -> Ask:
-    return ("pass", "Hub", hub.name)
+def _shown(action: str, name: str) -> str:
+    return "" if action in _AT_HOME else name
 
 
-def _escalate(hub: Hub) -> list[Ask]:
-    return [("escalate", "Provider", provider.name) for provider in hub.providers]
+def _ways(hub: Hub | None) -> tuple[tuple[str, Sequence[str]], ...]:
+    """Returns what is asked on the way out, in order: the action, and what it is done to."""
+    return () if hub is None else (("pass", (hub.name,)), ("escalate", [provider.name for provider in hub.providers]))
 
 
 __all__ = ["SCHEMA", "TIERS", "Decision", "Policy", "Route", "Sharing", "Verdict"]

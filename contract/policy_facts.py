@@ -8,15 +8,14 @@ from typing import Any
 import cedarpy
 
 from contract.classification import Classification, DataClass
+from contract.policy_text import RESOURCES
 from contract.surroundings import TIERS, Hub, Surroundings
-
-Ask = tuple[str, str, str]
-"""An action, its resource's type and id."""
 
 Read = Callable[[Classification, Surroundings], Any]
 """Returns one fact; None: it is not known."""
 
-_CLASS_NAMES = {item: str(item) for item in DataClass}
+_CLASS_NAMES = ("", *map(str, DataClass))
+"""By their numbers, from 1."""
 
 READS: Mapping[str, Read] = MappingProxyType(
     {
@@ -32,15 +31,11 @@ READS: Mapping[str, Read] = MappingProxyType(
 """Every fact but `redacted`, which is no property of the prompt but of the question."""
 
 
-def request(agent_id: str, ask: Ask, context: str) -> dict[str, Any]:
-    """Returns one question."""
-    action, kind, name = ask
-    return {
-        "principal": {"type": "Agent", "id": agent_id},
-        "action": {"type": "Action", "id": action},
-        "resource": {"type": kind, "id": name},
-        "context": context,
-    }
+def requests_of(agent_id: str, action: str, names: Iterable[str], context: str) -> list[dict[str, Any]]:
+    """Returns a question for each resource of an action."""
+    principal, done = {"type": "Agent", "id": agent_id}, {"type": "Action", "id": action}
+    kind = RESOURCES[action]
+    return [{"principal": principal, "action": done, "resource": {"type": kind, "id": name}, "context": context} for name in names]
 
 
 def context_of(names: Iterable[str], facts: Iterable[Any], redacted: bool) -> str:

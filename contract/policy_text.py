@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any
 
 import cedarpy
@@ -45,6 +46,11 @@ that asks for it fails, and what fails denies."""
 
 _SCHEMA = cedarpy.Schema.from_str(SCHEMA)
 
+RESOURCES: Mapping[str, str] = MappingProxyType(
+    {"cache": "Cache", "record": "Receipts", "learn": "Usage", "pass": "Hub", "escalate": "Provider"}
+)
+"""The type of what each action is done to."""
+
 FACTS = ("class", "kinds", "redacted", "site", "region", "intake", "latency_milliseconds", "budget_tokens")
 """The names in `Facts`."""
 
@@ -62,10 +68,12 @@ class Checked:
     Args:
         names: the `@id`s by the names that Cedar gives the policies.
         facts: that they ask for; what they do not ask for cannot change what they decide.
+        by_action: those that can speak of each action, so that the others cost nothing.
     """
 
     names: Mapping[str, str]
     facts: frozenset[str]
+    by_action: Mapping[str, cedarpy.PolicySet]
 
 
 def check_policies(text: str) -> Checked:
@@ -92,7 +100,18 @@ def check_policies(text: str) -> Checked:
     result = cedarpy.validate_policies(text, _SCHEMA)
     if not result.validation_passed:
         raise _invalid("; ".join(str(error) for error in result.errors))
-    return Checked(names, frozenset(_facts_read(policies)))
+    return Checked(names, frozenset(_facts_read(policies)), {action: _speaking_of(action, policies) for action in RESOURCES})
+
+
+def _speaking_of(action: str, policies: Mapping[str, Any]) -> cedarpy.PolicySet:
+    """Leaves out the policies whose head names other actions alone: Cedar would read them each time, and never apply them."""
+    found = {own: policy for own, policy in policies["staticPolicies"].items() if _can_apply(policy["action"], action)}
+    return cedarpy.PolicySet.from_json_str(json.dumps({**policies, "staticPolicies": found}))
+
+
+def _can_apply(head: Mapping[str, Any], action: str) -> bool:
+    named = [head["entity"]] if "entity" in head else head.get("entities")
+    return named is None or any(entity.get("id", action) == action for entity in named)
 
 
 def _facts_read(policies: Mapping[str, Any]) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from importlib import resources
 
+import cedarpy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.classification import Classification, DataClass
 from contract.policy import Policy
+from contract.policy_facts import READS, context_of, entities_of, requests_of
 from contract.surroundings import TIERS, Hub, Provider, Surroundings
 
 SHIPPED = Policy(resources.files("contract").joinpath("default.cedar").read_text("utf-8"))
@@ -43,16 +45,20 @@ conditions = st.sampled_from(
         "context.region == context.site",
         'context.kinds.contains("PERSON")',
         "context has budget_tokens && context.budget_tokens > 100",
+        "[context].contains(context)",
         "9223372036854775807 + 1 > 0",
     ]
 )
-rules = st.tuples(st.sampled_from(["permit", "forbid"]), actions, conditions)
+heads = actions.map(lambda action: f'action == Action::"{action}"') | st.sampled_from(
+    ["action", 'action in Action::"pass"', 'action in [Action::"escalate", Action::"record"]']
+)
+rules = st.tuples(st.sampled_from(["permit", "forbid"]), heads, conditions)
 
 
 def policy_of(drawn: list[tuple[str, str, str]]) -> str:
     lines = (
-        f'@id("r{number}") {effect} (principal, action == Action::"{action}", resource) when {{ {condition} }};'
-        for number, (effect, action, condition) in enumerate(drawn)
+        f'@id("r{number}") {effect} (principal, {head}, resource) when {{ {condition} }};'
+        for number, (effect, head, condition) in enumerate(drawn)
     )
     return "\n".join(lines)
 
@@ -99,6 +105,21 @@ def test_under_the_shipped_policy_a_higher_class_never_gains(
     lower, higher = sorted((one, other))
     above = allowed(SHIPPED, Classification(higher, found), around)
     assert above <= allowed(SHIPPED, Classification(lower, found), around)
+
+
+@given(texts, st.sampled_from(DataClass), kinds, surroundings)
+def test_what_is_explained_is_what_cedar_says_to_the_whole_text_and_all_facts(
+    text: str, data_class: DataClass, found: tuple[str, ...], around: Surroundings
+) -> None:
+    classification = Classification(data_class, found)
+    facts = [read(classification, around) for read in READS.values()]
+    for verdict in Policy(text).explain("a1", classification, around):
+        name = verdict.resource or {"cache": "answers", "record": "receipts", "learn": "counts"}[verdict.action]
+        (asked,) = requests_of("a1", verdict.action, [name], context_of(READS, facts, verdict.redacted))
+        result = cedarpy.is_authorized(asked, text, entities_of(around.hub))
+        failed, spoke = result.diagnostics.errors, result.diagnostics.id_annotations_by_reason.values()
+        assert verdict.allowed == (result.allowed and not failed)
+        assert set(verdict.policy_ids) == ({"policy-failed"} if failed else set(spoke) or {"default-deny"})
 
 
 @given(texts, st.sampled_from(DataClass), kinds, surroundings)

@@ -104,8 +104,9 @@ def test_what_may_not_pass_the_hub_leaves_for_no_provider() -> None:
         PERMIT_ALL + '@id("not-by-this-hub") forbid (principal, action == Action::"pass", resource) when { resource.region == "de-fra" };'
     )
     decision = decide(text)
-    assert decision.routes == ()
-    assert "not-by-this-hub" in decision.policy_ids
+    assert (decision.routes, decision.policy_ids) == ((), ("all", "not-by-this-hub"))
+    no_provider = text + '@id("nobody") forbid (principal, action == Action::"escalate", resource);'
+    assert "nobody" not in decide(no_provider).policy_ids
     assert decide(text, around=replace(HERE, hub=replace(HUB, region="us-east"))).may_escalate
 
 
@@ -228,6 +229,23 @@ def test_the_same_question_has_the_same_answer_however_often_it_is_asked() -> No
     policy = Policy(SHIPPED)
     first = [policy.decide(f"a{number}", PUBLIC, replace(HERE, budget_tokens=number)) for number in range(2000)]
     assert first == [policy.decide(f"a{number}", PUBLIC, replace(HERE, budget_tokens=number)) for number in range(2000)]
+
+
+def test_prompts_that_differ_only_in_what_the_policy_does_not_ask_for_are_decided_on_once() -> None:
+    policy = Policy(SHIPPED)
+    one = policy.decide("a1", PUBLIC, HERE)
+    assert policy.decide("a1", Classification(DataClass.PUBLIC, ("DATE_TIME",)), replace(HERE, intake="http", budget_tokens=7)) is one
+    assert policy.decide("a1", PUBLIC, replace(HERE, region="us-east")) is not one
+    assert policy.decide("a2", PUBLIC, HERE) is not one
+
+
+def test_what_was_decided_around_one_hub_says_nothing_around_another() -> None:
+    policy = Policy(PERMIT_ALL)
+    moved = replace(HERE, hub=replace(HUB, providers=(CLOUD,)))
+    for _ in range(2):
+        assert [name for name, _ in ways(policy.decide("a1", PUBLIC, HERE))] == ["house", "abroad", "cloud"]
+        assert [name for name, _ in ways(policy.decide("a1", PUBLIC, moved))] == ["cloud"]
+        assert policy.decide("a1", PUBLIC, replace(HERE, hub=None)).is_hub_unknown
 
 
 @pytest.mark.parametrize(
