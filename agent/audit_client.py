@@ -1,5 +1,6 @@
 """The hub's AuditService, as this agent calls it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agent.hub_channel import refusal
 from agent.identity.files import Identity
+from agent.store.audit import LoggedReceipt
 from contract.errors import NotAuthenticated, Reason
 from contract.identity import agent_name
 from contract.tree_heads import SignedHead, TreeHead, Witness, to_millisecond
@@ -15,6 +17,9 @@ from seawall.hub.v1 import audit_pb2 as pb
 from seawall.hub.v1 import audit_pb2_grpc
 
 TIMEOUT_SECONDS = 20.0
+
+MOST_RECEIPTS = 50
+"""In one call; the hub takes no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,24 @@ async def witness(channel: grpc.aio.Channel, identity: Identity, signed: SignedH
             Reason.LOG_SIGNATURE_INVALID, "The hub's word for the log of receipts is not signed as it should be: tell its operator."
         )
     return result
+
+
+async def record(channel: grpc.aio.Channel, identity: Identity, receipts: Sequence[LoggedReceipt]) -> None:
+    """Has the hub write receipts into its log; one that is there already is not written again.
+
+    Args:
+        channel: to the hub.
+        identity: of this agent.
+        receipts: that may leave the site, at most `MOST_RECEIPTS`.
+
+    Raises:
+        SeawallError: the hub refuses, or gives no answer.
+    """
+    request = pb.RecordReceiptsRequest(receipts=[pb.LoggedReceipt(number=item.number, leaf=item.text) for item in receipts])
+    try:
+        await audit_pb2_grpc.AuditServiceStub(channel).RecordReceipts(request, timeout=TIMEOUT_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        raise refusal(error, identity.hub_address) from error
 
 
 def _message(signed: SignedHead) -> pb.TreeHead:

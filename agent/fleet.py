@@ -23,6 +23,7 @@ from agent.known_hub import KnownHub
 from agent.logs import Logs
 from agent.pipeline import Parts
 from agent.policies.in_force import PolicyInForce
+from agent.recorder import Recorder
 from agent.session import Session
 from agent.store.answers import AnswerStore
 from agent.store.commands import CommandEntry, CommandStore
@@ -56,11 +57,13 @@ class Fleet:
     commands: Commands
     desired: Desired
     worker: RolloutWorker
+    recorder: Recorder
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run for as long as the agent runs."""
-        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run, self.worker.write_counts)
+        worker = (self.worker.run, self.worker.write_counts)
+        return (self.session.run, self.rotation.run, self.commands.run, self.recorder.run, *worker)
 
     def measure(self, metrics: Metrics) -> None:
         """Has the gauges ask for what they show."""
@@ -84,6 +87,7 @@ class Fleet:
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
             "update": self.worker.releases.health(),
             "certificate_trouble": self.rotation.trouble or "none",
+            "record_trouble": self.recorder.trouble or "none",
         }
 
 
@@ -125,7 +129,8 @@ def build_fleet(
         told_hub=known_hub.tell,
     )
     session = Session(link, parts_of_session, parts.metrics)
-    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired, worker)
+    rotation, recorder = Rotation(link, folder, clock, randomness, told), Recorder(parts.receipts, link, randomness)
+    fleet = Fleet(link, session, rotation, commands, desired, worker, recorder)
     fleet.measure(parts.metrics)
     return fleet
 

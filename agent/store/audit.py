@@ -5,6 +5,8 @@ A receipt that is old enough is forgotten, the oldest first; its hash stays in t
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -19,6 +21,19 @@ MOST_FORGOTTEN = 100
 """Receipts forgotten with each new one: a site whose retention was shortened must not wait for all of them at once."""
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedReceipt:
+    """A receipt, as it stands in the log.
+
+    Args:
+        number: its place, from 0.
+        text: its leaf.
+    """
+
+    number: int
+    text: str
 
 
 class ReceiptStore:
@@ -51,13 +66,31 @@ class ReceiptStore:
             text = receipt.leaf(client)
             leaf = _logged(tables, text)
             row = {"receipt_id": receipt.receipt_id, "client": client, "receipt": text, "create_time": now, "leaf": leaf}
-            tables.table("receipts").insert(row | {"may_record": int(may_record), "may_learn": int(may_learn)})
+            allowed = {"may_record": int(may_record), "may_learn": int(may_learn)}
+            tables.table("receipts").insert({**row, **allowed, "recorded": int(receipt.route == "escalated")})
             _forget(tables, now - self._age_seconds)
 
         await self._database.run(work)
         self.appended += 1
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
+
+    async def unrecorded(self, most: int) -> list[LoggedReceipt]:
+        """Returns receipts that may leave the site and of which the hub has no entry, the oldest first. Of an escalation it has its own."""
+        query = "SELECT leaf, receipt FROM receipts WHERE may_record = 1 AND recorded = 0 AND leaf IS NOT NULL ORDER BY leaf LIMIT ?"
+
+        def work(tables: Tables) -> list[LoggedReceipt]:
+            return [LoggedReceipt(number, text) for number, text in tables.execute(query, [most]).fetchall()]
+
+        return await self._database.run(work)
+
+    async def recorded(self, receipts: Sequence[LoggedReceipt]) -> None:
+        """Notes that the hub has them."""
+
+        def work(tables: Tables) -> None:
+            tables.conn.executemany("UPDATE receipts SET recorded = 1 WHERE leaf = ?", [(receipt.number,) for receipt in receipts])
+
+        await self._database.run(work)
 
     async def since(self, begin: float) -> list[dict[str, Any]]:
         """Returns the receipts from a time on, oldest first.

@@ -253,8 +253,9 @@ def _m0009_receipt_log(database: Database) -> None:
 
 def _m0010_sharing(database: Database) -> None:
     """Whether the policy let a receipt leave the site and the prompt be counted when it was written; nobody was asked of older ones."""
-    for column in ("may_record", "may_learn"):
+    for column in ("may_record", "may_learn", "recorded"):
         database.table("receipts").add_column(column, int, not_null_default=0)
+    database.execute("CREATE INDEX idx_receipts_unrecorded ON receipts (leaf) WHERE may_record = 1 AND recorded = 0")
 
 
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (

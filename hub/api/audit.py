@@ -10,11 +10,15 @@ from contract.merkle import MOST_HASHES
 from hub.api.identity import CALLER
 from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.audit.messages import entry_message, head_message, read_head, read_time, witness_message
+from hub.audit.receipts import ReceiptEntry, read_receipt
 from hub.audit.trail import Trail
 from hub.audit.witnessing import Claim, Witnessing
 from hub.fleet.directory import Directory
 from hub.store.audit import Chosen
 from seawall.hub.v1 import audit_pb2, audit_pb2_grpc
+
+MOST_RECEIPTS = 50
+"""In one call: of the longest leaves, so many are below gRPC's limit of 4 MiB."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -64,6 +68,18 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         if caller.role != "agent":
             found.refused.extend(audit_pb2.RefusedTreeHead.FromString(evidence) for evidence in refused)
         return found
+
+    async def RecordReceipts(  # noqa: N802  # the proto's name
+        self, request: audit_pb2.RecordReceiptsRequest, context: Context
+    ) -> audit_pb2.RecordReceiptsResponse:
+        """See the proto."""
+        del context
+        if not 0 < len(request.receipts) <= MOST_RECEIPTS:
+            raise InvalidRequest(Reason.FIELD_INVALID, f"receipts must be 1 to {MOST_RECEIPTS}.")
+        agent_id, now = CALLER.get().name, self._trail.clock()
+        entries = [read_receipt(ReceiptEntry(now, agent_id, receipt.number, receipt.leaf)) for receipt in request.receipts]
+        await self._trail.record(entries)
+        return audit_pb2.RecordReceiptsResponse()
 
     async def ListAuditEntries(  # noqa: N802  # the proto's name
         self, request: audit_pb2.ListAuditEntriesRequest, context: Context

@@ -68,6 +68,7 @@ _OURS: dict[str, dict[str, frozenset[str]]] = {
     "EventService": {"WatchEvents": _READERS, "ListEvents": _READERS},
     "AuditService": {
         "WitnessTreeHead": _AGENT,
+        "RecordReceipts": _AGENT,
         "GetTreeHead": _AGENTS_AND_READERS,
         "ListAuditEntries": _READERS,
         "GetAuditTreeHead": _READERS,

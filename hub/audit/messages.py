@@ -18,6 +18,9 @@ from seawall.hub.v1 import audit_pb2, escalation_pb2
 DAMAGED = "DAMAGED"
 """The outcome of an entry that cannot be read."""
 
+ON_SITE = "ON_SITE"
+"""The outcome of an entry that is no escalation: a prompt that was answered where it was asked."""
+
 _TIERS = {"private": escalation_pb2.PROVIDER_TIER_PRIVATE, "public": escalation_pb2.PROVIDER_TIER_PUBLIC}
 
 
@@ -74,14 +77,39 @@ def entry_message(record: EntryRecord) -> audit_pb2.AuditEntry:
     """Returns an entry's message. Of one that was tampered with so that it cannot be read, its place and text."""
     message = audit_pb2.AuditEntry(number=record.number, create_time=timestamp(record.create_time), leaf=record.leaf)
     try:
-        _fill(message, json.loads(record.leaf))
+        fields = json.loads(record.leaf)
+        message.MergeFrom(receipt_message(fields) if "receipt" in fields else _escalation_message(fields))
     except (ValueError, KeyError, TypeError, SeawallError):
         message.outcome = DAMAGED
     return message
 
 
-def _fill(message: audit_pb2.AuditEntry, fields: dict[str, Any]) -> None:
-    told = audit_pb2.AuditEntry(
+def receipt_message(fields: dict[str, Any]) -> audit_pb2.AuditEntry:
+    """Returns what is told of a receipt that was recorded.
+
+    Args:
+        fields: of the leaf.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    receipt = fields["receipt"]
+    return audit_pb2.AuditEntry(
+        agent=agent_name(fields["agent"]),
+        request_id=receipt["receipt_id"],
+        data_class=escalation_pb2.DataClass.ValueType(int(DataClass[receipt["data_class"].upper()])),
+        data_kinds=receipt["data_kinds"],
+        policy_ids=receipt["reasons"],
+        model=receipt["model"],
+        input_tokens=receipt["input_tokens"],
+        output_tokens=receipt["output_tokens"],
+        outcome=ON_SITE,
+        receipt_number=fields["receipt_number"],
+    )
+
+
+def _escalation_message(fields: dict[str, Any]) -> audit_pb2.AuditEntry:
+    return audit_pb2.AuditEntry(
         agent=agent_name(fields["agent"]),
         request_id=fields["request_id"],
         data_class=escalation_pb2.DataClass.ValueType(int(DataClass[fields["data_class"].upper()])),
@@ -98,4 +126,3 @@ def _fill(message: audit_pb2.AuditEntry, fields: dict[str, Any]) -> None:
         currency=fields["currency"],
         outcome=fields["outcome"],
     )
-    message.MergeFrom(told)

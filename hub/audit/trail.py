@@ -1,9 +1,12 @@
-"""The hub's log of escalations, as it grows. A store that is away stops no answer: what could not be written waits."""
+"""The hub's own log, of escalations and recorded receipts, as it grows.
+
+A store that is away stops no answer: an escalation that could not be written waits here, a receipt at its agent.
+"""
 
 import asyncio
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -14,6 +17,7 @@ from contract.errors import InvalidRequest, NotPossibleNow, Reason, Unavailable
 from contract.merkle import consistency_proof, root
 from contract.tree_heads import HUB_LOG, SignedHead, TreeHead, sign_head, to_millisecond
 from hub.audit.entries import Entry
+from hub.audit.receipts import ReceiptEntry
 from hub.clock import Clock
 from hub.config import ProviderSettings
 from hub.store import audit
@@ -62,6 +66,24 @@ class Trail:
         self._adding.add(task)
         task.add_done_callback(self._adding.discard)
         return asyncio.shield(task)
+
+    async def record(self, entries: Sequence[ReceiptEntry]) -> None:
+        """Adds receipts, each that is not there already; all or none. Nothing waits here: their agents keep them until this returns.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE, the database is away.
+            NotPossibleNow: LOG_DAMAGED.
+        """
+
+        def work(connection: Connection) -> None:
+            for entry in entries:
+                if not audit.has_receipt(connection, entry.agent, entry.receipt_hash):
+                    audit.append(connection, entry.time, entry.agent, entry.leaf(), entry.receipt_hash)
+
+        try:
+            await self._database.write(work)
+        except LookupError as error:
+            raise _damaged(error) from error
 
     async def flush(self) -> None:
         """Writes what waits.

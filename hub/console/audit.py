@@ -27,7 +27,7 @@ from hub.operator import Operator
 from hub.store.database import Database
 from seawall.hub.v1 import audit_pb2, escalation_pb2
 
-app = typer.Typer(help="What was escalated, and what agents' logs were when they were witnessed.", no_args_is_help=True)
+app = typer.Typer(help="What was escalated or recorded, and what agents' logs were when they were witnessed.", no_args_is_help=True)
 
 _FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 OfAgent = Annotated[str, typer.Option("--agent", help="Of this agent alone, by its id. [default: all]")]
@@ -44,14 +44,14 @@ def list_entries(
     until: Until = None,
     output: Shown = Output.TABLE,
 ) -> None:
-    """Lists escalations, the oldest first."""
+    """Lists escalations, and receipts that policy let leave their site (ON_SITE), the oldest first."""
     with reach(data, config) as operator:
         found = list(_entries(operator, _request(agent, since, until)))
     heads = ("#", "Time", "Agent", "Class", "Provider", "Tier", "Region", "Tokens", "Cost", "Outcome")
     print_all(found, output, heads, [_row(entry) for entry in found], "times in UTC")
 
 
-@app.command("export", epilog="Example: seawall-hub audit export --cursor /var/lib/siem/seawall.cursor >> escalations.jsonl")
+@app.command("export", epilog="Example: seawall-hub audit export --cursor /var/lib/siem/seawall.cursor >> audit.jsonl")
 def export_entries(
     data: Data = DEFAULT_DATA,
     config: Config = None,
@@ -63,7 +63,7 @@ def export_entries(
         Path | None, typer.Option(help="A file that says where the last export ended; this one goes on there.", dir_okay=False)
     ] = None,
 ) -> None:
-    """Prints escalations as JSON Lines, the oldest first."""
+    """Prints escalations and recorded receipts as JSON Lines, the oldest first."""
     request = _request(agent, since, until)
     last = after if cursor is None or not cursor.exists() else _read_cursor(cursor)
     if last is not None:
@@ -105,7 +105,7 @@ def verify_log(
         typer.echo(plain(finding))
     if checked.findings:
         raise typer.Exit(1)
-    kept = f"{checked.entries} escalations were logged, {checked.kept} are kept in clear; {checked.heads + len(earlier)} heads"
+    kept = f"{checked.entries} entries were logged, {checked.kept} are kept in clear; {checked.heads + len(earlier)} heads"
     typer.echo(f"{kept}: all is as it was signed.")
 
 

@@ -1,4 +1,4 @@
-"""The hub's log of escalations: entries, the tree over them, and its heads. An entry that is old is forgotten; its hash stays."""
+"""The hub's own log: entries, the tree over them, and its heads. An entry that is old is forgotten; its hash stays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ _NODE = select(audit_nodes.c.hash).where(audit_nodes.c.level == bindparam("l"), 
 _LAST = select(func.max(audit_nodes.c.position)).where(audit_nodes.c.level == 0)
 _INSERT_NODE = audit_nodes.insert()
 _INSERT_ENTRY = audit_entries.insert()
+_ENTRY = select(audit_entries.c.number, audit_entries.c.create_time, audit_entries.c.agent_id, audit_entries.c.leaf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,15 @@ def size(connection: Connection) -> int:
     return 0 if last is None else last + 1
 
 
-def append(connection: Connection, create_time: datetime, agent_id: str, leaf: str) -> int:
+def append(connection: Connection, create_time: datetime, agent_id: str, leaf: str, receipt_hash: bytes | None = None) -> int:
     """Adds an entry. Returns its number.
+
+    Args:
+        connection: in a transaction.
+        create_time: of the entry.
+        agent_id: whom it is about.
+        leaf: the text whose hash is in the tree.
+        receipt_hash: of the leaf in the agent's log; None: it is no receipt.
 
     Raises:
         LookupError: the tree is damaged.
@@ -78,13 +86,20 @@ def append(connection: Connection, create_time: datetime, agent_id: str, leaf: s
     made = merkle.append(nodes(connection), size(connection), merkle.leaf_hash(leaf.encode()))
     connection.execute(_INSERT_NODE, [{"level": node.level, "position": node.position, "hash": node.hash} for node in made])
     number = made[0].position
-    connection.execute(_INSERT_ENTRY, {"number": number, "create_time": create_time, "agent_id": agent_id, "leaf": leaf})
+    row = {"number": number, "create_time": create_time, "agent_id": agent_id, "leaf": leaf, "receipt_hash": receipt_hash}
+    connection.execute(_INSERT_ENTRY, row)
     return number
+
+
+def has_receipt(connection: Connection, agent_id: str, receipt_hash: bytes) -> bool:
+    """Says whether a receipt of an agent has an entry."""
+    columns = audit_entries.c
+    return connection.scalar(select(columns.number).where(columns.agent_id == agent_id, columns.receipt_hash == receipt_hash)) is not None
 
 
 def page(connection: Connection, chosen: Chosen, after: int, most: int) -> list[EntryRecord]:
     """Returns at most so many entries behind a number, the oldest first."""
-    query = select(audit_entries).where(audit_entries.c.number > after).order_by(audit_entries.c.number).limit(most)
+    query = _ENTRY.where(audit_entries.c.number > after).order_by(audit_entries.c.number).limit(most)
     if chosen.agent_id:
         query = query.where(audit_entries.c.agent_id == chosen.agent_id)
     if chosen.start_time is not None:

@@ -275,7 +275,9 @@ audit_entries = Table(
     Column("create_time", UtcDateTime, nullable=False),
     Column("agent_id", Name(63), nullable=False),
     Column("leaf", Words(), nullable=False),
+    Column("receipt_hash", LargeBinary(32)),
     Index("audit_entries_of_agent", "agent_id", "number"),
+    Index("audit_entries_once", "agent_id", "receipt_hash", unique=True),
     Index("audit_entries_by_time", "create_time"),
 )
 

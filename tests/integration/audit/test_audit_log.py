@@ -177,7 +177,7 @@ async def test_the_commands_show_and_verify(here: Site) -> None:
     assert len(json.loads((await reader.run("list", "--agent", "plant-7", "--output", "json")).stdout)) == 1
     head = json.loads((await reader.run("head")).stdout)
     assert (head["log"], head["size"], head["key_hash"]) == ("hub", 1, key_hash(bytes.fromhex(head["public_key"])))
-    assert "1 escalations were logged, 1 are kept in clear; 1 heads: all is as it was signed." in (await reader.run("verify")).stdout
+    assert "1 entries were logged, 1 are kept in clear; 1 heads: all is as it was signed." in (await reader.run("verify")).stdout
     assert "hubKeys" in (await reader.run("witnessed", "plant-7", "--output", "json")).stdout
 
 
@@ -200,7 +200,10 @@ CASES: dict[str, tuple[list[str], str, bool]] = {
         True,
     ),
     "an entry added": (
-        ["INSERT INTO audit_entries SELECT 99, create_time, agent_id, leaf FROM audit_entries WHERE number = 1"],
+        [
+            "INSERT INTO audit_entries (number, create_time, agent_id, leaf) "
+            "SELECT 99, create_time, agent_id, leaf FROM audit_entries WHERE number = 1"
+        ],
         "entry 99 stands in no leaf",
         True,
     ),
@@ -297,4 +300,4 @@ async def test_retention_is_kept_to_by_a_hub_and_verifies(tmp_path: Path) -> Non
         await store.write(lambda connection: audit.forget(connection, clock[0] - timedelta(days=5)))
         store.close()
         assert [entry.number for entry in await Reader(here.hub).entries()] == [1]
-        assert "2 escalations were logged, 1 are kept in clear" in (await Reader(here.hub).run("verify")).stdout
+        assert "2 entries were logged, 1 are kept in clear" in (await Reader(here.hub).run("verify")).stdout

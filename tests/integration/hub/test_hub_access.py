@@ -68,6 +68,7 @@ REQUESTS: dict[str, Any] = {
     "/seawall.hub.v1.EventService/ListEvents": event_pb2.ListEventsRequest(),
     "/seawall.hub.v1.EventService/WatchEvents": event_pb2.WatchEventsRequest(),
     "/seawall.hub.v1.AuditService/WitnessTreeHead": audit_pb2.WitnessTreeHeadRequest(),
+    "/seawall.hub.v1.AuditService/RecordReceipts": audit_pb2.RecordReceiptsRequest(),
     "/seawall.hub.v1.AuditService/GetTreeHead": audit_pb2.GetTreeHeadRequest(name="agents/plant-7"),
     "/seawall.hub.v1.AuditService/ListAuditEntries": audit_pb2.ListAuditEntriesRequest(),
     "/seawall.hub.v1.AuditService/GetAuditTreeHead": audit_pb2.GetAuditTreeHeadRequest(),
@@ -149,6 +150,7 @@ seawall.hub.v1.CommandService/CancelCommand                   -          yes    
 seawall.hub.v1.EventService/WatchEvents                       -          yes        yes        -          -
 seawall.hub.v1.EventService/ListEvents                        -          yes        yes        -          -
 seawall.hub.v1.AuditService/WitnessTreeHead                   yes        -          -          -          -
+seawall.hub.v1.AuditService/RecordReceipts                    yes        -          -          -          -
 seawall.hub.v1.AuditService/GetTreeHead                       yes        yes        yes        -          -
 seawall.hub.v1.AuditService/ListAuditEntries                  -          yes        yes        -          -
 seawall.hub.v1.AuditService/GetAuditTreeHead                  -          yes        yes        -          -

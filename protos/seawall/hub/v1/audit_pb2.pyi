@@ -214,8 +214,71 @@ class WitnessedTreeHead(_message.Message):
 Global___WitnessedTreeHead: _TypeAlias = WitnessedTreeHead  # noqa: Y015
 
 @_typing.final
+class LoggedReceipt(_message.Message):
+    """A leaf of an agent's log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    LEAF_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its place in the agent's log, from 0."""
+    leaf: _builtins.str
+    """Its very text, whose hash is in the agent's tree: a receipt in the canonical form of contract/leaves.py, of at most 65536 bytes."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        leaf: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf", b"leaf", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoggedReceipt: _TypeAlias = LoggedReceipt  # noqa: Y015
+
+@_typing.final
+class RecordReceiptsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoggedReceipt]:
+        """1 to 50, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        receipts: _abc.Iterable[Global___LoggedReceipt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipts", b"receipts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordReceiptsRequest: _TypeAlias = RecordReceiptsRequest  # noqa: Y015
+
+@_typing.final
+class RecordReceiptsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordReceiptsResponse: _TypeAlias = RecordReceiptsResponse  # noqa: Y015
+
+@_typing.final
 class AuditEntry(_message.Message):
-    """One escalation. Never a word of it."""
+    """One escalation, or one recorded receipt. Never a word of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,6 +300,7 @@ class AuditEntry(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     LEAF_FIELD_NUMBER: _builtins.int
+    RECEIPT_NUMBER_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Its place in the log, from 0."""
     agent: _builtins.str
@@ -256,9 +320,13 @@ class AuditEntry(_message.Message):
     """In millionths of `currency`; unset: the provider has no price."""
     currency: _builtins.str
     outcome: _builtins.str
-    """`ANSWERED`, `CANCELLED`, or the reason of the error; `DAMAGED`: the entry was tampered with, and cannot be read."""
+    """`ANSWERED`, `CANCELLED`, or the reason of the error; `ON_SITE`: a receipt, whose id is in `request_id`, and what decided in `policy_ids`;
+    `DAMAGED`: the entry was tampered with, and cannot be read.
+    """
     leaf: _builtins.str
     """The leaf's very text, whose hash is in the tree."""
+    receipt_number: _builtins.int
+    """Of a receipt: its place in the agent's log."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -286,14 +354,20 @@ class AuditEntry(_message.Message):
         currency: _builtins.str = ...,
         outcome: _builtins.str = ...,
         leaf: _builtins.str = ...,
+        receipt_number: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_micros", b"_cost_micros", "cost_micros", b"cost_micros", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_micros", b"_cost_micros", "_receipt_number", b"_receipt_number", "cost_micros", b"cost_micros", "create_time", b"create_time", "receipt_number", b"receipt_number"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_micros", b"_cost_micros", "agent", b"agent", "cost_micros", b"cost_micros", "create_time", b"create_time", "currency", b"currency", "data_class", b"data_class", "data_kinds", b"data_kinds", "input_tokens", b"input_tokens", "leaf", b"leaf", "model", b"model", "number", b"number", "outcome", b"outcome", "output_tokens", b"output_tokens", "policy_ids", b"policy_ids", "provider", b"provider", "redacted", b"redacted", "region", b"region", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_micros", b"_cost_micros", "_receipt_number", b"_receipt_number", "agent", b"agent", "cost_micros", b"cost_micros", "create_time", b"create_time", "currency", b"currency", "data_class", b"data_class", "data_kinds", b"data_kinds", "input_tokens", b"input_tokens", "leaf", b"leaf", "model", b"model", "number", b"number", "outcome", b"outcome", "output_tokens", b"output_tokens", "policy_ids", b"policy_ids", "provider", b"provider", "receipt_number", b"receipt_number", "redacted", b"redacted", "region", b"region", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost_micros: _TypeAlias = _typing.Literal["cost_micros"]  # noqa: Y015
     _WhichOneofArgType__cost_micros: _TypeAlias = _typing.Literal["_cost_micros", b"_cost_micros"]  # noqa: Y015
+    _WhichOneofReturnType__receipt_number: _TypeAlias = _typing.Literal["receipt_number"]  # noqa: Y015
+    _WhichOneofArgType__receipt_number: _TypeAlias = _typing.Literal["_receipt_number", b"_receipt_number"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_micros) -> _WhichOneofReturnType__cost_micros | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__receipt_number) -> _WhichOneofReturnType__receipt_number | None: ...
 
 Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
 

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class AuditServiceStub:
     """What was done, in logs that only grow (RFC 6962): each agent keeps one of its receipts, which the hub witnesses; the hub keeps one of
-    escalations, of which everybody who reads it can keep the head.
+    escalations and of the receipts that agents' policies let leave their site, of which everybody who reads it can keep the head.
     """
 
     def __init__(self, channel):
@@ -46,6 +46,11 @@ class AuditServiceStub:
                 request_serializer=seawall_dot_hub_dot_v1_dot_audit__pb2.GetTreeHeadRequest.SerializeToString,
                 response_deserializer=seawall_dot_hub_dot_v1_dot_audit__pb2.WitnessedTreeHead.FromString,
                 _registered_method=True)
+        self.RecordReceipts = channel.unary_unary(
+                '/seawall.hub.v1.AuditService/RecordReceipts',
+                request_serializer=seawall_dot_hub_dot_v1_dot_audit__pb2.RecordReceiptsRequest.SerializeToString,
+                response_deserializer=seawall_dot_hub_dot_v1_dot_audit__pb2.RecordReceiptsResponse.FromString,
+                _registered_method=True)
         self.ListAuditEntries = channel.unary_unary(
                 '/seawall.hub.v1.AuditService/ListAuditEntries',
                 request_serializer=seawall_dot_hub_dot_v1_dot_audit__pb2.ListAuditEntriesRequest.SerializeToString,
@@ -60,7 +65,7 @@ class AuditServiceStub:
 
 class AuditServiceServicer:
     """What was done, in logs that only grow (RFC 6962): each agent keeps one of its receipts, which the hub witnesses; the hub keeps one of
-    escalations, of which everybody who reads it can keep the head.
+    escalations and of the receipts that agents' policies let leave their site, of which everybody who reads it can keep the head.
     """
 
     def WitnessTreeHead(self, request, context):
@@ -86,8 +91,20 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordReceipts(self, request, context):
+        """Writes receipts of the calling agent into the hub's log: of prompts that were answered on the site, and of which the agent's policy says
+        that their receipt may leave it in clear (the action `record`).
+
+        Caller: role agent. The receipts are those of the agent in the certificate.
+        Idempotency: a receipt that was written is not written again while it is kept; all are written, or none.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LOG_DAMAGED: the hub's own), UNAVAILABLE (HUB_UNAVAILABLE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEntries(self, request, context):
-        """Lists escalations, the oldest first.
+        """Lists escalations and recorded receipts, the oldest first.
 
         Caller: roles operator, auditor.
         Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PAGE_TOKEN_INVALID).
@@ -119,6 +136,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=seawall_dot_hub_dot_v1_dot_audit__pb2.GetTreeHeadRequest.FromString,
                     response_serializer=seawall_dot_hub_dot_v1_dot_audit__pb2.WitnessedTreeHead.SerializeToString,
             ),
+            'RecordReceipts': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordReceipts,
+                    request_deserializer=seawall_dot_hub_dot_v1_dot_audit__pb2.RecordReceiptsRequest.FromString,
+                    response_serializer=seawall_dot_hub_dot_v1_dot_audit__pb2.RecordReceiptsResponse.SerializeToString,
+            ),
             'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEntries,
                     request_deserializer=seawall_dot_hub_dot_v1_dot_audit__pb2.ListAuditEntriesRequest.FromString,
@@ -139,7 +161,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
     """What was done, in logs that only grow (RFC 6962): each agent keeps one of its receipts, which the hub witnesses; the hub keeps one of
-    escalations, of which everybody who reads it can keep the head.
+    escalations and of the receipts that agents' policies let leave their site, of which everybody who reads it can keep the head.
     """
 
     @staticmethod
@@ -186,6 +208,33 @@ class AuditService:
             '/seawall.hub.v1.AuditService/GetTreeHead',
             seawall_dot_hub_dot_v1_dot_audit__pb2.GetTreeHeadRequest.SerializeToString,
             seawall_dot_hub_dot_v1_dot_audit__pb2.WitnessedTreeHead.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordReceipts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/seawall.hub.v1.AuditService/RecordReceipts',
+            seawall_dot_hub_dot_v1_dot_audit__pb2.RecordReceiptsRequest.SerializeToString,
+            seawall_dot_hub_dot_v1_dot_audit__pb2.RecordReceiptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class AuditServiceStub:
     """What was done, in logs that only grow (RFC 6962): each agent keeps one of its receipts, which the hub witnesses; the hub keeps one of
-    escalations, of which everybody who reads it can keep the head.
+    escalations and of the receipts that agents' policies let leave their site, of which everybody who reads it can keep the head.
     """
 
     @_typing.overload
@@ -50,8 +50,16 @@ class AuditServiceStub:
     Caller: roles agent, operator, auditor. An agent may ask for its own alone.
     Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: of another agent).
     """
+    RecordReceipts: _grpc.UnaryUnaryMultiCallable[_audit_pb2.RecordReceiptsRequest, _audit_pb2.RecordReceiptsResponse]
+    """Writes receipts of the calling agent into the hub's log: of prompts that were answered on the site, and of which the agent's policy says
+    that their receipt may leave it in clear (the action `record`).
+
+    Caller: role agent. The receipts are those of the agent in the certificate.
+    Idempotency: a receipt that was written is not written again while it is kept; all are written, or none.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LOG_DAMAGED: the hub's own), UNAVAILABLE (HUB_UNAVAILABLE).
+    """
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEntriesRequest, _audit_pb2.ListAuditEntriesResponse]
-    """Lists escalations, the oldest first.
+    """Lists escalations and recorded receipts, the oldest first.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PAGE_TOKEN_INVALID).
@@ -66,7 +74,7 @@ class AuditServiceStub:
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
     """What was done, in logs that only grow (RFC 6962): each agent keeps one of its receipts, which the hub witnesses; the hub keeps one of
-    escalations, of which everybody who reads it can keep the head.
+    escalations and of the receipts that agents' policies let leave their site, of which everybody who reads it can keep the head.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -85,8 +93,16 @@ class AuditServiceAsyncStub(AuditServiceStub):
     Caller: roles agent, operator, auditor. An agent may ask for its own alone.
     Errors: INVALID_ARGUMENT (NAME_INVALID), NOT_FOUND (AGENT_NOT_FOUND), PERMISSION_DENIED (ROLE_NOT_ALLOWED: of another agent).
     """
+    RecordReceipts: _aio.UnaryUnaryMultiCallable[_audit_pb2.RecordReceiptsRequest, _audit_pb2.RecordReceiptsResponse]  # type: ignore[assignment]
+    """Writes receipts of the calling agent into the hub's log: of prompts that were answered on the site, and of which the agent's policy says
+    that their receipt may leave it in clear (the action `record`).
+
+    Caller: role agent. The receipts are those of the agent in the certificate.
+    Idempotency: a receipt that was written is not written again while it is kept; all are written, or none.
+    Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LOG_DAMAGED: the hub's own), UNAVAILABLE (HUB_UNAVAILABLE).
+    """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEntriesRequest, _audit_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
-    """Lists escalations, the oldest first.
+    """Lists escalations and recorded receipts, the oldest first.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PAGE_TOKEN_INVALID).
@@ -100,7 +116,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """What was done, in logs that only grow (RFC 6962): each agent keeps one of its receipts, which the hub witnesses; the hub keeps one of
-    escalations, of which everybody who reads it can keep the head.
+    escalations and of the receipts that agents' policies let leave their site, of which everybody who reads it can keep the head.
     """
 
     @_abc_1.abstractmethod
@@ -131,12 +147,26 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RecordReceipts(
+        self,
+        request: _audit_pb2.RecordReceiptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_pb2.RecordReceiptsResponse, _abc.Awaitable[_audit_pb2.RecordReceiptsResponse]]:
+        """Writes receipts of the calling agent into the hub's log: of prompts that were answered on the site, and of which the agent's policy says
+        that their receipt may leave it in clear (the action `record`).
+
+        Caller: role agent. The receipts are those of the agent in the certificate.
+        Idempotency: a receipt that was written is not written again while it is kept; all are written, or none.
+        Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LOG_DAMAGED: the hub's own), UNAVAILABLE (HUB_UNAVAILABLE).
+        """
+
+    @_abc_1.abstractmethod
     def ListAuditEntries(
         self,
         request: _audit_pb2.ListAuditEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.ListAuditEntriesResponse, _abc.Awaitable[_audit_pb2.ListAuditEntriesResponse]]:
-        """Lists escalations, the oldest first.
+        """Lists escalations and recorded receipts, the oldest first.
 
         Caller: roles operator, auditor.
         Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID, PAGE_TOKEN_INVALID).

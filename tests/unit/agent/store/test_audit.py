@@ -1,5 +1,6 @@
 """The receipts."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,6 +48,27 @@ async def test_what_nobody_has_allowed_of_a_receipt_is_denied(database: Database
     await store.append("c", receipt("p3"), 2.0, may_learn=True)
     rows = await database.run(lambda tables: tables.execute("SELECT may_record, may_learn FROM receipts ORDER BY leaf").fetchall())
     assert rows == [(0, 0), (1, 0), (0, 1)]
+
+
+async def test_what_may_leave_is_handed_out_oldest_first_until_the_hub_has_it(database: Database) -> None:
+    store = ReceiptStore(database, age_seconds=100)
+    for number in range(5):
+        await store.append("c", receipt(f"p{number}"), float(number), may_record=number != 1)
+    await store.append("c", replace(receipt("away"), route="escalated"), 5.0, may_record=True)
+    first = await store.unrecorded(2)
+    assert [(item.number, json.loads(item.text)["prompt_id"]) for item in first] == [(0, "p0"), (2, "p2")]
+    assert await store.unrecorded(2) == first
+    await store.recorded(first)
+    assert [item.number for item in await store.unrecorded(10)] == [3, 4]
+
+
+async def test_what_stands_in_no_leaf_is_not_handed_out(database: Database) -> None:
+    store = ReceiptStore(database, age_seconds=100)
+    for number in range(3):
+        await store.append("c", receipt(f"p{number}"), 0.0)
+    await database.run(lambda tables: tables.execute("DELETE FROM receipt_nodes WHERE level > 0"))
+    await store.append("c", receipt("p4"), 0.0, may_record=True)
+    assert await store.unrecorded(10) == []
 
 
 async def test_no_receipt_is_written_over(database: Database) -> None:
