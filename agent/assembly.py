@@ -18,7 +18,7 @@ from agent.detection.memory import Memory, memory_key
 from agent.detection.opening import Detector, open_detector
 from agent.detection.secrets import has_key
 from agent.detection.tagger import Tagger
-from agent.escalation import Escalator, HubEscalator, NoHub
+from agent.escalation import HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
 from agent.inference.current import CurrentModel
@@ -56,7 +56,7 @@ from agent.update.slots import Slots, Started
 from agent.witness import HeadKeeper
 from contract.classification import DataClass
 from contract.release import Index
-from contract.surroundings import Hub, Surroundings
+from contract.surroundings import Hub, Surroundings, stepped
 from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
@@ -103,9 +103,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def surroundings_of(settings: AgentSettings, hub: Hub | None) -> Surroundings:
+def surroundings_of(settings: AgentSettings, hub: Hub | None, budget_tokens: int | None = None) -> Surroundings:
     """Returns what is known around any prompt of this device."""
-    return Surroundings(settings.site.name, settings.site.region, hub=hub, can_redact=True)
+    budget = None if budget_tokens is None else stepped(budget_tokens)
+    return Surroundings(settings.site.name, settings.site.region, hub=hub, can_redact=True, budget_tokens=budget)
 
 
 def build_models(settings: AgentSettings) -> CurrentModel:
@@ -154,7 +155,7 @@ def ages(settings: AgentSettings) -> Ages:
 def build_parts(ground: Ground, desired: Desired) -> Parts:
     """Returns what the steps of a prompt's path are done with."""
     settings, database, policy, tracing = ground.settings, ground.database, ground.policy, ground.tracing
-    keep, known = settings.keep, ground.known_hub
+    keep, known, escalator = settings.keep, ground.known_hub, _escalator(ground)
     answers = AnswerStore(database, keep.answers, keep.answer_seconds)
     return Parts(
         agent_id=ground.agent_id,
@@ -163,7 +164,7 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         cache=ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest),
         models=TracedModels(ground.models, tracing) if tracing.is_on else ground.models,
         confidence=settings.trust.confidence(),
-        escalator=_escalator(ground),
+        escalator=escalator,
         redactor=Redactor(Vault(database, keep.conversation_seconds)),
         rules=build_rules(has_key, settings.privacy.denied_phrases),
         floors=lambda prompt: (settings.privacy.client_floors.get(prompt.client, DataClass.PUBLIC),),
@@ -171,7 +172,7 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         receipts=ReceiptStore(database, keep.receipt_seconds),
         metrics=Metrics(CollectorRegistry()),
         narrowing=lambda: desired.narrowing,
-        surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None),
+        surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None, escalator.budget_tokens()),
         tracing=tracing,
     )
 
@@ -208,7 +209,7 @@ async def open_fleet(
     return build_fleet(ground.link, folder, parts, ground.policy, desired, commands, worker, ground.known_hub, utc_now, randomness)
 
 
-def _escalator(ground: Ground) -> Escalator:
+def _escalator(ground: Ground) -> HubEscalator | NoHub:
     hub = ground.settings.hub
     return NoHub() if ground.link is None else HubEscalator(ground.link, hub.connect_seconds, hub.timeout_seconds, ground.tracing)
 

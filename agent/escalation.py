@@ -5,6 +5,7 @@ import math
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from time import monotonic
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from contract import telemetry
 from contract.classification import Classification
 from contract.decision import Decision, Route
 from contract.errors import Reason, Unavailable
+from contract.surroundings import Surroundings
 from contract.tracing import NO_TRACING, TRACEPARENT, Attributes, Kind, Span, Tracing
 from seawall.hub.v1 import escalation_pb2 as pb
 from seawall.hub.v1 import escalation_pb2_grpc
@@ -31,6 +33,7 @@ _SPAN_ATTRIBUTES: Attributes = {
     telemetry.RPC_METHOD: "EscalatePrompt",
 }
 _MOST_POLICY_IDS, _LONGEST_POLICY_ID = 64, 128  # the hub takes no more
+_QUOTA_SPENT = "quota-spent"
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
@@ -78,9 +81,21 @@ class Escalator(Protocol):
         ...
 
     def escalate(
-        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        classification: Classification,
+        decision: Decision,
+        surroundings: Surroundings,
     ) -> AsyncGenerator[str | Completion, None]:
         """Sends a prompt out and yields the answer's pieces, then one Completion.
+
+        Args:
+            messages: what leaves.
+            sampling: how the answer is wanted.
+            classification: of the prompt, for the hub's own policy.
+            decision: where it may go.
+            surroundings: that it was decided in, for the same.
 
         Raises:
             EscalationFailed: there is no answer, or it broke off.
@@ -97,6 +112,7 @@ class HubEscalator:
         timeout_seconds: for a whole answer.
         tracing: told of each call; the hub goes on with the trace.
         clock: monotonic, in seconds.
+        utc_now: returns the time; quotas are of a day in UTC.
     """
 
     def __init__(
@@ -106,6 +122,7 @@ class HubEscalator:
         timeout_seconds: float = 120.0,
         tracing: Tracing = NO_TRACING,
         clock: Callable[[], float] = monotonic,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._link = link
         self._tracing = tracing
@@ -114,6 +131,8 @@ class HubEscalator:
         self._clock = clock
         self._asked_until = -math.inf
         self._asked_why = ""
+        self._utc_now = utc_now
+        self._budget: tuple[int | None, date | None] = (None, None)
 
     async def connect(self) -> None:
         """Waits for the connection, unless the last try has just failed: then gRPC tries again by itself, later.
@@ -131,7 +150,12 @@ class HubEscalator:
                 raise EscalationFailed("hub-unavailable", sent=False) from error
 
     async def escalate(
-        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        classification: Classification,
+        decision: Decision,
+        surroundings: Surroundings,
     ) -> AsyncGenerator[str | Completion, None]:
         """See Escalator."""
         request = pb.EscalatePromptRequest(
@@ -144,6 +168,9 @@ class HubEscalator:
             redacted=decision.must_redact,
             data_kinds=classification.kinds,
             policy_ids=[name[:_LONGEST_POLICY_ID] for name in decision.policy_ids[:_MOST_POLICY_IDS]],
+            intake=surroundings.intake,
+            latency_milliseconds=surroundings.latency_milliseconds,
+            budget_tokens=surroundings.budget_tokens,
         )
         with self._tracing.step(_SPAN, _SPAN_ATTRIBUTES, Kind.CLIENT) as span, self._link.use() as channel:
             stub = escalation_pb2_grpc.EscalationServiceStub(channel)
@@ -153,6 +180,7 @@ class HubEscalator:
                     if response.text_delta:
                         yield response.text_delta
                     if response.HasField("completion"):
+                        self._note_budget(response.completion)
                         yield _completion(response.completion)
                         return
             except grpc.aio.AioRpcError as error:
@@ -161,24 +189,44 @@ class HubEscalator:
                 why = reason.lower().replace("_", "-")
                 if wait_seconds := asked_wait_seconds(error):
                     self._asked_until, self._asked_why = self._clock() + wait_seconds, why
+                    self._budget = (None, None)
                 raise EscalationFailed(why, sent=True) from error
             finally:
                 call.cancel()
             raise EscalationFailed("hub-unavailable", sent=True)
 
+    def budget_tokens(self) -> int | None:
+        """Returns how many tokens are left to spend today, as the hub said last; None: it has not said."""
+        if self._clock() < self._asked_until and self._asked_why == _QUOTA_SPENT:
+            return 0
+        left, day = self._budget
+        return left if day == self._utc_now().date() else None
+
+    def _note_budget(self, completion: pb.EscalatePromptResponse.Completion) -> None:
+        left = completion.budget_tokens if completion.HasField("budget_tokens") else None
+        self._budget = (left, self._utc_now().date())
+
 
 class NoHub:
     """Stands where an agent is not enrolled: nothing can be sent."""
+
+    def budget_tokens(self) -> None:
+        """See HubEscalator: there is nobody to say."""
 
     async def connect(self) -> None:
         """See Escalator."""
         raise EscalationFailed("not-enrolled", sent=False)
 
     def escalate(
-        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        classification: Classification,
+        decision: Decision,
+        surroundings: Surroundings,
     ) -> AsyncGenerator[str | Completion, None]:
         """See Escalator."""
-        del messages, sampling, classification, decision
+        del messages, sampling, classification, decision, surroundings
         raise EscalationFailed("not-enrolled", sent=False)
 
 

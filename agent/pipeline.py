@@ -37,7 +37,7 @@ from contract.decision import Decision, Sharing
 from contract.errors import Reason, SeawallError
 from contract.policy import Policy
 from contract.receipts import Receipt
-from contract.surroundings import Surroundings
+from contract.surroundings import Surroundings, stepped
 from contract.tracing import NO_TRACING, Tracing
 
 
@@ -160,7 +160,11 @@ class Pipeline:
         return lambda classification: self._parts.policy.decide(self._parts.agent_id, classification, surroundings)
 
     def _around(self, prompt: Prompt) -> Surroundings:
-        return replace(self._parts.surroundings(), intake=prompt.intake)
+        left = None
+        if prompt.timeout_seconds is not None:
+            waited_seconds = (self._clock() - prompt.received_time).total_seconds()
+            left = stepped(int((prompt.timeout_seconds - waited_seconds) * 1000))
+        return replace(self._parts.surroundings(), intake=prompt.intake, latency_milliseconds=left)
 
     def _decided_again(self, asked: Asked) -> Asked:
         """Returns what was asked under what holds now as well: narrowing, policy and hub may have changed meanwhile."""
@@ -238,7 +242,8 @@ class Pipeline:
         self, asked: Asked, outgoing: Outgoing, judged: float | None, stack: AsyncExitStack
     ) -> AsyncGenerator[str | Outcome, None]:
         """Opens the hub's answer: its first piece where the client wants a stream, else all of it, so that a break costs nothing."""
-        raw = self._parts.escalator.escalate(outgoing.messages, asked.prompt.sampling, asked.classification, asked.decision)
+        around = self._around(asked.prompt)
+        raw = self._parts.escalator.escalate(outgoing.messages, asked.prompt.sampling, asked.classification, asked.decision, around)
         answer = restored(screened(raw, self._parts.rules), outgoing)
         await stack.enter_async_context(aclosing(answer))
         head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]

@@ -47,6 +47,7 @@ class Prompt:
         stream: whether pieces are wanted as they come.
         intake: by which way it came.
         trace_parent: the trace that the client says it belongs to.
+        timeout_seconds: how long the client waits for the answer, from `received_time` on; None: it does not say.
     """
 
     prompt_id: str
@@ -58,6 +59,7 @@ class Prompt:
     stream: bool = False
     intake: Literal["", "http", "mqtt"] = ""
     trace_parent: TraceParent | None = None
+    timeout_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ type Facts = {
     site: String,
     region: String,               // of the site
     intake: String,               // http, mqtt, or empty
-    latency_milliseconds?: Long,  // that the answer may take
-    budget_tokens?: Long,         // that are left
+    latency_milliseconds?: Long,  // that the answer may take, in steps
+    budget_tokens?: Long,         // that are left, in steps
 };
 
 action cache appliesTo { principal: Agent, resource: Cache, context: Facts };

@@ -6,6 +6,14 @@ TIERS = ("private", "public")
 """Provider tiers, the nearer first."""
 
 
+def stepped(number: int) -> int:
+    """Rounds a number down to a power of two; below 1 to 0.
+
+    What changes with each prompt would have each decided on anew. So it changes in steps, and never says more than there is.
+    """
+    return 1 << number.bit_length() - 1 if number > 0 else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """One place that answers prompts, behind a hub.
@@ -52,8 +60,8 @@ class Surroundings:
         intake: by which way the prompt came: `http`, `mqtt`, or empty.
         hub: None: not known, so that nothing may leave.
         can_redact: whether what may leave only redacted can be.
-        latency_milliseconds: that the answer may take; None: nobody has said.
-        budget_tokens: that are left to spend; None: nobody counts.
+        latency_milliseconds: that the answer may take, `stepped`; None: nobody has said.
+        budget_tokens: that are left to spend, `stepped`; None: not known.
     """
 
     site: str = ""

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from agent.intake import strict_json
-from agent.intake.fields import InvalidField, Request, SamplingRequest, checked_messages, explained
+from agent.intake.fields import InvalidField, Request, SamplingRequest, TimeoutSeconds, checked_messages, explained
 from agent.prompts import Answer, Message, Sampling
 from contract.errors import InvalidRequest, NotFound, Reason, SeawallError
 
@@ -90,6 +90,7 @@ class _ChatRequest(SamplingRequest):
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    timeout_seconds: TimeoutSeconds | None = None
 
 
 _KNOWN = (*_ChatRequest.model_fields, *_ChatMessage.model_fields, *_ONLY, *_WITHOUT_EFFECT)
@@ -97,12 +98,13 @@ _KNOWN = (*_ChatRequest.model_fields, *_ChatMessage.model_fields, *_ONLY, *_WITH
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What is asked for. `include_usage`: a stream ends with a chunk that counts tokens."""
+    """What is asked for. `include_usage`: a stream ends with a chunk that counts tokens. `timeout_seconds`: see `agent.prompts.Prompt`."""
 
     messages: tuple[Message, ...]
     sampling: Sampling
     stream: bool
     include_usage: bool
+    timeout_seconds: float | None = None
 
 
 def read_chat(body: bytes, model: str) -> Chat:
@@ -130,6 +132,7 @@ def read_chat(body: bytes, model: str) -> Chat:
         sampling=_sampling(request),
         stream=bool(request.stream),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
+        timeout_seconds=request.timeout_seconds,
     )
 
 

@@ -85,6 +85,7 @@ class ChatEndpoint:
             stream=chat.stream,
             intake="http",
             trace_parent=trace_parent,
+            timeout_seconds=chat.timeout_seconds,
         )
 
 

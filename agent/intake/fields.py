@@ -42,6 +42,7 @@ def _as_list(value: Any) -> Any:
 
 
 Id = Annotated[str, AfterValidator(_checked_id)]
+TimeoutSeconds = Annotated[float, Field(gt=0, le=86_400)]
 StopTexts = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=8), BeforeValidator(_as_list)]
 
 

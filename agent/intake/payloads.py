@@ -1,7 +1,9 @@
 """What is in an MQTT message: bytes to Prompt, Answer to bytes. Pure.
 
-A prompt is `{"prompt": text}` or `{"messages": [{"role", "content"}, …]}`, and may have `id`, `conversation`, `stream` and the fields of
-`SamplingRequest`. An answer is `{"id", "answer", "finish_reason", "usage", "receipt"}`. A piece of one is `{"id", "index", "delta"}`, the
+A prompt is `{"prompt": text}` or `{"messages": [{"role", "content"}, …]}`, and may have `id`, `conversation`, `stream`,
+`timeout_seconds` and the fields of `SamplingRequest`.
+
+An answer is `{"id", "answer", "finish_reason", "usage", "receipt"}`. A piece of one is `{"id", "index", "delta"}`, the
 last piece `{"id", "index", "done": true}`. A refusal is a problem (RFC 9457) with `reason`, and `id` where it is known.
 """
 
@@ -13,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from agent.intake import strict_json
-from agent.intake.fields import Id, Request, SamplingRequest, checked_messages, explained, is_id
+from agent.intake.fields import Id, Request, SamplingRequest, TimeoutSeconds, checked_messages, explained, is_id
 from agent.prompts import Answer, Message, Prompt
 from contract.errors import InvalidRequest, Reason, SeawallError
 
@@ -34,6 +36,7 @@ class _Payload(SamplingRequest):
     messages: Annotated[list[_Message], Field(fail_fast=True)] | None = None
     conversation: Id | None = None
     stream: bool | None = None
+    timeout_seconds: TimeoutSeconds | None = None
 
 
 _FIELDS = (*_Payload.model_fields, *_Message.model_fields)
@@ -76,6 +79,7 @@ def read_prompt(payload: bytes, client: str, prompt_id: str, received_time: date
         conversation=request.conversation,
         sampling=request.sampling(),
         stream=bool(request.stream),
+        timeout_seconds=request.timeout_seconds,
     )
 
 

@@ -74,6 +74,8 @@ def try_policy(
         list[str] | None,
         typer.Option(help="NAME,TIER,REGION,OPERATOR,RETENTION_DAYS; may be repeated. Example: --provider c,public,us,x,30"),
     ] = None,
+    latency_milliseconds: Annotated[int | None, typer.Option(min=0, help="That the answer may take. [default: nobody has said]")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(min=0, help="That are left to spend. [default: not known]")] = None,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -84,7 +86,15 @@ def try_policy(
     classifier = Classifier(detector, Memory(secrets.token_bytes(32)), settings.privacy.floor)
     found = read_classification(Given(prompt, data_class, kinds), classifier)
     agent_id, known = _known(settings)
-    around = Surroundings(settings.site.name, region or settings.site.region, intake, read_hub("hub", hub, provider or (), known), True)
+    around = Surroundings(
+        settings.site.name,
+        region or settings.site.region,
+        intake,
+        read_hub("hub", hub, provider or (), known),
+        can_redact=True,
+        latency_milliseconds=latency_milliseconds,
+        budget_tokens=budget_tokens,
+    )
     verdicts = policy.explain(agent_id, found, around)
     if as_json:
         print(json.dumps({"class": str(found.data_class), "kinds": found.kinds, "verdicts": [asdict(verdict) for verdict in verdicts]}))

@@ -32,6 +32,7 @@ _ROLES: dict[int, Any] = {
 }
 _TIERS: dict[int, Tier] = {escalation_pb2.PROVIDER_TIER_PRIVATE: "private", escalation_pb2.PROVIDER_TIER_PUBLIC: "public"}
 _TIER_NUMBERS = {tier: number for number, tier in _TIERS.items()}
+_INTAKES = ("", "http", "mqtt")
 _MAX_TEMPERATURE = 2.0
 _MAX_PROVIDERS = 256
 _MAX_NAMES = 64
@@ -106,6 +107,9 @@ def read_escalation(request: escalation_pb2.EscalatePromptRequest, agent_id: str
         redacted=request.redacted,
         data_kinds=_read_names(request.data_kinds, _KIND, "data_kinds"),
         policy_ids=_read_names(request.policy_ids, _POLICY_ID, "policy_ids"),
+        intake=_read_intake(request.intake),
+        latency_milliseconds=request.latency_milliseconds if request.HasField("latency_milliseconds") else None,
+        budget_tokens=request.budget_tokens if request.HasField("budget_tokens") else None,
     )
 
 
@@ -157,6 +161,12 @@ def _read_output_tokens(wanted: int, limits: Limits) -> int:
     return min(wanted or limits.output_tokens, limits.output_tokens)
 
 
+def _read_intake(intake: str) -> str:
+    if intake not in _INTAKES:
+        raise _invalid("intake must be http, mqtt, or empty")
+    return intake
+
+
 def _read_temperature(value: float) -> float:
     if not 0 <= value <= _MAX_TEMPERATURE:  # not a number is outside too
         raise _invalid("temperature must be 0 to 2")
@@ -175,6 +185,7 @@ def _response(piece: TextDelta | Completion) -> escalation_pb2.EscalatePromptRes
             input_tokens=piece.finish.input_tokens,
             output_tokens=piece.finish.output_tokens,
             finish_reason=piece.finish.finish_reason,
+            budget_tokens=piece.budget_tokens,
         )
     )
 

@@ -33,6 +33,9 @@ class Escalation:
         redacted: whether what was found in it was taken out.
         data_kinds: that were found.
         policy_ids: that decided on the device.
+        intake: by which way it came, as the agent told its own policy, as are the next two.
+        latency_milliseconds: that the answer may take; None: nobody has said.
+        budget_tokens: that the agent took to be left; None: it did not know.
     """
 
     request_id: str
@@ -45,6 +48,9 @@ class Escalation:
     redacted: bool = False
     data_kinds: tuple[str, ...] = ()
     policy_ids: tuple[str, ...] = ()
+    intake: str = ""
+    latency_milliseconds: int | None = None
+    budget_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +72,14 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The end of an escalation: what answered, and what it took."""
+    """The end of an escalation: what answered, and what it took.
+
+    Args:
+        budget_tokens: that are left of the nearest quota; None: there is none, or it is not known.
+    """
 
     provider: str
     tier: Tier
     region: str
     finish: Finish
+    budget_tokens: int | None = None

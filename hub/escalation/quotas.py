@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 
@@ -36,8 +37,9 @@ async def within_quotas(
             async for piece in answer:
                 begun = True
                 if isinstance(piece, Completion):
-                    await _settle(quotas, reservation, taken(escalation, piece))
-                yield piece
+                    yield replace(piece, budget_tokens=await _settle(quotas, reservation, taken(escalation, piece)))
+                else:
+                    yield piece
         except SeawallError:
             if not begun:
                 await _settle(quotas, reservation, None)
@@ -60,9 +62,10 @@ def _most_input(escalation: Escalation) -> int:
     return sum(len(turn.content.encode()) + MESSAGE_TOKENS for turn in escalation.turns)
 
 
-async def _settle(quotas: Quotas, reservation: Reservation, tokens: int | None) -> None:
-    """Counts what was taken; None: nothing. A store that is away keeps the most as spent, and the answer goes on."""
+async def _settle(quotas: Quotas, reservation: Reservation, tokens: int | None) -> int | None:
+    """Counts what was taken; None: nothing. Returns what is left. A store that is away keeps the most as spent, and the answer goes on."""
     try:
-        await (quotas.release(reservation) if tokens is None else quotas.settle(reservation, tokens))
+        return await (quotas.release(reservation) if tokens is None else quotas.settle(reservation, tokens))
     except Unavailable as error:
         _log.warning("quota not settled", groups=list(reservation.group_ids), tokens=reservation.tokens, reason=error.reason)
+        return None

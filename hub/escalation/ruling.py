@@ -1,4 +1,7 @@
-"""The hub decides again where a prompt may go: by its own policy, and by what its operator says of the agent."""
+"""The hub decides again where a prompt may go: by its own policy, and by what its operator says of the agent.
+
+What it cannot know itself, the agent tells, as its own policy was told: class and kinds of the data, the intake, time and tokens left.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -60,7 +63,14 @@ class Ruling:
             Unavailable: HUB_UNAVAILABLE, who asks cannot be looked up.
         """
         labels = (await self._agents.get(escalation.agent_id)).labels
-        surroundings = Surroundings(labels.get(SITE_LABEL, ""), labels.get(REGION_LABEL, ""), hub=self._hub)
+        surroundings = Surroundings(
+            labels.get(SITE_LABEL, ""),
+            labels.get(REGION_LABEL, ""),
+            escalation.intake,
+            self._hub,
+            latency_milliseconds=escalation.latency_milliseconds,
+            budget_tokens=escalation.budget_tokens,
+        )
         classification = Classification(escalation.data_class, escalation.data_kinds)
         decision = self._policy.leave(escalation.agent_id, classification, surroundings, escalation.redacted)
         allowed = frozenset(route.provider for route in decision.routes) & escalation.allowed

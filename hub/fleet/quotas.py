@@ -109,35 +109,38 @@ class Quotas:
             return Reservation(now.date(), (), tokens)
         return await self._database.write(partial(_reserve, agent_id, tokens, now))
 
-    async def settle(self, reservation: Reservation, tokens: int) -> None:
+    async def settle(self, reservation: Reservation, tokens: int) -> int | None:
         """Counts what an escalation took, in the place of what was set aside.
 
-        Raises:
-            Unavailable: HUB_UNAVAILABLE, the store is away; what was set aside stays as spent.
-        """
-        await self._adjust(reservation, 0, tokens - reservation.tokens)
-
-    async def release(self, reservation: Reservation) -> None:
-        """Counts nothing: no provider began to answer.
+        Returns:
+            how many tokens are left today in the quota that is nearest to its end; None: none counts tokens, or the day is over.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE, the store is away; what was set aside stays as spent.
         """
-        await self._adjust(reservation, -1, -reservation.tokens)
+        return await self._adjust(reservation, 0, tokens - reservation.tokens)
+
+    async def release(self, reservation: Reservation) -> int | None:
+        """Counts nothing: no provider began to answer. Returns what is left, as `settle` does.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE, the store is away; what was set aside stays as spent.
+        """
+        return await self._adjust(reservation, -1, -reservation.tokens)
 
     async def spent(self, group_ids: Iterable[str]) -> tuple[Mapping[str, Spent], datetime]:
         """Returns what groups have spent today, by their ids, and when the next day begins."""
         now = self._clock()
         return await self._database.read(partial(quotas.everything, day=now.date(), group_ids=group_ids)), reset_time(now)
 
-    async def _adjust(self, reservation: Reservation, escalations: int, tokens: int) -> None:
-        def work(connection: Connection) -> None:
-            groups.with_quota(connection, lock=True)
+    async def _adjust(self, reservation: Reservation, escalations: int, tokens: int) -> int | None:
+        def work(connection: Connection) -> int | None:
+            limited = groups.with_quota(connection, lock=True)
             for group_id in reservation.group_ids:
                 quotas.add(connection, reservation.day, group_id, escalations, tokens)
+            return _left(connection, reservation, limited) if reservation.day == self._clock().date() else None
 
-        if reservation.group_ids and (escalations or tokens):
-            await self._database.write(work)
+        return await self._database.write(work) if reservation.group_ids else None
 
 
 def reset_time(now: datetime) -> datetime:
@@ -152,6 +155,12 @@ def _limiting(agent_id: str, connection: Connection, *, lock: bool = False) -> l
         return []
     fields = {f"labels.{key}": value for key, value in find(agent_id, connection).labels.items()}
     return [group for group in limited if filters.parse(group.expression).matches(fields)]
+
+
+def _left(connection: Connection, reservation: Reservation, limited: Iterable[GroupRecord]) -> int | None:
+    spent = quotas.everything(connection, reservation.day, reservation.group_ids)
+    left = [group.tokens_per_day - spent[group.group_id].tokens for group in limited if group.tokens_per_day and group.group_id in spent]
+    return max(0, min(left)) if left else None
 
 
 def _reserve(agent_id: str, tokens: int, now: datetime, connection: Connection) -> Reservation:

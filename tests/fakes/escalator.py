@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from agent.escalation import Completion, EscalationFailed
 from agent.prompts import Message, Sampling
 from contract.classification import Classification
-from contract.policy import Decision
+from contract.decision import Decision
+from contract.surroundings import Surroundings
 
 COMPLETION = Completion("cloud", "private", "eu", "big-model", 5, 7, "stop")
 
@@ -24,6 +25,7 @@ class FakeEscalator:
         self.breaks_after = breaks_after
         self.is_sent_on_failure = sent
         self.sent: list[tuple[Message, ...]] = []
+        self.around: list[Surroundings] = []
         self.answer: Callable[[Sequence[Message]], Sequence[str]] = lambda _: self.pieces
 
     async def connect(self) -> None:
@@ -31,10 +33,16 @@ class FakeEscalator:
             raise EscalationFailed("hub-unavailable", sent=False)
 
     async def escalate(
-        self, messages: Sequence[Message], sampling: Sampling, classification: Classification, decision: Decision
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        classification: Classification,
+        decision: Decision,
+        surroundings: Surroundings,
     ) -> AsyncGenerator[str | Completion, None]:
         del sampling, classification, decision
         self.sent.append(tuple(messages))
+        self.around.append(surroundings)
         for number, piece in enumerate(self.answer(messages)):
             if number == self.breaks_after:
                 raise EscalationFailed("hub-unavailable", sent=True)

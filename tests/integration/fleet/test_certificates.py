@@ -20,7 +20,7 @@ from agent.prompts import Message, Sampling
 from contract.classification import Classification, DataClass
 from contract.decision import Decision, Route
 from contract.errors import NotAuthenticated, Reason, SeawallError
-from contract.surroundings import Provider
+from contract.surroundings import Provider, Surroundings
 from tests.fakes.fleet_agent import eventually, fleet_agent
 from tests.fakes.fleet_hub import RunningFakeHub, fake_fleet_hub
 from tests.fakes.hub import RunningHub
@@ -183,7 +183,7 @@ async def test_trouble_is_shown_until_there_is_a_certificate(fake: RunningFakeHu
 async def test_an_answer_that_is_under_way_comes_whole_though_the_certificate_changes(fake: RunningFakeHub, folder: IdentityFolder) -> None:
     link = HubLink(fake.identity())
     decision = Decision(may_cache=True, routes=(Route(Provider("cloud", "public")),))
-    answer = HubEscalator(link).escalate([Message("user", "hello")], Sampling(), Classification(DataClass.PUBLIC), decision)
+    answer = HubEscalator(link).escalate([Message("user", "hello")], Sampling(), Classification(DataClass.PUBLIC), decision, Surroundings())
     pieces = [await anext(answer)]
     await rotation(link, folder).replace_once()
     fake.escalations.released.set()

@@ -354,13 +354,13 @@ async def test_an_agent_that_knows_the_hub_from_its_welcome_sends_what_its_polic
         decision = policy.decide("plant-7", confidential, around)
         assert [(route.provider.name, route.redacted) for route in decision.routes] == [("house", True)]
         with pytest.raises(EscalationFailed, match="policy-denied"):
-            await anext(HubEscalator(link).escalate(asked, sampling, confidential, decision))
+            await anext(HubEscalator(link).escalate(asked, sampling, confidential, decision, around))
         async with hub.channel(hub.operator) as channel:
             labelled = agent_pb2.Agent(name="agents/plant-7", labels={"region": "house-region"})
             await agent_pb2_grpc.AgentServiceStub(channel).UpdateAgent(agent_pb2.UpdateAgentRequest(agent=labelled))
-        *_, confidential_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, confidential, decision)]
+        *_, confidential_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, confidential, decision, around)]
         open_decision = policy.decide("plant-7", public, around)
-        *_, public_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, public, open_decision)]
+        *_, public_end = [piece async for piece in HubEscalator(link).escalate(asked, sampling, public, open_decision, around)]
         await link.close()
     assert isinstance(confidential_end, Completion)
     assert isinstance(public_end, Completion)

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from agent.identity.files import Identity as AgentIdentity
 from agent.prompts import Message, Sampling
 from contract.classification import Classification, DataClass
 from contract.decision import Decision, Route
-from contract.surroundings import Provider
+from contract.surroundings import Provider, Surroundings
 from hub.config import ProviderSettings
 from seawall.hub.v1 import agent_pb2, escalation_pb2, escalation_pb2_grpc, group_pb2
 from tests.fakes.hub import Identity, RunningHub, running_hub
@@ -163,8 +164,33 @@ async def test_an_agent_keeps_its_local_answer_and_sends_nothing_more_for_a_whil
     assert len(here.provider.requests) == 1
 
 
+async def test_an_agent_knows_what_is_left_once_the_hub_has_answered_and_until_the_day_ends(tmp_path: Path) -> None:
+    async with site(tmp_path) as here:
+        link = HubLink(
+            AgentIdentity("plant-7", "seawall.test", here.hub.mtls_target, here.agent.key, here.agent.certificate, here.hub.ca_certificate)
+        )
+        now, today = [0.0], [datetime.now(UTC)]
+        escalator = HubEscalator(link, clock=lambda: now[0], utc_now=lambda: today[0])
+        assert [piece async for piece in ask(escalator)]
+        assert escalator.budget_tokens() is None
+        await here.quota(tokens_per_day=1000)
+        completion = [piece async for piece in ask(escalator)][-1]
+        assert isinstance(completion, Completion)
+        assert escalator.budget_tokens() == 1000 - completion.input_tokens - completion.output_tokens
+        today[0] += timedelta(days=1)
+        assert escalator.budget_tokens() is None
+        await here.quota(tokens_per_day=30)
+        assert await failure(escalator) == ("quota-spent", True)
+        assert escalator.budget_tokens() == 0
+        now[0] += 60
+        assert escalator.budget_tokens() is None
+        await link.close()
+
+
 def ask(escalator: HubEscalator) -> AsyncIterator[str | Completion]:
-    return escalator.escalate([Message("user", "hello")], Sampling(max_tokens=10), Classification(DataClass.PUBLIC), DECISION)
+    return escalator.escalate(
+        [Message("user", "hello")], Sampling(max_tokens=10), Classification(DataClass.PUBLIC), DECISION, Surroundings()
+    )
 
 
 async def failure(escalator: HubEscalator) -> tuple[str, bool]:

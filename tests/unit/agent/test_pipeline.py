@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -490,6 +490,35 @@ async def test_the_policy_is_told_by_which_way_a_prompt_came(build: Build) -> No
     pipeline = build(FakeEngine(["a"], UNSURE), FakeEscalator(["cloud"]), policy=Policy(by_mqtt))
     assert (await ask(pipeline, prompt("hello", intake="http"))).receipt.route == "local"
     assert (await ask(pipeline, prompt("hello", intake="mqtt"))).receipt.route == "escalated"
+
+
+async def test_policy_and_hub_are_told_how_long_the_answer_may_still_take_in_steps_and_nothing_where_the_client_does_not_say(
+    build: Build,
+) -> None:
+    in_time = (
+        '@id("in-time") permit (principal, action in [Action::"pass", Action::"escalate"], resource) '
+        "when { context has latency_milliseconds && context.latency_milliseconds > 4000 };"
+    )
+    escalator, five_seconds_ago = FakeEscalator(["cloud"]), NOW - timedelta(seconds=5)
+    pipeline = build(FakeEngine(["a"], UNSURE), escalator, policy=Policy(in_time))
+    for timeout_seconds, route in ((14.9, "escalated"), (9.0, "local"), (4.0, "local"), (None, "local")):
+        asked = replace(prompt("hello", prompt_id=str(timeout_seconds)), timeout_seconds=timeout_seconds, received_time=five_seconds_ago)
+        assert (await ask(pipeline, asked)).receipt.route == route
+    assert [around.latency_milliseconds for around in escalator.around] == [8192]
+
+
+async def test_what_is_left_to_spend_is_known_to_the_policy_and_told_to_the_hub(build: Build) -> None:
+    spare = (
+        '@id("spare") forbid (principal, action == Action::"escalate", resource) '
+        "when { context has budget_tokens && context.budget_tokens < 64 };"
+    )
+    shipped = resources.files("contract").joinpath("default.cedar").read_text()
+    left, escalator = [128, 32], FakeEscalator(["cloud"])
+    for tokens, route in zip(left, ("escalated", "local"), strict=True):
+        around = replace(HERE, budget_tokens=tokens)
+        pipeline = build(FakeEngine(["a"], UNSURE), escalator, policy=Policy(shipped + spare), surroundings=lambda around=around: around)
+        assert (await ask(pipeline, prompt(f"hello {tokens}", intake="mqtt"))).receipt.route == route
+    assert [(around.budget_tokens, around.intake) for around in escalator.around] == [(128, "mqtt")]
 
 
 async def test_where_the_hub_has_disabled_escalation_an_answer_is_not_provisional_for_want_of_a_hub(build: Build) -> None:

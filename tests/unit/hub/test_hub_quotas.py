@@ -90,6 +90,25 @@ async def test_what_was_not_taken_is_free_again(quotas: Quotas, database: Databa
     assert await spent(quotas) == (2, 100)
 
 
+async def test_when_an_escalation_has_ended_it_is_said_how_many_tokens_are_left_of_the_nearest_quota_today(
+    quotas: Quotas, database: Database, now: Clock
+) -> None:
+    reservation = await quotas.reserve("b", 60)
+    assert await quotas.settle(reservation, 40) is None
+    await limit(database, "line", "labels.line = 4", escalations=5)
+    reservation = await quotas.reserve("b", 60)
+    assert await quotas.settle(reservation, 40) is None
+    await limit(database, "oslo", "labels.site = oslo", tokens=100)
+    await limit(database, "all", "", tokens=90)
+    reservation = await quotas.reserve("b", 60)
+    assert await quotas.settle(reservation, 60) == 30
+    reservation = await quotas.reserve("a", 10)
+    now[0] += timedelta(seconds=30)
+    assert await quotas.settle(reservation, 5) is None
+    now[0] -= timedelta(seconds=30)
+    assert await quotas.settle(await quotas.reserve("c", 10), 50) == 0
+
+
 async def test_an_agent_of_two_groups_must_be_within_both_and_a_refusal_takes_from_neither(quotas: Quotas, database: Database) -> None:
     await limit(database, "line", "labels.line = 4", escalations=1)
     await limit(database, "oslo", "labels.site = oslo", tokens=10)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -82,6 +83,21 @@ async def test_the_region_that_counts_is_the_one_that_the_operator_says() -> Non
 async def test_what_the_agent_has_not_redacted_is_denied_where_the_hub_wants_it_redacted(data_class: DataClass) -> None:
     with pytest.raises(NotPermitted):
         await ruling(region="de-fra").rule(escalation(data_class))
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ('context.intake == "mqtt"', {"intake": "mqtt"}),
+        ("context has latency_milliseconds && context.latency_milliseconds > 1000", {"latency_milliseconds": 2048}),
+        ("context has budget_tokens && context.budget_tokens > 1000", {"budget_tokens": 2048}),
+    ],
+)
+async def test_what_the_agents_policy_was_told_the_hubs_is_told_too(condition: str, told: dict[str, Any]) -> None:
+    text = f'@id("t") permit (principal, action, resource) when {{ {condition} }};'
+    assert (await ruling(text).rule(replace(escalation(), **told))).allowed == ALL
+    with pytest.raises(NotPermitted):
+        await ruling(text).rule(escalation())
 
 
 async def test_what_the_hub_does_not_have_is_left_to_the_router_to_refuse() -> None:

@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseawall/hub/v1/escalation.proto\x12\x0eseawall.hub.v1\"\x9d\x01\n\x0fProviderProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04tier\x18\x02 \x01(\x0e\x32\x1c.seawall.hub.v1.ProviderTier\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x1b\n\x0eretention_days\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"b\n\nHubProfile\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x32\n\tproviders\x18\x03 \x03(\x0b\x32\x1f.seawall.hub.v1.ProviderProfile\"I\n\x0b\x43hatMessage\x12)\n\x04role\x18\x01 \x01(\x0e\x32\x1b.seawall.hub.v1.MessageRole\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xc4\x02\n\x15\x45scalatePromptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.seawall.hub.v1.ChatMessage\x12-\n\ndata_class\x18\x04 \x01(\x0e\x32\x19.seawall.hub.v1.DataClass\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\x05\x12\x13\n\x0btemperature\x18\x06 \x01(\x02\x12:\n\x11\x61llowed_providers\x18\x07 \x03(\x0b\x32\x1f.seawall.hub.v1.ProviderProfile\x12\x10\n\x08redacted\x18\x08 \x01(\x08\x12\x12\n\ndata_kinds\x18\t \x03(\t\x12\x12\n\npolicy_ids\x18\n \x03(\tJ\x04\x08\x03\x10\x04R\rallowed_tiers\"\xa3\x02\n\x16\x45scalatePromptResponse\x12\x12\n\ntext_delta\x18\x01 \x01(\t\x12\x45\n\ncompletion\x18\x02 \x01(\x0b\x32\x31.seawall.hub.v1.EscalatePromptResponse.Completion\x1a\xad\x01\n\nCompletion\x12\x10\n\x08provider\x18\x01 \x01(\t\x12*\n\x04tier\x18\x02 \x01(\x0e\x32\x1c.seawall.hub.v1.ProviderTier\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x03\x12\x15\n\routput_tokens\x18\x06 \x01(\x03\x12\x15\n\rfinish_reason\x18\x07 \x01(\t*b\n\x0cProviderTier\x12\x1d\n\x19PROVIDER_TIER_UNSPECIFIED\x10\x00\x12\x19\n\x15PROVIDER_TIER_PRIVATE\x10\x01\x12\x18\n\x14PROVIDER_TIER_PUBLIC\x10\x02*w\n\x0bMessageRole\x12\x1c\n\x18MESSAGE_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13MESSAGE_ROLE_SYSTEM\x10\x01\x12\x15\n\x11MESSAGE_ROLE_USER\x10\x02\x12\x1a\n\x16MESSAGE_ROLE_ASSISTANT\x10\x03*\x8f\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_CLASS_PUBLIC\x10\x01\x12\x17\n\x13\x44\x41TA_CLASS_INTERNAL\x10\x02\x12\x1b\n\x17\x44\x41TA_CLASS_CONFIDENTIAL\x10\x03\x12\x19\n\x15\x44\x41TA_CLASS_RESTRICTED\x10\x04\x32v\n\x11\x45scalationService\x12\x61\n\x0e\x45scalatePrompt\x12%.seawall.hub.v1.EscalatePromptRequest\x1a&.seawall.hub.v1.EscalatePromptResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fseawall/hub/v1/escalation.proto\x12\x0eseawall.hub.v1\"\x9d\x01\n\x0fProviderProfile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x04tier\x18\x02 \x01(\x0e\x32\x1c.seawall.hub.v1.ProviderTier\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x10\n\x08operator\x18\x04 \x01(\t\x12\x1b\n\x0eretention_days\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_retention_days\"b\n\nHubProfile\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x32\n\tproviders\x18\x03 \x03(\x0b\x32\x1f.seawall.hub.v1.ProviderProfile\"I\n\x0b\x43hatMessage\x12)\n\x04role\x18\x01 \x01(\x0e\x32\x1b.seawall.hub.v1.MessageRole\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xbe\x03\n\x15\x45scalatePromptRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\x08messages\x18\x02 \x03(\x0b\x32\x1b.seawall.hub.v1.ChatMessage\x12-\n\ndata_class\x18\x04 \x01(\x0e\x32\x19.seawall.hub.v1.DataClass\x12\x19\n\x11max_output_tokens\x18\x05 \x01(\x05\x12\x13\n\x0btemperature\x18\x06 \x01(\x02\x12:\n\x11\x61llowed_providers\x18\x07 \x03(\x0b\x32\x1f.seawall.hub.v1.ProviderProfile\x12\x10\n\x08redacted\x18\x08 \x01(\x08\x12\x12\n\ndata_kinds\x18\t \x03(\t\x12\x12\n\npolicy_ids\x18\n \x03(\t\x12\x0e\n\x06intake\x18\x0b \x01(\t\x12!\n\x14latency_milliseconds\x18\x0c \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rbudget_tokens\x18\r \x01(\x03H\x01\x88\x01\x01\x42\x17\n\x15_latency_millisecondsB\x10\n\x0e_budget_tokensJ\x04\x08\x03\x10\x04R\rallowed_tiers\"\xd1\x02\n\x16\x45scalatePromptResponse\x12\x12\n\ntext_delta\x18\x01 \x01(\t\x12\x45\n\ncompletion\x18\x02 \x01(\x0b\x32\x31.seawall.hub.v1.EscalatePromptResponse.Completion\x1a\xdb\x01\n\nCompletion\x12\x10\n\x08provider\x18\x01 \x01(\t\x12*\n\x04tier\x18\x02 \x01(\x0e\x32\x1c.seawall.hub.v1.ProviderTier\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x14\n\x0cinput_tokens\x18\x05 \x01(\x03\x12\x15\n\routput_tokens\x18\x06 \x01(\x03\x12\x15\n\rfinish_reason\x18\x07 \x01(\t\x12\x1a\n\rbudget_tokens\x18\x08 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_budget_tokens*b\n\x0cProviderTier\x12\x1d\n\x19PROVIDER_TIER_UNSPECIFIED\x10\x00\x12\x19\n\x15PROVIDER_TIER_PRIVATE\x10\x01\x12\x18\n\x14PROVIDER_TIER_PUBLIC\x10\x02*w\n\x0bMessageRole\x12\x1c\n\x18MESSAGE_ROLE_UNSPECIFIED\x10\x00\x12\x17\n\x13MESSAGE_ROLE_SYSTEM\x10\x01\x12\x15\n\x11MESSAGE_ROLE_USER\x10\x02\x12\x1a\n\x16MESSAGE_ROLE_ASSISTANT\x10\x03*\x8f\x01\n\tDataClass\x12\x1a\n\x16\x44\x41TA_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_CLASS_PUBLIC\x10\x01\x12\x17\n\x13\x44\x41TA_CLASS_INTERNAL\x10\x02\x12\x1b\n\x17\x44\x41TA_CLASS_CONFIDENTIAL\x10\x03\x12\x19\n\x15\x44\x41TA_CLASS_RESTRICTED\x10\x04\x32v\n\x11\x45scalationService\x12\x61\n\x0e\x45scalatePrompt\x12%.seawall.hub.v1.EscalatePromptRequest\x1a&.seawall.hub.v1.EscalatePromptResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.escalation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROVIDERTIER']._serialized_start=1007
-  _globals['_PROVIDERTIER']._serialized_end=1105
-  _globals['_MESSAGEROLE']._serialized_start=1107
-  _globals['_MESSAGEROLE']._serialized_end=1226
-  _globals['_DATACLASS']._serialized_start=1229
-  _globals['_DATACLASS']._serialized_end=1372
+  _globals['_PROVIDERTIER']._serialized_start=1175
+  _globals['_PROVIDERTIER']._serialized_end=1273
+  _globals['_MESSAGEROLE']._serialized_start=1275
+  _globals['_MESSAGEROLE']._serialized_end=1394
+  _globals['_DATACLASS']._serialized_start=1397
+  _globals['_DATACLASS']._serialized_end=1540
   _globals['_PROVIDERPROFILE']._serialized_start=52
   _globals['_PROVIDERPROFILE']._serialized_end=209
   _globals['_HUBPROFILE']._serialized_start=211
@@ -44,11 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATMESSAGE']._serialized_start=311
   _globals['_CHATMESSAGE']._serialized_end=384
   _globals['_ESCALATEPROMPTREQUEST']._serialized_start=387
-  _globals['_ESCALATEPROMPTREQUEST']._serialized_end=711
-  _globals['_ESCALATEPROMPTRESPONSE']._serialized_start=714
-  _globals['_ESCALATEPROMPTRESPONSE']._serialized_end=1005
-  _globals['_ESCALATEPROMPTRESPONSE_COMPLETION']._serialized_start=832
-  _globals['_ESCALATEPROMPTRESPONSE_COMPLETION']._serialized_end=1005
-  _globals['_ESCALATIONSERVICE']._serialized_start=1374
-  _globals['_ESCALATIONSERVICE']._serialized_end=1492
+  _globals['_ESCALATEPROMPTREQUEST']._serialized_end=833
+  _globals['_ESCALATEPROMPTRESPONSE']._serialized_start=836
+  _globals['_ESCALATEPROMPTRESPONSE']._serialized_end=1173
+  _globals['_ESCALATEPROMPTRESPONSE_COMPLETION']._serialized_start=954
+  _globals['_ESCALATEPROMPTRESPONSE_COMPLETION']._serialized_end=1173
+  _globals['_ESCALATIONSERVICE']._serialized_start=1542
+  _globals['_ESCALATIONSERVICE']._serialized_end=1660
 # @@protoc_insertion_point(module_scope)

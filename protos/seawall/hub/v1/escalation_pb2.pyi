@@ -193,6 +193,9 @@ class EscalatePromptRequest(_message.Message):
     REDACTED_FIELD_NUMBER: _builtins.int
     DATA_KINDS_FIELD_NUMBER: _builtins.int
     POLICY_IDS_FIELD_NUMBER: _builtins.int
+    INTAKE_FIELD_NUMBER: _builtins.int
+    LATENCY_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID made by the agent, kept over retries."""
     data_class: Global___DataClass.ValueType
@@ -203,6 +206,14 @@ class EscalatePromptRequest(_message.Message):
     """0 to 2."""
     redacted: _builtins.bool
     """Whether what was found in the prompt was taken out of it."""
+    intake: _builtins.str
+    """By which way the prompt came: `http`, `mqtt`, or empty. What the agent's policy was given, so that the hub's can be given it too, as are the
+    next two.
+    """
+    latency_milliseconds: _builtins.int
+    """That the answer may take; unset: nobody has said."""
+    budget_tokens: _builtins.int
+    """That are left to spend; unset: not known."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatMessage]:
         """Oldest first; the last one is the user's."""
@@ -233,12 +244,22 @@ class EscalatePromptRequest(_message.Message):
         redacted: _builtins.bool = ...,
         data_kinds: _abc.Iterable[_builtins.str] | None = ...,
         policy_ids: _abc.Iterable[_builtins.str] | None = ...,
+        intake: _builtins.str = ...,
+        latency_milliseconds: _builtins.int | None = ...,
+        budget_tokens: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "_latency_milliseconds", b"_latency_milliseconds", "budget_tokens", b"budget_tokens", "latency_milliseconds", b"latency_milliseconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_providers", b"allowed_providers", "data_class", b"data_class", "data_kinds", b"data_kinds", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "policy_ids", b"policy_ids", "redacted", b"redacted", "request_id", b"request_id", "temperature", b"temperature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "_latency_milliseconds", b"_latency_milliseconds", "allowed_providers", b"allowed_providers", "budget_tokens", b"budget_tokens", "data_class", b"data_class", "data_kinds", b"data_kinds", "intake", b"intake", "latency_milliseconds", b"latency_milliseconds", "max_output_tokens", b"max_output_tokens", "messages", b"messages", "policy_ids", b"policy_ids", "redacted", b"redacted", "request_id", b"request_id", "temperature", b"temperature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__budget_tokens: _TypeAlias = _typing.Literal["budget_tokens"]  # noqa: Y015
+    _WhichOneofArgType__budget_tokens: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__latency_milliseconds: _TypeAlias = _typing.Literal["latency_milliseconds"]  # noqa: Y015
+    _WhichOneofArgType__latency_milliseconds: _TypeAlias = _typing.Literal["_latency_milliseconds", b"_latency_milliseconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_tokens) -> _WhichOneofReturnType__budget_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latency_milliseconds) -> _WhichOneofReturnType__latency_milliseconds | None: ...
 
 Global___EscalatePromptRequest: _TypeAlias = EscalatePromptRequest  # noqa: Y015
 
@@ -261,6 +282,7 @@ class EscalatePromptResponse(_message.Message):
         INPUT_TOKENS_FIELD_NUMBER: _builtins.int
         OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
         FINISH_REASON_FIELD_NUMBER: _builtins.int
+        BUDGET_TOKENS_FIELD_NUMBER: _builtins.int
         provider: _builtins.str
         """The provider's name in the hub's configuration."""
         tier: Global___ProviderTier.ValueType
@@ -273,6 +295,8 @@ class EscalatePromptResponse(_message.Message):
         output_tokens: _builtins.int
         finish_reason: _builtins.str
         """`stop`, `length` or `content_filter`."""
+        budget_tokens: _builtins.int
+        """What is left today of the quota of tokens of the agent's groups, of the one that is nearest to its end; unset: none has one."""
         def __init__(
             self,
             *,
@@ -283,12 +307,15 @@ class EscalatePromptResponse(_message.Message):
             input_tokens: _builtins.int = ...,
             output_tokens: _builtins.int = ...,
             finish_reason: _builtins.str = ...,
+            budget_tokens: _builtins.int | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "budget_tokens", b"budget_tokens"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "provider", b"provider", "region", b"region", "tier", b"tier"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens", "budget_tokens", b"budget_tokens", "finish_reason", b"finish_reason", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "provider", b"provider", "region", b"region", "tier", b"tier"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
+        _WhichOneofReturnType__budget_tokens: _TypeAlias = _typing.Literal["budget_tokens"]  # noqa: Y015
+        _WhichOneofArgType__budget_tokens: _TypeAlias = _typing.Literal["_budget_tokens", b"_budget_tokens"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_tokens) -> _WhichOneofReturnType__budget_tokens | None: ...
 
     TEXT_DELTA_FIELD_NUMBER: _builtins.int
     COMPLETION_FIELD_NUMBER: _builtins.int

@@ -27,6 +27,14 @@ def test_sampling_is_read_under_openais_names_and_the_further_ones_of_its_imitat
     assert read(stop=["a", "b"]).sampling.stop == ("a", "b")
 
 
+def test_a_client_may_say_how_long_it_waits() -> None:
+    assert read(timeout_seconds=2.5).timeout_seconds == 2.5
+    for wrong in (0, -1, 86_401, "2"):
+        with pytest.raises(InvalidField) as caught:
+            read(timeout_seconds=wrong)
+        assert (caught.value.reason, caught.value.field) == (Reason.FIELD_INVALID, "timeout_seconds")
+
+
 def test_a_stream_may_ask_for_usage() -> None:
     assert read(stream=True, stream_options={"include_usage": True}).include_usage
     assert not read(stream=True, stream_options={"include_obfuscation": False}).include_usage

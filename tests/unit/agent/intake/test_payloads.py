@@ -27,6 +27,7 @@ def test_all_fields_are_read() -> None:
             "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "b"}],
             "conversation": "c1",
             "stream": True,
+            "timeout_seconds": 30,
             "max_tokens": 10,
             "temperature": 1,
             "top_p": 0.5,
@@ -36,7 +37,7 @@ def test_all_fields_are_read() -> None:
             "stop": ["x", "y"],
         }
     )
-    assert (prompt.prompt_id, prompt.conversation, prompt.stream) == ("p1", "c1", True)
+    assert (prompt.prompt_id, prompt.conversation, prompt.stream, prompt.timeout_seconds) == ("p1", "c1", True, 30)
     assert prompt.messages == (Message("user", "a"), Message("assistant", ""), Message("user", "b"))
     assert prompt.sampling == Sampling(10, 1.0, 0.5, 40, 3, 1.2, ("x", "y"))
 
@@ -47,6 +48,7 @@ def test_null_means_left_out() -> None:
         "messages",
         "conversation",
         "stream",
+        "timeout_seconds",
         "max_tokens",
         "temperature",
         "top_p",

@@ -75,6 +75,22 @@ def test_a_decision_is_explained_action_by_action(config: Path, shipped: Path) -
     assert said["class"] == "confidential"
 
 
+def test_time_and_tokens_that_are_left_can_be_given(config: Path, tmp_path: Path) -> None:
+    spare = tmp_path / "spare.cedar"
+    spare.write_text(
+        '@id("t") permit (principal, action == Action::"cache", resource) when '
+        "{ context has budget_tokens && context.budget_tokens > 7 && context has latency_milliseconds };"
+    )
+
+    def is_kept(*options: str) -> bool:
+        verdicts = run("test", str(spare), "--class", "public", *options, "--config", str(config))["verdicts"]
+        return bool(verdicts[0]["allowed"])
+
+    assert is_kept("--budget-tokens", "8", "--latency-milliseconds", "1")
+    assert not is_kept("--budget-tokens", "7", "--latency-milliseconds", "1")
+    assert not is_kept("--budget-tokens", "8")
+
+
 def test_it_is_said_why_a_policy_failed(config: Path, shipped: Path) -> None:
     config.write_text("")
     arguments = ["test", str(shipped), "--class", "confidential", *PROVIDERS, "--config", str(config)]
