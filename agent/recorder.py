@@ -21,11 +21,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RecorderTimes:
-    """How often the hub is called.
+    """How often the hub is called, in seconds.
 
     Args:
-        seconds: between two calls, so that receipts that come together go together.
-        again: after one that failed; seconds.
+        seconds: after a call, so that receipts that come together go together.
+        again: after one that failed.
         jitter: the share by which agents differ, so that a fleet does not call at once.
     """
 
@@ -65,30 +65,33 @@ class Recorder:
         """Goes on until cancelled."""
         while True:
             changed = self._receipts.changed  # before they are read, so that none that comes meanwhile is missed
-            pause = self._times.seconds
-            if await self._sent():
+            pause_seconds = await self._round()
+            if pause_seconds:
+                await self._sleep(pause_seconds * self._randomness.uniform(1 - self._times.jitter, 1 + self._times.jitter))
+            if not self.trouble:
                 await changed.wait()
-            else:
-                pause = self._times.again
-            await self._sleep(pause * self._randomness.uniform(1 - self._times.jitter, 1 + self._times.jitter))
 
-    async def send(self) -> None:
-        """Sends all that may leave, some at a time.
+    async def send(self) -> int:
+        """Sends all that may leave, some at a time. Returns how many that were.
 
         Raises:
             SeawallError: the hub does not take it; what it has not taken is sent again.
         """
+        sent = 0
         while receipts := await self._receipts.unrecorded(MOST_RECEIPTS):
             with self._link.use() as channel:
                 await record(channel, self._link.identity, receipts)
             await self._receipts.recorded(receipts)
+            sent += len(receipts)
+        return sent
 
-    async def _sent(self) -> bool:
+    async def _round(self) -> float:
+        """Sends what there is. Returns for how long the hub is to be left alone; 0: it was not called."""
         try:
-            await self.send()
+            sent = await self.send()
         except SeawallError as error:
             self.trouble = f"{error.reason}: {error.message}"
             _log.warning("receipts that may leave the site are still here", reason=error.reason, advice=error.message)
-            return False
+            return self._times.again
         self.trouble = ""
-        return True
+        return self._times.seconds if sent else 0

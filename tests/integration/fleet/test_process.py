@@ -5,16 +5,20 @@ import json
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from agent.daemon import RESTART_STATUS
 from agent.identity.files import IdentityFolder
+from seawall.hub.v1 import audit_pb2, audit_pb2_grpc
 from seawall.hub.v1.command_pb2 import Command
 from seawall.hub.v1.group_pb2 import Configuration
 from tests.fakes.fleet_agent import eventually
+from tests.fakes.hub import RunningHub
 from tests.fakes.running_agent import AgentProcess, running
+from tests.integration.fleet.conftest import enrolled
 from tests.integration.fleet.hubs import HubUnderTest
 
 pytestmark = pytest.mark.model
@@ -84,3 +88,25 @@ async def test_a_narrowed_agent_shows_it_answers_shorter_and_fetches_logs_withou
     lines = [json.loads(line) for line in (await hub.command(name)).output.splitlines()]
     assert "ready" in [line["event"] for line in lines]
     assert "swordfish" not in str(lines)
+
+
+async def test_a_receipt_that_policy_lets_leave_the_site_reaches_the_hubs_log_without_the_prompt(real: RunningHub, tmp_path: Path) -> None:
+    IdentityFolder(tmp_path / "state" / "identity").write(await enrolled(real))
+    policy = tmp_path / "site.cedar"
+    policy.write_text('@id("recorded") permit (principal, action == Action::"record", resource);')
+    process = AgentProcess(tmp_path, BUNDLE, SEAWALL_AGENT_PRIVACY__POLICY_FILE=str(policy))
+    async with running(process) as agent, httpx2.AsyncClient(timeout=60) as client, real.channel(real.operator) as channel:
+        body = {"messages": [{"role": "user", "content": "Tell me of the swordfish."}], "max_tokens": 2}
+        receipt = (await client.post(f"{agent.url}/v1/chat/completions", json=body)).json()["seawall"]
+        stub: Any = audit_pb2_grpc.AuditServiceStub(channel)
+        found: list[audit_pb2.AuditEntry] = []
+
+        async def is_there() -> bool:
+            found[:] = (await stub.ListAuditEntries(audit_pb2.ListAuditEntriesRequest())).audit_entries
+            return bool(found)
+
+        await eventually(is_there, 60)
+        assert (await agent.health())["record_trouble"] == "none"
+    assert [(entry.request_id, entry.outcome) for entry in found] == [(receipt["receipt_id"], "ON_SITE")]
+    assert "recorded" in found[0].policy_ids
+    assert "swordfish" not in found[0].leaf
