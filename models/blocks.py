@@ -1,8 +1,9 @@
-"""Weight matrices in the form that onnxruntime's MatMulNBits multiplies: blocks of 32 values along each row.
+"""Weight matrices in the form that onnxruntime's MatMulNBits multiplies: blocks of values along each row, 32 where nothing else is said.
 
 Precisions, for a GGUF Q4_1 block `w = d*q + m` with q in 0..15:
 
-    int8          8-bit symmetric blocks, rounded from the dequantized weights on the grid that suits each block
+    int8          8-bit symmetric blocks, rounded from the dequantized weights; of a whole model, in another basis and wider ones
+                  (rounding.py)
     int4-exact    4-bit blocks `d*(q - 8)`, and the offset `m + 8d` of each block beside them as float32
     int4-columns  the same, the offsets written as two 4-bit digits (about 8 bits) in extra columns: fewer nodes
 
@@ -27,9 +28,6 @@ BLOCK = 32
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
-
-_LARGEST_DIVISOR = 16
-"""Sixteen levels reach at least 7.5 steps from zero, and 127 / 7.5 is 16.9."""
 
 _FLOATS = (Kind.F32, Kind.F16, Kind.BF16)
 _FOUR_BIT = (Kind.Q4_0, Kind.Q4_1)
@@ -61,7 +59,7 @@ class BlockWeight:
 
     Args:
         bits: 4 or 8.
-        packed: q as uint8 [rows, blocks, 32 * bits / 8]; of two nibbles the low one comes first.
+        packed: q as uint8 [rows, blocks, block * bits / 8]; of two nibbles the low one comes first.
         scales: float32 [rows, blocks].
         columns: how many; the last block may be wider than what is left of them.
         offsets: float32 [rows, blocks], or None where all are zero.
@@ -78,6 +76,11 @@ class BlockWeight:
         """How many outputs the product has."""
         return len(self.scales)
 
+    @property
+    def block(self) -> int:
+        """How many values share a scale."""
+        return int(self.packed.shape[2]) * 8 // self.bits
+
 
 def to_blocks(matrix: Matrix, precision: Precision) -> BlockWeight:
     """Turns one stored matrix into blocks.
@@ -90,8 +93,6 @@ def to_blocks(matrix: Matrix, precision: Precision) -> BlockWeight:
     if matrix.kind is Kind.Q8_0:
         header, payload = _split(matrix, header_bytes=2)
         return BlockWeight(8, payload ^ np.uint8(128), header[..., 0], BLOCK * header.shape[1])
-    if precision is Precision.INT8 and matrix.kind is Kind.Q4_1:
-        return _regrid_int8(matrix)
     if precision is Precision.INT8 or matrix.kind not in _FOUR_BIT:
         return quantize_int8(matrix.values())
     header, payload = _split(matrix, header_bytes=4 if matrix.kind is Kind.Q4_1 else 2)
@@ -107,27 +108,6 @@ def quantize_int8(values: Floats) -> BlockWeight:
     scales = np.abs(blocks).max(axis=-1) / np.float32(127)
     inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
     return BlockWeight(8, (np.rint(blocks * inverse[..., None]) + 128).astype(np.uint8), scales, values.shape[1])
-
-
-def _regrid_int8(matrix: Matrix) -> BlockWeight:
-    """Moves Q4_1's 16 levels `d*q + m` onto an 8-bit grid through zero.
-
-    With a step that divides d, all 16 levels miss the grid by the same little bit, what is left of m; of the divisors that fit, the one
-    with the least of it is taken. That halves the error of the usual step, the largest value by 127.
-    """
-    header, _ = _split(matrix, header_bytes=4)
-    d, m = header[..., 0], header[..., 1]
-    values = matrix.values().reshape(*d.shape, BLOCK)
-    largest = np.abs(values).max(axis=-1)
-    scales, least = largest / np.float32(127), np.full_like(d, np.inf)
-    for divisor in range(1, _LARGEST_DIVISOR + 1):
-        step = np.where(d > 0, d / np.float32(divisor), 1)
-        miss = np.abs(m - np.rint(m / step) * step)
-        better = (d > 0) & (largest <= 127 * step) & (miss < least)
-        scales, least = np.where(better, step, scales), np.where(better, miss, least)
-    inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
-    quants = np.clip(np.rint(values * inverse[..., None]), -127, 127) + 128
-    return BlockWeight(8, quants.astype(np.uint8), scales, BLOCK * d.shape[1])
 
 
 def stack(parts: Sequence[BlockWeight]) -> BlockWeight:

@@ -9,9 +9,9 @@ from models.bundling import entries, new_folder
 from models.errors import unsupported
 from models.gguf_file import GgufFile
 from models.llama import LlamaShape
-from models.llama_graph import write_llama
 from models.progress import Progress
 from models.recipes import TEMPLATE_FROM_GGUF, Recipe
+from models.rounding import write_graph
 from models.tokenizer import read_tokenizer, token_ids, write_tokenizer
 
 
@@ -34,7 +34,8 @@ def build_bundle(recipe: Recipe, gguf: Path, precision: Precision, target: Path,
         raise unsupported(f"the recipe gives it {recipe.context_tokens} tokens of context, it has {source.shape.context_tokens}")
     tokenizer = read_tokenizer(source)
     with new_folder(target) as folder:
-        write_llama(source, precision, recipe.context_tokens, folder / MODEL_FILE, progress)
+        shape = bundle_shape(source.shape, recipe.context_tokens)
+        write_graph(source, precision, shape, folder / MODEL_FILE, progress)
         write_tokenizer(tokenizer, folder / TOKENIZER_FILE)
         if recipe.health is not None:
             (folder / HEALTH_FILE).write_bytes(recipe.health.to_json())
@@ -44,7 +45,7 @@ def build_bundle(recipe: Recipe, gguf: Path, precision: Precision, target: Path,
             precision=precision,
             license=recipe.license,
             source=recipe.source,
-            shape=bundle_shape(source.shape, recipe.context_tokens),
+            shape=shape,
             chat_template=_chat_template(recipe, source),
             stop_token_ids=token_ids(tokenizer, recipe.stop_tokens),
             files=entries(folder),

@@ -70,6 +70,7 @@ class GgufFile:
         return LlamaShape(
             layers=self.field("llama.block_count"),
             hidden=hidden,
+            feed_forward=self.field("llama.feed_forward_length"),
             heads=heads,
             kv_heads=self.field("llama.attention.head_count_kv", heads),
             head_dim=head_dim,

@@ -27,7 +27,7 @@ _INTEGER_PRODUCTS = 4
 
 def product_attributes(weight: BlockWeight) -> dict[str, int]:
     """Returns what a MatMulNBits node says of its weight."""
-    sizes = {"K": weight.columns, "N": weight.rows, "bits": weight.bits, "block_size": BLOCK}
+    sizes = {"K": weight.columns, "N": weight.rows, "bits": weight.bits, "block_size": weight.block}
     return sizes | {"accuracy_level": _INTEGER_PRODUCTS}
 
 

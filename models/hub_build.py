@@ -29,9 +29,9 @@ from models.errors import unsupported
 from models.evaluation.report import TEXT
 from models.graph import MICROSOFT
 from models.hub_llama import HubLlama, is_plain_llama, weights_digest
-from models.llama_graph import write_llama
 from models.progress import Progress
 from models.quantized import quantize
+from models.rounding import write_graph
 
 MOST_CONTEXT_TOKENS = 4096
 """A row of the cache has as many; a model that was trained for more would take memory that a small device lacks."""
@@ -118,8 +118,9 @@ def _write_graph(model: Any, exported: Path, precision: Precision, folder: Path,
     context_tokens = min(MOST_CONTEXT_TOKENS, model.config.max_position_embeddings)
     if is_plain_llama(model):
         weights = HubLlama(model)
-        write_llama(weights, precision, context_tokens, folder / MODEL_FILE, progress)
-        return bundle_shape(weights.shape, context_tokens)
+        shape = bundle_shape(weights.shape, context_tokens)
+        write_graph(weights, precision, shape, folder / MODEL_FILE, progress)
+        return shape
     if precision is not Precision.INT8:
         raise unsupported(f"{precision} is for plain Llama models, and this one is {model.config.model_type!r}. Take int8")
     graph = onnx.load(exported)

@@ -69,6 +69,7 @@ def _shape(model: Any) -> LlamaShape:
     return LlamaShape(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
+        feed_forward=config.intermediate_size,
         heads=config.num_attention_heads,
         kv_heads=config.num_key_value_heads,
         head_dim=config.head_dim,

@@ -14,6 +14,7 @@ class LlamaShape:
     """The sizes of a Llama model.
 
     Args:
+        feed_forward: how wide the feed-forward part is.
         context_tokens: how many positions the model was trained for.
         epsilon: added under the root of every RMS norm.
         inverse_frequencies: of the rotary embedding, radians a position, float64 [head_dim / 2].
@@ -21,6 +22,7 @@ class LlamaShape:
 
     layers: int
     hidden: int
+    feed_forward: int
     heads: int
     kv_heads: int
     head_dim: int

@@ -13,20 +13,42 @@ For B sequences of S new tokens each, with n positions of each whose logits are 
 With a cache that is not empty, S > 1 needs B = 1. `max_length` is at most the context that the graph was written with.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
 
-from models.blocks import BlockWeight, Precision, stack, to_blocks
+from models.blocks import BlockWeight, Matrix, Precision, stack, to_blocks
 from models.graph import LOOK_UP_ATTRIBUTES, MICROSOFT, GraphWriter
 from models.llama import LlamaShape, LlamaWeights
 from models.progress import Progress
 
 LOGITS = "logits"
 
+Rounding = Callable[[str, Sequence[Matrix]], BlockWeight]
+"""Makes one weight of the matrices that a product multiplies by, below each other. Products are called `layerI.qkv`, `layerI.output`,
+`layerI.gate_up`, `layerI.down`, and `output`."""
 
-def write_llama(weights: LlamaWeights, precision: Precision, context_tokens: int, model_path: Path, progress: Progress) -> None:
+
+def inputs_of_products(layer: int) -> dict[str, str]:
+    """Returns the tensors that a layer's products multiply, by the products' names."""
+    at = f"layer{layer}"
+    return {f"{at}.qkv": f"{at}/x", f"{at}.output": f"{at}/attention", f"{at}.gate_up": f"{at}/y", f"{at}.down": f"{at}/feed_forward"}
+
+
+INPUT_OF_OUTPUT = {"output": "wanted_x"}
+"""The same of the output matrix, where it is not the embedding."""
+
+
+def write_llama(
+    weights: LlamaWeights,
+    precision: Precision,
+    context_tokens: int,
+    model_path: Path,
+    progress: Progress,
+    rounding: Rounding | None = None,
+) -> None:
     """Writes `model_path` and, beside it, its weights as `model_path` with `.data` behind its name.
 
     Args:
@@ -35,9 +57,10 @@ def write_llama(weights: LlamaWeights, precision: Precision, context_tokens: int
         context_tokens: how many positions the rotary tables have.
         model_path: the graph's file.
         progress: is told of each layer.
+        rounding: how; None: each matrix by itself.
     """
     with GraphWriter(model_path.with_name(f"{model_path.name}.data"), precision) as graph:
-        _LlamaGraph(weights, precision, graph).build(context_tokens, progress)
+        _LlamaGraph(weights, rounding or _each_by_itself(precision), graph).build(context_tokens, progress)
     inputs, outputs = interface(weights.shape.layers, weights.shape.kv_heads, weights.shape.head_dim, weights.shape.vocabulary)
     graph.write(model_path, inputs, outputs)
 
@@ -61,8 +84,8 @@ def interface(layers: int, kv_heads: int, head_dim: int, vocabulary: int) -> tup
 class _LlamaGraph:
     """Adds the nodes of one model to one graph."""
 
-    def __init__(self, weights: LlamaWeights, precision: Precision, graph: GraphWriter) -> None:
-        self._weights, self._precision, self._graph = weights, precision, graph
+    def __init__(self, weights: LlamaWeights, rounding: Rounding, graph: GraphWriter) -> None:
+        self._weights, self._rounding, self._graph = weights, rounding, graph
         self._shape: LlamaShape = weights.shape
 
     def build(self, context_tokens: int, progress: Progress) -> None:
@@ -93,23 +116,22 @@ class _LlamaGraph:
     def _attention(self, x: str, layer: int) -> str:
         """Queries, keys and values in one product; rotary attention over the cache; the output product."""
         at, block = f"layer{layer}", f"blk.{layer}."
-        qkv = self._matrix(f"{block}attn_q", f"{block}attn_k", f"{block}attn_v")
-        packed = self._graph.linear(x, qkv, f"{at}.qkv", f"{at}/qkv")
+        packed = self._product(x, f"{at}.qkv", f"{block}attn_q", f"{block}attn_k", f"{block}attn_v")
         past = [f"past_key.{layer}", f"past_value.{layer}"]
         inputs = [packed, "", "", *past, "seqlens_k", "total_sequence_length", "cos_cache", "sin_cache"]
         outputs = [f"{at}/attention", f"present_key.{layer}", f"present_value.{layer}"]
         heads = {"num_heads": self._shape.heads, "kv_num_heads": self._shape.kv_heads}
         mixed = self._graph.node("GroupQueryAttention", inputs, outputs, MICROSOFT, **heads, do_rotary=1)
-        return self._graph.linear(mixed, self._matrix(f"{block}attn_output"), f"{at}.output", f"{at}/output")
+        return self._product(mixed, f"{at}.output", f"{block}attn_output")
 
     def _feed_forward(self, x: str, layer: int) -> str:
         """`down(silu(gate(x)) * up(x))`, gate and up in one product. QuickGelu with alpha 1 is silu, fused."""
         at, block = f"layer{layer}", f"blk.{layer}."
-        both = self._graph.linear(x, self._matrix(f"{block}ffn_gate", f"{block}ffn_up"), f"{at}.gate_up", f"{at}/gate_up")
+        both = self._product(x, f"{at}.gate_up", f"{block}ffn_gate", f"{block}ffn_up")
         self._graph.node("Split", [both], [f"{at}/gate", f"{at}/up"], axis=-1, num_outputs=2)
         gated = self._graph.node("QuickGelu", [f"{at}/gate"], f"{at}/silu", MICROSOFT, alpha=1.0)
         wide = self._graph.node("Mul", [gated, f"{at}/up"], f"{at}/feed_forward")
-        return self._graph.linear(wide, self._matrix(f"{block}ffn_down"), f"{at}.down", f"{at}/down")
+        return self._product(wide, f"{at}.down", f"{block}ffn_down")
 
     def _logits(self, x: str, embedding: BlockWeight) -> None:
         """Picks the wanted positions, then multiplies them alone by the output matrix."""
@@ -119,7 +141,7 @@ class _LlamaGraph:
         if self._weights.tied:
             self._graph.product_with(wanted, embedding, "embedding", LOGITS)
         else:
-            self._graph.product(wanted, to_blocks(self._weights.matrix("output"), Precision.INT8), "output", LOGITS)
+            self._graph.product(wanted, self._rounding("output", [self._weights.matrix("output")]), "output", LOGITS)
 
     def _norm(self, x: str, source: str, output: str) -> str:
         scale = self._graph.constant(source, self._weights.vector(source))
@@ -132,10 +154,19 @@ class _LlamaGraph:
         self._graph.node("SkipSimplifiedLayerNormalization", inputs, outputs, MICROSOFT, epsilon=self._shape.epsilon)
         return output, total
 
-    def _matrix(self, *names: str) -> BlockWeight:
-        """One matrix, or several below each other; parts of different bit widths all become 8-bit."""
-        stored = [self._weights.matrix(name) for name in names]
-        parts = [to_blocks(matrix, self._precision) for matrix in stored]
+    def _product(self, x: str, name: str, *matrices: str) -> str:
+        """The product with a matrix, or with several below each other."""
+        weight = self._rounding(name, [self._weights.matrix(matrix) for matrix in matrices])
+        return self._graph.linear(x, weight, name, name.replace(".", "/"))
+
+
+def _each_by_itself(precision: Precision) -> Rounding:
+    """Rounds by the matrix alone; the output matrix is 8-bit in all precisions, and of different bit widths all become 8-bit."""
+
+    def rounded(name: str, matrices: Sequence[Matrix]) -> BlockWeight:
+        parts = [to_blocks(matrix, Precision.INT8 if name == "output" else precision) for matrix in matrices]
         if len({part.bits for part in parts}) > 1:
-            parts = [to_blocks(matrix, Precision.INT8) for matrix in stored]
+            parts = [to_blocks(matrix, Precision.INT8) for matrix in matrices]
         return stack(parts)
+
+    return rounded
