@@ -105,6 +105,28 @@ SAME = Map()
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """What a site asks of a figure.
+
+    Args:
+        usual: the least figure, where no probability is asked for or no map is in force.
+        probability: that is asked for, neither 0 nor 1; None: none is.
+        least: no map makes the bar lower: below it, an answer is never good enough.
+        most: no map makes it higher.
+    """
+
+    usual: float
+    probability: float | None = None
+    least: float = 0.0
+    most: float = 1.0
+
+    def under(self, map_: Map | None) -> float:
+        """Returns the least figure that is good enough."""
+        wanted = self.usual if map_ is None or self.probability is None else map_.least_figure(self.probability)
+        return min(max(wanted, self.least), self.most)
+
+
+@dataclass(frozen=True, slots=True)
 class Fitted:
     """A map, and what it was fitted to.
 

@@ -34,6 +34,7 @@ from agent.store.live import LiveCounts, LiveStore
 from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.traffic import LiveAnswer, Traffic
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, Calibrations, Fitted, Map
 from contract.classification import DataClass, Finding
 from contract.errors import Busy, PromptTooLong, Reason, Unavailable
 from contract.policy import Policy
@@ -201,6 +202,26 @@ async def test_a_floor_that_the_hub_has_raised_keeps_a_prompt_on_the_device(buil
     answer = await ask(pipeline, prompt("hello"))
     assert (answer.receipt.data_class, answer.receipt.route, escalator.sent) == ("restricted", "local", [])
     assert "hub-floor" in answer.receipt.reasons
+
+
+async def test_with_a_calibration_of_the_model_an_answer_is_held_to_the_probability_that_it_is_good(build: Build) -> None:
+    settings, calibrations = ConfidenceSettings(bar=0.5, held_tokens=2, calibrated_bar=0.4), [NO_CALIBRATIONS]
+    pipeline = build(FakeEngine(["a"], 0.6), FakeEscalator(["cloud"]), confidence=settings, calibrations=lambda: calibrations[0])
+    assert (await ask(pipeline, prompt("hello"))).text == "a"
+    calibrations[0] = Calibrations((Fitted(CONFIDENCE, BUNDLE.digest(), Map(1.0, -1.0), 900),))
+    answer = await ask(pipeline, prompt("another", prompt_id="p2"))
+    assert (answer.text, answer.receipt.route) == ("cloud", "escalated")
+    assert answer.receipt.confidence == pytest.approx(0.6)
+    calibrations[0] = Calibrations((Fitted(CONFIDENCE, "sha256:another", Map(1.0, -1.0), 900),))
+    assert (await ask(pipeline, prompt("a third", prompt_id="p3"))).text == "a"
+
+
+async def test_a_bar_that_the_hub_has_lowered_holds_under_a_calibration_too(build: Build) -> None:
+    settings = ConfidenceSettings(bar=0.5, held_tokens=2, calibrated_bar=0.9)
+    fitted = Calibrations((Fitted(CONFIDENCE, BUNDLE.digest(), Map(1.0, -1.0), 900),))
+    parts: dict[str, Any] = {"confidence": settings, "calibrations": lambda: fitted, "narrowing": lambda: Narrowing(bar=0.05)}
+    answer = await ask(build(FakeEngine(["a"], UNSURE), FakeEscalator(["cloud"]), **parts), prompt("hello"))
+    assert answer.receipt.route == "local"
 
 
 async def test_a_bar_that_the_hub_has_lowered_keeps_an_unsure_answer(build: Build) -> None:

@@ -17,6 +17,7 @@ from contract.calibration.maps import (
     SAME,
     SCORES,
     SIMILARITY,
+    Bar,
     Calibrations,
     Fitted,
     Map,
@@ -57,6 +58,25 @@ def test_of_an_answer_of_which_nothing_is_known_nothing_is_expected(map_: Map) -
 @given(maps, st.floats(0, 1, exclude_min=True, exclude_max=True))
 def test_a_bar_for_figures_is_one_that_a_figure_can_be_held_to(map_: Map, bar: float) -> None:
     assert 0 < map_.least_figure(bar) <= 1
+
+
+bounds = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)
+
+
+@given(maps | st.none(), st.floats(0, 1), st.floats(0.01, 0.99) | st.none(), bounds)
+def test_no_map_moves_a_bar_beyond_the_sites_own_bounds(
+    map_: Map | None, usual: float, probability: float | None, within: list[float]
+) -> None:
+    least, most = within
+    assert least <= Bar(usual, probability, least, most).under(map_) <= most
+
+
+def test_a_similarity_that_is_enough_by_the_map_is_still_not_enough_below_the_shipped_guard() -> None:
+    generous, strict = Map(1.0, 2.0), Map(1.0, -2.0)
+    bar = Bar(usual=0.97, probability=0.9, least=0.9)
+    assert bar.under(generous) == 0.9
+    assert bar.under(strict) == strict.least_figure(0.9) > 0.97
+    assert bar.under(None) == 0.97
 
 
 @pytest.mark.parametrize(
