@@ -4,7 +4,7 @@ Each site's figures have log-odds of a normal distribution of its own; how often
 that no map of slope and offset can follow to the end: even sure answers are sometimes called bad, and unsure ones good.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, fsum
@@ -14,6 +14,18 @@ from contract.calibration.maps import Map, Score, log_odds, logistic
 
 Judged = tuple[float, bool]
 """A figure, and whether the answer was called good."""
+Spoil = Callable[[list[Judged], Random], list[Judged]]
+"""Makes something else of a site's answers."""
+
+GARBAGE: dict[str, Spoil] = {
+    "inverted": lambda judged, _: [(figure, not is_good) for figure, is_good in judged] * 9,
+    "random": lambda judged, random: [(figure, random.random() < 0.5) for figure, _ in judged] * 9,
+    "all bad": lambda judged, _: [(figure, False) for figure, _ in judged] * 9,
+    "sure and bad": lambda _, __: [(0.999, False)] * 10_000,
+    "unsure and good": lambda _, __: [(0.01, True)] * 10_000,
+    "sure and good": lambda _, __: [(0.999, True)] * 10_000,
+}
+"""What may come of a site's data where its code is honest."""
 
 ECE_BINS = 15
 _MIDDLE, _SPREAD_OF_SITES, _SPREAD = 0.6, 0.7, (0.5, 1.0)

@@ -126,7 +126,7 @@ def _contradiction(score: Score, cohort: CohortSum) -> str:
 def _weights(score: Score) -> tuple[list[float], list[float]]:
     """Returns by how much one answer of a range changes the first two entries at most."""
     places = [score.place_of(number) for number in range(score.ranges)]
-    return [1.0] * score.ranges, [abs(place) + score.half_place for place in places]
+    return [1.0] * score.ranges, [abs(place) + score.step / 2 for place in places]
 
 
 def _far_off(score: Score, cohorts: dict[int, CohortSum]) -> dict[int, str]:

@@ -69,13 +69,12 @@ def fit(score: Score, in_force: Map, cohorts: Sequence[CohortSum]) -> Step:
     ends = [abs(level + tilt * score.place_of(number)) for number in (0, score.ranges - 1)]
     share = min(1.0, MOST_STEP / max(*ends, _SMALL))
     level, tilt = share * level, share * tilt
-    slope = tilt / score.spread
-    moved = rounded(in_force.slope + slope, in_force.offset + level - slope * score.middle)
+    moved = rounded(in_force.slope + tilt, in_force.offset + level - tilt * score.middle)
     return Step(moved, in_force, round(total.answers), total.surprise[0] / total.answers, share < 1, merged.discarded)
 
 
 def _solved(score: Score, in_force: Map, total: CohortSum) -> tuple[float, float]:
-    """Returns how far log-odds move in the middle, and with each place: Newton's method, its steps kept short, on a concave function."""
+    """Returns how far log-odds move in the middle, and with each place from there: Newton's method, in short steps."""
     problem = _Problem(score, in_force, total)
     level = tilt = 0.0
     for _ in range(_ITERATIONS):

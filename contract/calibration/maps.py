@@ -43,29 +43,19 @@ class Score:
         """Returns the log-odds that stand for all figures of a range."""
         return self.least + self.step * (number - 0.5)
 
-    def place_of(self, number: int) -> float:
-        """Returns where the middle of a range lies, from -2 to 2: near 0 where figures are, so that slope and offset are told apart."""
-        return 4 * (number - (self.ranges - 1) / 2) / (self.ranges - 1)
-
-    def place(self, figure: float) -> float:
-        """Returns where a figure lies among the ranges; what is beyond them, at their ends."""
-        most = 2 + self.half_place
-        return min(max((log_odds(figure) - self.middle) / self.spread, -most), most)
-
-    @property
-    def half_place(self) -> float:
-        """Half the width of a range, in places."""
-        return 2 / (self.ranges - 1)
-
     @property
     def middle(self) -> float:
-        """The log-odds of place 0."""
+        """The log-odds in the middle of all ranges."""
         return self.middle_of(0) + self.step * (self.ranges - 1) / 2
 
-    @property
-    def spread(self) -> float:
-        """By how much log-odds differ from one place to the next."""
-        return self.step * (self.ranges - 1) / 4
+    def place_of(self, number: int) -> float:
+        """Returns how far a range is from the middle of all: near 0 where figures are, so that slope and offset are told apart."""
+        return self.middle_of(number) - self.middle
+
+    def place(self, figure: float) -> float:
+        """Returns how far a figure is from the middle of all ranges; one beyond them, how far their ends are."""
+        most = self.step * self.ranges / 2
+        return min(max(log_odds(figure) - self.middle, -most), most)
 
 
 CONFIDENCE = Score("confidence", -2.0, 0.4, 15)

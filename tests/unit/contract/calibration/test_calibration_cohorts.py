@@ -7,7 +7,7 @@ import pytest
 from benchmarks.calibration_fleet import made_up_fleet
 from contract.calibration.cohorts import CohortSum, flaw, merge
 from contract.calibration.maps import CONFIDENCE, Map
-from contract.calibration.sums import ANSWER_UNITS, MOST_ANSWERS, SURPRISE_NORM, entries, tally
+from contract.calibration.sums import ANSWER_UNITS, MOST_ANSWERS, RANGE_UNITS, SURPRISE_NORM, entries, tally
 from contract.secagg.masks import from_vector, to_vector
 
 SIZE = 20
@@ -52,7 +52,10 @@ BROKEN = {
     "more answers than all may count": (with_one_changed(2, SIZE * MOST_ANSWERS * ANSWER_UNITS), "more answers"),
     "ranges that hold more answers than there are": (with_one_changed(9, 5000), "another number"),
     "surprise of no answers": (CohortSum(SIZE, (SURPRISE_NORM, 0, 0, *[0] * CONFIDENCE.ranges)), "more surprise"),
-    "surprise by place of answers that have none": (CohortSum(SIZE, (0, 5000, 240, *[0] * 7, 80, *[0] * 7)), "more surprise"),
+    "surprise by place of answers that have none": (
+        CohortSum(SIZE, (0, 5000, 10 * ANSWER_UNITS, *[0] * 7, 10 * RANGE_UNITS, *[0] * 7)),
+        "more surprise",
+    ),
     "nobody's": (CohortSum(0, (0,) * entries(CONFIDENCE)), "0 devices"),
     "another length": (CohortSum(SIZE, (0,) * 5), "5 entries"),
 }

@@ -68,7 +68,7 @@ sums = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.builds(Map, st.floats(0.05, 10), st.floats(-12, 12)), st.lists(sums, min_size=1, max_size=3))
 def test_no_step_moves_log_odds_further_than_it_may_whatever_the_sums_are(in_force: Map, cohorts: list[CohortSum]) -> None:
     try:

@@ -104,12 +104,12 @@ def test_every_figure_falls_into_the_range_that_is_nearest(score: Score) -> None
 
 
 @pytest.mark.parametrize("score", SCORES.values(), ids=lambda score: score.name)
-def test_places_are_log_odds_on_another_scale(score: Score) -> None:
+def test_places_are_log_odds_from_the_middle_and_end_where_the_ranges_do(score: Score) -> None:
     for number in range(score.ranges):
-        assert score.middle + score.spread * score.place_of(number) == pytest.approx(score.middle_of(number))
+        assert score.middle + score.place_of(number) == pytest.approx(score.middle_of(number))
         assert score.place(logistic(score.middle_of(number))) == pytest.approx(score.place_of(number))
-    assert (score.place_of(0), score.place_of(score.ranges - 1)) == (-2, 2)
-    assert -score.place(0.0) == score.place(1.0) == 2 + score.half_place
+    assert score.place_of(score.ranges - 1) == pytest.approx(-score.place_of(0))
+    assert -score.place(0.0) == score.place(1.0) == pytest.approx(score.place_of(score.ranges - 1) + score.step / 2)
 
 
 def test_a_map_is_found_by_its_figure_and_model_and_replaced_by_a_newer_one() -> None:
