@@ -1,7 +1,6 @@
 """How well a fleet calibrates its confidence without showing anybody an answer, and what hostile or careless devices, and noise, do to it.
 
     python -m benchmarks.calibration
-    python -m benchmarks.calibration --data FILE.jsonl       # real figures of the real model besides; see benchmarks/confidence.py
 
 Fleets of 20 sites whose traffic differs (`calibration_fleet.py`, where the truth is known); a site judges 40 answers or so in a window.
 Four windows with a map after each, then eight under one map, by real secure sums, beside the map of the greatest likelihood with all
@@ -11,36 +10,38 @@ answers of the last eight in one place. Errors are on held-out answers of all si
 - ece_ratio, brier_ratio: of these means, federated by central;
 - garbage_ece, garbage_brier: the most by which one site's garbage moved the error, of all fleets and kinds;
 - modified_discarded: whether each cohort with a device that broke the norm was left out, and no other;
-- noise: by devices and epsilon (of one window, at a delta of 1e-5), how far one window's noise alone takes the calibration error;
-  null: the noise is more than what there is to see, and nothing is fitted.
+- noise: by devices and epsilon (of one window, at a delta of 1e-5), by how much the noise of one window moves a probability, on average;
+  null: it hides how many answers there are, and nothing is fitted.
 """
 
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import astuple
 from itertools import product
-from pathlib import Path
 from random import Random
 from statistics import fmean
 
 from benchmarks.calibration_fleet import GARBAGE, Judged, Site, brier, central_map, ece, made_up_fleet
-from benchmarks.calibration_real import federated_real
 from benchmarks.calibration_rounds import cohorts_of, learn, noisy_sum, plain_sum, secure_sum, window
 from contract.calibration.cohorts import merge
 from contract.calibration.fitting import fit
-from contract.calibration.maps import CONFIDENCE, SAME, Map
+from contract.calibration.maps import CONFIDENCE, SAME, rounded
 from contract.calibration.sums import SURPRISE_NORM
 from contract.errors import InvalidRequest
 
 FLEETS, SITES, WINDOWS, HELD_OUT_WINDOWS = 8, 20, (4, 8), 40
-FLEET_SIZES, EPSILONS, NOISE_DRAWS = (20, 64, 1000), (1.0, 2.0, 4.0, 8.0), 5
+EPSILONS = (1.0, 2.0, 4.0, 8.0)
+NOISE_DRAWS = {20: 40, 64: 20, 1000: 4}
+"""How often noise is drawn, by the size of the fleet."""
 
 
 def fleet(seed: int, size: int = SITES) -> tuple[list[Site], list[Judged]]:
     """Returns sites, and answers of theirs that nothing is fitted to."""
     random = Random(seed)
     sites = made_up_fleet(size, random)
-    return sites, [answer for site in sites for _ in range(HELD_OUT_WINDOWS * SITES // size) for answer in site.window(random)]
+    return sites, [answer for site in sites for _ in range(max(1, HELD_OUT_WINDOWS * SITES // size)) for answer in site.window(random)]
 
 
 def compare(seed: int) -> dict[str, float]:
@@ -81,29 +82,27 @@ def is_modified_discarded() -> bool:
 
 
 def noise_cost(size: int, most_epsilon: float) -> float | None:
-    """Returns the mean change of the calibration error by one window with noise, from a map that is right; None: nothing was fitted."""
+    """Returns by how much one window's noise moves a probability, the mean over answers; None: mostly, nothing could be fitted."""
     sites, held_out = fleet(100, size)
-    in_force = central_map(held_out)
-    in_force = Map(round(in_force.slope, 6), round(in_force.offset, 6))
+    figures = [figure for figure, _ in held_out]
+    in_force = rounded(*astuple(central_map(held_out)))
     costs = list[float]()
-    for draw in range(NOISE_DRAWS):
+    for draw in range(NOISE_DRAWS[size]):
         vectors, _ = window(sites, Random(draw), in_force)
         without = fit(CONFIDENCE, in_force, [plain_sum(part, in_force) for part in cohorts_of(vectors)]).map
-        try:
+        with suppress(InvalidRequest):
             noisy = fit(CONFIDENCE, in_force, [noisy_sum(part, most_epsilon) for part in cohorts_of(vectors)]).map
-        except InvalidRequest:
-            return None
-        costs.append(ece(noisy, held_out) - ece(without, held_out))
-    return round(fmean(costs), 4)
+            costs.append(fmean(abs(noisy.probability(figure) - without.probability(figure)) for figure in figures))
+    return round(fmean(costs), 4) if 2 * len(costs) > NOISE_DRAWS[size] else None
 
 
 def noise_table() -> dict[str, dict[str, float | None]]:
     """Prints what noise costs, and returns it by devices and epsilon."""
     print(f"{'devices':>8}" + "".join(f"{f'epsilon {most:g}':>12}" for most in EPSILONS))
     table = dict[str, dict[str, float | None]]()
-    for size in FLEET_SIZES:
+    for size in NOISE_DRAWS:
         table[str(size)] = {f"{most:g}": noise_cost(size, most) for most in EPSILONS}
-        cells = ("none" if cost is None else f"{cost:+.4f}" for cost in table[str(size)].values())
+        cells = ("none" if cost is None else f"{cost:.4f}" for cost in table[str(size)].values())
         print(f"{size:>8}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
     return table
 
@@ -115,19 +114,14 @@ def mean_of(found: Sequence[dict[str, float]], name: str) -> float:
 
 def main() -> None:
     """Prints each fleet, the table of noise, and the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="questions with answers, of benchmarks/confidence.py")
-    parser.add_argument("--bundle", type=Path, default=Path("build/models/smollm2-135m-instruct-int8"))
-    parser.add_argument("--questions", type=int, default=1000)
-    options = parser.parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     found = [compare(seed) for seed in range(FLEETS)]
     figures = {name: round(mean_of(found, name), 4) for name in ("ece_same", "ece_central", "ece_federated")}
     ratios = {
         f"{error}_ratio": round(mean_of(found, f"{error}_federated") / mean_of(found, f"{error}_central"), 3) for error in ("ece", "brier")
     }
     worst = {name: round(max(one[name] for one in found), 4) for name in ("garbage_ece", "garbage_brier")}
-    real = {} if options.data is None else {"real": federated_real(options.bundle, options.data, options.questions)}
-    print(json.dumps({**figures, **ratios, **worst, "modified_discarded": is_modified_discarded(), "noise": noise_table(), **real}))
+    print(json.dumps({**figures, **ratios, **worst, "modified_discarded": is_modified_discarded(), "noise": noise_table()}))
 
 
 if __name__ == "__main__":
