@@ -9,7 +9,7 @@ answers of the last eight in one place. Errors are on held-out answers of all si
 - ece_same, ece_central, ece_federated: the expected calibration error as it stands, and after each; the means of all fleets;
 - ece_ratio, brier_ratio: of these means, federated by central;
 - garbage_ece, garbage_brier: the most by which one site's garbage moved the error, of all fleets and kinds;
-- modified_discarded: whether each cohort with a device that broke the norm was left out, and no other;
+- modified_discarded: whether each cohort with a device that said forty times its norm was left out, and no other;
 - noise: by devices and epsilon (of one window, at a delta of 1e-5), by how much the noise of one window moves a probability, on average;
   null: it hides how many answers there are, and nothing is fitted.
 """
