@@ -143,7 +143,7 @@ def build_classifier(settings: AgentSettings, data_key: bytes, policy: PolicyInF
 def own_limits(settings: AgentSettings) -> OwnLimits:
     """Returns what the hub may narrow, as the configuration has it."""
     model = settings.model
-    return OwnLimits(settings.privacy.floor, settings.trust.bar, model.context_tokens, model.max_tokens)
+    return OwnLimits(settings.privacy.floor, settings.trust.most_bar, model.context_tokens, model.max_tokens)
 
 
 def ages(settings: AgentSettings) -> Ages:
@@ -174,6 +174,7 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         narrowing=lambda: desired.narrowing,
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None, escalator.budget_tokens()),
         tracing=tracing,
+        calibrations=lambda: policy.chosen.calibrations,
     )
 
 

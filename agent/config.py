@@ -104,10 +104,16 @@ class TrustSettings(_Frozen):
 
     bar: Annotated[float, Field(ge=0, le=1)] = ConfidenceSettings().bar
     held_tokens: Annotated[int, Field(ge=1, le=256)] = ConfidenceSettings().held_tokens
+    calibrated_bar: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def confidence(self) -> ConfidenceSettings:
         """Returns what the judge is told."""
-        return ConfidenceSettings(bar=self.bar, held_tokens=self.held_tokens)
+        return ConfidenceSettings(self.bar, self.held_tokens, self.calibrated_bar)
+
+    @property
+    def most_bar(self) -> float:
+        """The greatest confidence that may be asked of an answer that stays; which one a calibration asks for is not known here."""
+        return self.bar if self.calibrated_bar is None else 1.0
 
 
 class SiteSettings(_Frozen):

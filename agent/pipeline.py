@@ -32,6 +32,7 @@ from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer, Traffic
 from agent.turns import Turns
+from contract.calibration.maps import Calibrations
 from contract.classification import Classification, DataClass
 from contract.decision import Decision, Sharing
 from contract.errors import Reason, SeawallError
@@ -52,6 +53,7 @@ class Parts:
         surroundings: returns what is known around any prompt now.
         rules: that the cloud's text must pass.
         floors: returns the least classes that a prompt may have, besides the site's.
+        calibrations: returns those in force now.
     """
 
     agent_id: str
@@ -71,6 +73,7 @@ class Parts:
     surroundings: Callable[[], Surroundings] = Surroundings
     rules: tuple[Rule, ...] = ()
     floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
+    calibrations: Callable[[], Calibrations] = Calibrations
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class Pipeline:
         wanted, settings = _seeded(prompt), self._parts.confidence
         narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
-        bar = min(settings.bar, narrowing.bar)
+        bar = min(settings.bar_for(model.bundle.digest(), self._parts.calibrations()), narrowing.bar)
         return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
 
     def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:

@@ -13,6 +13,7 @@ from contract.bundle import BUNDLE_FILE
 from contract.errors import InvalidRequest, Reason
 from models.blocks import Precision
 from models.build import build_bundle, bundle_version
+from models.calibrate_command import calibrate
 from models.evaluation.report import TEXT
 from models.evaluation.report import evaluate as measure
 from models.fetch import fetch_gguf, pip_download
@@ -31,6 +32,7 @@ app.add_typer(trust_app, name="trust")
 app.command(epilog="Example: seawall-models publish build/models/smollm2-135m-instruct-int8 --version 1.2.0 --key models-0a1b2c3d4e5f.pem")(
     publish
 )
+app.command(epilog="Example: seawall-models calibrate sums-w47.json sums-w48.json --policy fleet-policy")(calibrate)
 _notes = Console(stderr=True, soft_wrap=True, highlight=False)
 
 Downloads = Annotated[Path, typer.Option(help="Where wheels and GGUF files are kept.")]

@@ -28,6 +28,7 @@ from agent.policies.replay import Replayed, Tally, replay
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
+from contract.calibration.maps import CONFIDENCE, Fitted
 from contract.classification import Classification
 from contract.decision import Verdict
 from contract.errors import InvalidRequest, Reason
@@ -44,7 +45,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command(epilog="Example: seawall-agent policy show")
 def show(as_json: AsJson = False, config: Config = None) -> None:
     """Print the policy that the configuration puts in force, and where it comes from."""
-    chosen = _chosen(load_settings(config))
+    settings = load_settings(config)
+    chosen = _chosen(settings)
     if as_json:
         said = {
             "origin": chosen.origin,
@@ -52,12 +54,15 @@ def show(as_json: AsJson = False, config: Config = None) -> None:
             "digest": chosen.policy.digest,
             "trouble": chosen.trouble,
             "text": chosen.text,
+            "calibrations": json.loads(chosen.calibrations.to_json())["maps"],
         }
         print(json.dumps(said))
         return
     _out.print(f"// {chosen.origin}, {chosen.policy.digest}", soft_wrap=True)
     if chosen.trouble:
         _out.print(f"// wrong: {chosen.trouble}", soft_wrap=True)
+    for item in chosen.calibrations.fitted:
+        _out.print(f"// {_calibration(item, settings.trust.calibrated_bar)}", soft_wrap=True)
     _out.print(chosen.text, soft_wrap=True)
 
 
@@ -138,6 +143,15 @@ def update(
         print(json.dumps(asdict(taken)))
     else:
         _out.print(f"{taken.name} is taken." if taken.changed else f"Nothing newer: {taken.name} is here.", soft_wrap=True)
+
+
+def _calibration(fitted: Fitted, bar: float | None) -> str:
+    whose = f"calibration of the {fitted.score.name} of {fitted.model}, from {fitted.answers} answers"
+    if fitted.score != CONFIDENCE:
+        return whose
+    if bar is None:
+        return f"{whose}: not used, since [trust] calibrated_bar is not set"
+    return f"{whose}: a probability of {bar} is reached from a confidence of {fitted.map.least_figure(bar):.2f} on"
 
 
 def _chosen(settings: AgentSettings) -> Chosen:

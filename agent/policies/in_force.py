@@ -13,6 +13,7 @@ import structlog
 
 from agent.config import AgentSettings
 from agent.policies.kept import KeptPolicy
+from contract.calibration.maps import NO_CALIBRATIONS, Calibrations
 from contract.classification import Classification
 from contract.decision import Decision, Sharing
 from contract.errors import SeawallError
@@ -38,6 +39,7 @@ class Chosen:
         name: of a signed one: `policies/{policy}/versions/{version}`; else empty.
         trouble: why it is not the one that was wanted, and what to do; empty: it is.
         recognizers: that came with a signed one; None: none did.
+        calibrations: that came with a signed one.
     """
 
     policy: Policy
@@ -46,6 +48,7 @@ class Chosen:
     name: str = ""
     trouble: str = ""
     recognizers: bytes | None = None
+    calibrations: Calibrations = NO_CALIBRATIONS
 
 
 def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
@@ -63,7 +66,7 @@ def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
     except SeawallError as error:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=error.message)
     if signed is not None and signed.index.model == wanted:
-        return Chosen(signed.policy, signed.text, "signed", signed.name, recognizers=signed.recognizers)
+        return Chosen(signed.policy, signed.text, "signed", signed.name, recognizers=signed.recognizers, calibrations=signed.calibrations)
     trouble = f"policies/{wanted} {_NONE_TAKEN}"
     if settings.privacy.policy_file is None:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=trouble)

@@ -13,9 +13,10 @@ from typing import IO
 
 from agent.identity.files import write_private
 from agent.update.slot_record import make_synced_folder
+from contract.calibration.maps import NO_CALIBRATIONS, Calibrations, read_calibrations
 from contract.errors import Busy, InvalidRequest, NotPossibleNow, Reason
 from contract.policy import Policy
-from contract.policy_bundle import POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
+from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
 from contract.release import Index
 
 _FILE = "signed.json"
@@ -49,6 +50,12 @@ class Kept:
     def recognizers(self) -> bytes | None:
         """What is beside the policy; None: nothing."""
         return self.files.get(RECOGNIZERS_FILE)
+
+    @property
+    def calibrations(self) -> Calibrations:
+        """What is beside the policy of how figures of models become probabilities."""
+        content = self.files.get(CALIBRATION_FILE)
+        return NO_CALIBRATIONS if content is None else read_calibrations(content)
 
 
 class KeptPolicy:

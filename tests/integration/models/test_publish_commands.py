@@ -75,6 +75,7 @@ def test_a_folder_is_published_to_and_read_from(ceremony: Path, content: Path, t
         ({"policy.cedar": "permit"}, "unexpected end"),
         ({"policy.cedar": '@id("t") permit (principal, action, resource) when { context.clas == "public" };'}, "clas"),
         ({"policy.cedar": POLICY, "notes.txt": ""}, "its files must be"),
+        ({"policy.cedar": POLICY, "calibration.json": '{"format_version": 2, "maps": []}'}, "The calibration cannot be used"),
     ],
 )
 def test_a_policy_that_no_agent_would_take_is_not_signed(ceremony: Path, tmp_path: Path, files: dict[str, str], why: str) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.confidence import confidence
+from agent.confidence import ConfidenceSettings, confidence
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SIMILARITY, Calibrations, Fitted, Map
 
 
 def test_it_is_the_geometric_mean_of_the_probabilities() -> None:
@@ -29,3 +30,31 @@ def test_a_less_likely_token_never_raises_it(logprobs: list[float], place: int, 
     worse = list(logprobs)
     worse[place % len(worse)] -= less
     assert confidence(worse) <= confidence(logprobs) + 1e-12
+
+
+FITTED = Calibrations((Fitted(CONFIDENCE, "sha256:a", Map(0.7, -0.8), 900), Fitted(SIMILARITY, "sha256:b", Map(2.0, 1.0), 900)))
+
+
+def test_the_bar_of_a_calibrated_model_is_a_probability() -> None:
+    settings = ConfidenceSettings(bar=0.5, calibrated_bar=0.4)
+    assert Map(0.7, -0.8).probability(settings.bar_for("sha256:a", FITTED)) == pytest.approx(0.4)
+    assert settings.bar_for("sha256:a", FITTED) != settings.bar
+
+
+@pytest.mark.parametrize(
+    ("settings", "digest", "calibrations"),
+    [
+        (ConfidenceSettings(bar=0.6), "sha256:a", FITTED),
+        (ConfidenceSettings(bar=0.6, calibrated_bar=0.4), "sha256:a", NO_CALIBRATIONS),
+        (ConfidenceSettings(bar=0.6, calibrated_bar=0.4), "sha256:b", FITTED),
+    ],
+    ids=["the site has named no bar for probabilities", "nothing was signed", "another model"],
+)
+def test_else_the_bar_stays_what_it_is(settings: ConfidenceSettings, digest: str, calibrations: Calibrations) -> None:
+    assert settings.bar_for(digest, calibrations) == 0.6
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_a_higher_probability_is_never_asked_for_by_a_lower_bar(one: float, other: float) -> None:
+    low, high = (ConfidenceSettings(calibrated_bar=bar).bar_for("sha256:a", FITTED) for bar in sorted((one, other)))
+    assert low <= high

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import AgentSettings, find_config, load_settings
+from agent.config import AgentSettings, TrustSettings, find_config, load_settings
 from agent.update.pacing import Hours, PaceSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
@@ -32,6 +32,11 @@ def load(tmp_path: Path) -> Load:
         return load_settings(file)
 
     return loaded
+
+
+def test_the_hub_may_lower_a_calibrated_bar_from_wherever_it_is() -> None:
+    assert TrustSettings(bar=0.5).most_bar == 0.5
+    assert TrustSettings(bar=0.5, calibrated_bar=0.4).most_bar == 1.0
 
 
 def complaint(load: Load, text: str) -> str:
@@ -90,6 +95,8 @@ def test_a_typing_error_names_the_setting_that_was_meant(load: Load, text: str, 
         ("[privacy]\nphone_regions = 'GB'", "privacy.phone_regions"),
         ("[trust]\nbar = 1.5", "trust.bar"),
         ("[trust]\nbar = nan", "trust.bar"),
+        ("[trust]\ncalibrated_bar = 0", "trust.calibrated_bar"),
+        ("[trust]\ncalibrated_bar = 1", "trust.calibrated_bar"),
         ("[hub]\nconnect_seconds = inf", "hub.connect_seconds"),
         ("[keep]\nanswer_seconds = -1", "keep.answer_seconds"),
         ("agent_id = 'Plant 7'", "agent_id"),

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from agent.confidence import ConfidenceSettings
 from agent.inference.engine import Finished, Piece
 from agent.narrowing import Narrowing
 from agent.prompts import Sampling
 from agent.store.database import Database
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, Calibrations, Fitted, Map
 from contract.classification import DataClass
 from contract.surroundings import Surroundings
-from tests.fakes.engine import FakeEngine
+from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
 from tests.fakes.pipelines import SURE, UNSURE, Build, ask, build_pipeline, prompt
 
@@ -120,3 +122,23 @@ async def test_an_answer_is_not_kept_once_the_cache_is_disabled(build: Build) ->
 async def test_where_the_hub_has_disabled_escalation_an_answer_is_not_provisional_for_want_of_a_hub(build: Build) -> None:
     pipeline = build(FakeEngine(["a"], UNSURE), surroundings=Surroundings, narrowing=lambda: Narrowing(escalation_disabled=True))
     assert not (await ask(pipeline, prompt("hello"))).receipt.provisional
+
+
+async def test_with_a_calibration_of_the_model_an_answer_is_held_to_the_probability_that_it_is_good(build: Build) -> None:
+    settings, calibrations = ConfidenceSettings(bar=0.5, held_tokens=2, calibrated_bar=0.4), [NO_CALIBRATIONS]
+    pipeline = build(FakeEngine(["a"], 0.6), FakeEscalator(["cloud"]), confidence=settings, calibrations=lambda: calibrations[0])
+    assert (await ask(pipeline, prompt("hello"))).text == "a"
+    calibrations[0] = Calibrations((Fitted(CONFIDENCE, BUNDLE.digest(), Map(1.0, -1.0), 900),))
+    answer = await ask(pipeline, prompt("another", prompt_id="p2"))
+    assert (answer.text, answer.receipt.route) == ("cloud", "escalated")
+    assert answer.receipt.confidence == pytest.approx(0.6)
+    calibrations[0] = Calibrations((Fitted(CONFIDENCE, "sha256:another", Map(1.0, -1.0), 900),))
+    assert (await ask(pipeline, prompt("a third", prompt_id="p3"))).text == "a"
+
+
+async def test_a_bar_that_the_hub_has_lowered_holds_under_a_calibration_too(build: Build) -> None:
+    settings = ConfidenceSettings(bar=0.5, held_tokens=2, calibrated_bar=0.9)
+    fitted = Calibrations((Fitted(CONFIDENCE, BUNDLE.digest(), Map(1.0, -1.0), 900),))
+    parts: dict[str, Any] = {"confidence": settings, "calibrations": lambda: fitted, "narrowing": lambda: Narrowing(bar=0.05)}
+    answer = await ask(build(FakeEngine(["a"], UNSURE), FakeEscalator(["cloud"]), **parts), prompt("hello"))
+    assert answer.receipt.route == "local"

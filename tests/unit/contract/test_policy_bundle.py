@@ -2,6 +2,7 @@
 
 import pytest
 
+from contract.calibration.maps import NO_CALIBRATIONS
 from contract.errors import InvalidRequest, Reason
 from contract.policy import Policy
 from contract.policy_bundle import MAX_FILE_BYTES, check_policy_bundle
@@ -9,10 +10,11 @@ from contract.policy_bundle import MAX_FILE_BYTES, check_policy_bundle
 GOOD = b'@id("all") permit (principal, action, resource);'
 
 
-def test_a_policy_with_or_without_recognizers_is_taken() -> None:
+def test_a_policy_with_or_without_recognizers_and_calibration_is_taken() -> None:
     digest = Policy(GOOD.decode()).digest
     assert check_policy_bundle({"policy.cedar": GOOD}).digest == digest
     assert check_policy_bundle({"policy.cedar": GOOD, "recognizers.json": b"{}"}).digest == digest
+    assert check_policy_bundle({"policy.cedar": GOOD, "calibration.json": NO_CALIBRATIONS.to_json()}).digest == digest
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,9 @@ def test_recognizers_that_are_refused_refuse_the_whole(content: bytes, reason: R
     with pytest.raises(InvalidRequest) as raised:
         check_policy_bundle({"policy.cedar": GOOD, "recognizers.json": content})
     assert raised.value.reason is reason
+
+
+def test_a_calibration_that_is_refused_refuses_the_whole() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        check_policy_bundle({"policy.cedar": GOOD, "calibration.json": b'{"format_version": 1}'})
+    assert raised.value.reason is Reason.CALIBRATION_INVALID

@@ -7,6 +7,7 @@ import pytest
 from agent.config import AgentSettings, PrivacySettings
 from agent.policies.in_force import Chosen, choose
 from agent.policies.kept import KeptPolicy
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, Calibrations, Fitted, Map
 from contract.policy import Policy
 from tests.fakes.tuf_repository import version_of
 
@@ -52,6 +53,17 @@ def test_until_the_named_one_has_come_the_sites_own_file_stands_in_and_without_o
     assert chosen(kept, tmp_path, OWN, "fleet").text == OWN
     assert chosen(kept, tmp_path, signed="fleet").policy.digest == Policy("").digest
     assert "seawall-agent policy update" in chosen(kept, tmp_path, signed="fleet").trouble
+
+
+def test_a_calibration_is_in_force_with_the_signed_policy_that_brought_it_and_only_where_that_is(kept: KeptPolicy, tmp_path: Path) -> None:
+    fitted = Calibrations((Fitted(CONFIDENCE, "sha256:a", Map(0.7, -0.8), 900),))
+    files = {"policy.cedar": SIGNED, "calibration.json": fitted.to_json()}
+    kept.keep(version_of({name: [content] for name, content in files.items()}, model="fleet")[0], files)
+    assert chosen(kept, tmp_path, signed="fleet").calibrations == fitted
+    assert chosen(kept, tmp_path, OWN).calibrations == NO_CALIBRATIONS
+    assert chosen(kept, tmp_path, OWN, "another").calibrations == NO_CALIBRATIONS
+    take(kept)
+    assert chosen(kept, tmp_path, signed="fleet").calibrations == NO_CALIBRATIONS
 
 
 def test_a_signed_one_that_is_damaged_is_not_replaced_by_the_file(kept: KeptPolicy, tmp_path: Path) -> None:

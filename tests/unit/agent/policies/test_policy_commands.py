@@ -11,10 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.policies.commands import app
+from agent.policies.opening import kept_policy
+from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
+from contract.calibration.maps import CONFIDENCE, SIMILARITY, Calibrations, Fitted, Map
 from contract.policy import Policy
 from contract.receipts import Receipt
+from tests.fakes.tuf_repository import version_of
 
 PROVIDERS = ("--hub", "de-fra,acme", "--provider", "house,private,de-fra,acme,0", "--provider", "cloud,public,us,them,30")
 RECEIPT = Receipt("r1", "p1", "", "local", ("not-confident",), "public", (), 0.1, False, "m", "d", None, 1.0, 20, 30, "http")
@@ -59,6 +63,19 @@ def test_the_policy_that_is_shown_is_the_one_that_the_configuration_names(config
     own.write_text('@id("own") permit (principal, action == Action::"cache", resource);')
     config.write_text(f'[privacy]\npolicy_file = "{own}"')
     assert run("show", "--config", str(config))["text"] == own.read_text()
+
+
+@pytest.mark.parametrize(("trust", "said"), [("", "not used"), ("[trust]\ncalibrated_bar = 0.4", "from a confidence of 0.60 on")])
+def test_the_calibration_that_came_with_the_policy_is_shown_with_what_it_makes_of_the_bar(tmp_path: Path, trust: str, said: str) -> None:
+    fitted = Calibrations((Fitted(CONFIDENCE, "sha256:a", Map(1.0, -0.8), 900), Fitted(SIMILARITY, "sha256:b", Map(), 300)))
+    files = {"policy.cedar": b'@id("all") permit (principal, action, resource);', "calibration.json": fitted.to_json()}
+    kept_policy(StateFolder(tmp_path)).keep(version_of({name: [content] for name, content in files.items()}, model="fleet")[0], files)
+    config = tmp_path / "agent.toml"
+    config.write_text(f'state_folder = "{tmp_path}"\n[privacy]\nsigned_policy = "fleet"\n{trust}')
+    assert run("show", "--config", str(config))["calibrations"] == json.loads(fitted.to_json())["maps"]
+    shown = CliRunner().invoke(app, ["show", "--config", str(config)]).stdout
+    assert said in shown
+    assert "calibration of the similarity of sha256:b, from 300 answers\n" in shown
 
 
 def test_a_policy_that_cannot_be_used_is_shown_with_what_is_wrong_and_denies_everything(config: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from agent.update.clock_floor import ClockFloor
 from agent.update.fetcher import Fetcher, FetchSettings
 from agent.update.pacing import Pace, PaceSettings
 from agent.update.trust import Trust
+from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted, Map
 from contract.classification import Classification, DataClass
 from contract.errors import Busy, NotFound, Reason, SeawallError, Unavailable
 from contract.policy import Policy
@@ -88,6 +89,17 @@ async def test_a_signed_policy_is_in_force_as_soon_as_it_is_taken_and_after_a_re
     again = Device(device.folder)
     assert again.decides_by() == ("default-deny", "first")
     assert again.in_force.chosen.recognizers == b"{}"
+
+
+async def test_a_calibration_comes_with_the_signed_policy_and_one_that_is_refused_leaves_both_in_force(followed: Device) -> None:
+    fitted = Calibrations((Fitted(CONFIDENCE, "sha256:a", Map(0.7, -0.8), 900),))
+    followed.publish("2.0.0", FIRST, calibration_json=fitted.to_json())
+    assert await followed.following.look()
+    assert followed.in_force.chosen.calibrations == fitted
+    followed.publish("3.0.0", SECOND, calibration_json=fitted.to_json().replace(b"0.7", b"-0.7"))
+    await followed.following.look()
+    assert "slope" in followed.in_force.trouble
+    assert (followed.in_force.chosen.name, followed.in_force.chosen.calibrations) == ("policies/fleet/versions/2.0.0", fitted)
 
 
 async def test_a_newer_version_takes_the_place_of_the_older(followed: Device) -> None:
