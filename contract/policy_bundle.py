@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 
 from contract.errors import InvalidRequest, Reason
+from contract.learning_limits import LearningLimits
 from contract.policy import Policy
 from contract.recognizers import read_recognizers
 
 ROLE = "policies"
 POLICY_FILE = "policy.cedar"
 RECOGNIZERS_FILE = "recognizers.json"
+LEARNING_FILE = "learning.json"
+
+_OPTIONAL = (LEARNING_FILE, RECOGNIZERS_FILE)
 
 MAX_FILE_BYTES = 1024 * 1024
-"""Of either file. A policy that may be read has 20,000 characters at most."""
+"""Of each file. A policy that may be read has 20,000 characters at most."""
 
 
 def check_policy_bundle(files: Mapping[str, bytes]) -> Policy:
@@ -21,7 +25,8 @@ def check_policy_bundle(files: Mapping[str, bytes]) -> Policy:
         files: by name, whole.
 
     Raises:
-        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it; FIELD_INVALID or FIELD_UNKNOWN, so of its recognizers.
+        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it; FIELD_INVALID or FIELD_UNKNOWN, so of its recognizers or
+            its limits of learning.
     """
     check_names({name: len(content) for name, content in files.items()})
     try:
@@ -31,6 +36,8 @@ def check_policy_bundle(files: Mapping[str, bytes]) -> Policy:
     policy = Policy(text)
     if RECOGNIZERS_FILE in files:
         read_recognizers(files[RECOGNIZERS_FILE])
+    if LEARNING_FILE in files:
+        LearningLimits.from_json(files[LEARNING_FILE])
     return policy
 
 
@@ -40,8 +47,8 @@ def check_names(sizes: Mapping[str, int]) -> None:
     Raises:
         InvalidRequest: POLICY_INVALID, one is missing, unknown, or too large.
     """
-    if POLICY_FILE not in sizes or set(sizes) - {POLICY_FILE, RECOGNIZERS_FILE}:
-        raise _invalid(f"its files must be {POLICY_FILE} and, where there are any, {RECOGNIZERS_FILE}")
+    if POLICY_FILE not in sizes or set(sizes) - {POLICY_FILE, *_OPTIONAL}:
+        raise _invalid(f"its files must be {POLICY_FILE} and, where there are any, {', '.join(_OPTIONAL)}")
     if max(sizes.values()) > MAX_FILE_BYTES:
         raise _invalid(f"a file of it has more than {MAX_FILE_BYTES} bytes")
 
