@@ -27,6 +27,8 @@ from agent.inference.fit import fits_beside
 from agent.inference.loading import load_bundle
 from agent.inference.machine import free_memory_bytes
 from agent.known_hub import KnownHub
+from agent.learning.opening import open_participation
+from agent.learning.participation import Participation
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.output_rules import build_rules
@@ -174,6 +176,13 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None),
         tracing=tracing,
     )
+
+
+def build_participation(ground: Ground, parts: Parts) -> Participation | None:
+    """Returns what answers rounds of sums over the fleet; None: this device is not enrolled."""
+    if ground.link is None:
+        return None
+    return open_participation(ground.settings, ground.state, ground.database, ground.link, ground.policy, parts.surroundings, utc_now)
 
 
 def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:

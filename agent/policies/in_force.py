@@ -16,6 +16,7 @@ from agent.policies.kept import KeptPolicy
 from contract.classification import Classification
 from contract.decision import Decision
 from contract.errors import SeawallError
+from contract.learning_limits import LearningLimits
 from contract.policy import Policy
 from contract.surroundings import Surroundings
 
@@ -38,6 +39,7 @@ class Chosen:
         name: of a signed one: `policies/{policy}/versions/{version}`; else empty.
         trouble: why it is not the one that was wanted, and what to do; empty: it is.
         recognizers: that came with a signed one; None: none did.
+        learning: what a signed one says of the part in learning; None: nothing.
     """
 
     policy: Policy
@@ -46,6 +48,7 @@ class Chosen:
     name: str = ""
     trouble: str = ""
     recognizers: bytes | None = None
+    learning: LearningLimits | None = None
 
 
 def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
@@ -63,7 +66,7 @@ def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
     except SeawallError as error:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=error.message)
     if signed is not None and signed.index.model == wanted:
-        return Chosen(signed.policy, signed.text, "signed", signed.name, recognizers=signed.recognizers)
+        return Chosen(signed.policy, signed.text, "signed", signed.name, recognizers=signed.recognizers, learning=signed.learning)
     trouble = f"policies/{wanted} {_NONE_TAKEN}"
     if settings.privacy.policy_file is None:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=trouble)

@@ -14,8 +14,9 @@ from typing import IO
 from agent.identity.files import write_private
 from agent.update.slot_record import make_synced_folder
 from contract.errors import Busy, InvalidRequest, NotPossibleNow, Reason
+from contract.learning_limits import LearningLimits
 from contract.policy import Policy
-from contract.policy_bundle import POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
+from contract.policy_bundle import LEARNING_FILE, POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
 from contract.release import Index
 
 _FILE = "signed.json"
@@ -49,6 +50,11 @@ class Kept:
     def recognizers(self) -> bytes | None:
         """What is beside the policy; None: nothing."""
         return self.files.get(RECOGNIZERS_FILE)
+
+    @property
+    def learning(self) -> LearningLimits | None:
+        """What is said beside the policy of the part in learning; None: nothing."""
+        return LearningLimits.from_json(self.files[LEARNING_FILE]) if LEARNING_FILE in self.files else None
 
 
 class KeptPolicy:

@@ -251,6 +251,17 @@ def _m0009_receipt_log(database: Database) -> None:
     database.table("receipts").create_index(["leaf"], unique=True)
 
 
+def _m0012_learning(database: Database) -> None:
+    """What this device has contributed to sums over the fleet, and the newest roster that it has seen. Nothing of it is ever deleted."""
+    database.table("learning_windows").create(
+        {"window": str, "round": str, "spend_time": float, "cohort": int, "is_exact": int, "rho": float, "counts": str},
+        pk="window",
+        not_null={"round", "spend_time", "cohort", "is_exact", "rho"},
+        strict=True,
+    )
+    database.table("learning_roster").create({"id": int, "version": int}, pk="id", not_null={"version"}, strict=True)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -261,6 +272,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0007_rollouts,
     _m0008_sealed,
     _m0009_receipt_log,
+    _m0012_learning,
 )
 
 
