@@ -1,6 +1,7 @@
 """The composition root: builds every part of the hub, and starts and stops it."""
 
 import asyncio
+import random
 import secrets
 import time
 from collections.abc import Mapping
@@ -33,6 +34,9 @@ from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
+from hub.learning.grid import Grid
+from hub.learning.rosters import Rosters
+from hub.learning.rounds import Here, Rounds
 from hub.listeners import bind, cannot_listen, create_listener
 from hub.measures import Calls
 from hub.release.blobs import open_blobs
@@ -40,7 +44,7 @@ from hub.release.keys import online_key, online_signer
 from hub.release.publishing import Publishing
 from hub.release.repository import Repository
 from hub.release.upkeep import kept_fresh
-from hub.services import add_audit, add_fleet, add_introspection, add_recovery, add_releases
+from hub.services import add_audit, add_fleet, add_introspection, add_learning, add_recovery, add_releases
 from hub.store.database import Database
 from hub.telemetry import HubCollector, Store
 from hub.tracing import open_tracing
@@ -60,6 +64,7 @@ class Hub:
         api_keys: of the providers, by name.
         clock: the time, in UTC.
         randomness: returns so many random bytes.
+        grid: carries the messages of rounds to agents; None: this hub asks them for nothing.
     """
 
     def __init__(
@@ -69,12 +74,14 @@ class Hub:
         api_keys: Mapping[str, str],
         clock: Clock = utc_now,
         randomness: Randomness = secrets.token_bytes,
+        grid: Grid | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._api_keys = api_keys
         self._clock = clock
         self._randomness = randomness
+        self._grid = grid
         self._running = AsyncExitStack()
         self.database: Database
         self.enrollment_port = 0
@@ -104,7 +111,8 @@ class Hub:
         limits, authorities = self._settings.limits, trust.authorities
         tracing = open_tracing(self._settings.telemetry, self._settings.trust_domain)
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-        fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
+        here = Here(self._randomness(16).hex(), self._clock, self._randomness, random.SystemRandom())
+        fleet = Fleet.create(database, limits, here.replica_id, self._clock)
         await stack.enter_async_context(fleet.running(limits))
         await stack.enter_async_context(trust.followed(fleet.journal))
         witnessing, trail = await self._start_audit(stack, fleet)
@@ -130,7 +138,7 @@ class Hub:
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)
         add_fleet(known, fleet, authorities, self._settings, self._clock)
-        await self._add_releases(stack, known, fleet)
+        await self._add_releases(stack, known, fleet, here)
         await add_introspection(known)
         self.mtls_port = bind(known, self._settings.listeners.mtls, trust.credentials(verify_client=True))
         await known.start()
@@ -144,12 +152,17 @@ class Hub:
         await stack.enter_async_context(kept_signed(trail, timedelta(days=self._settings.limits.audit_days)))
         return witnessing, trail
 
-    async def _add_releases(self, stack: AsyncExitStack, server: grpc.aio.Server, fleet: Fleet) -> None:
+    async def _add_releases(self, stack: AsyncExitStack, server: grpc.aio.Server, fleet: Fleet, here: Here) -> None:
         repository = Repository(fleet.database, online_signer(self._folder.path), self._clock)
         blobs = open_blobs(self._settings.blobs_url, self._folder.path)
         publishing = Publishing(fleet.journal, repository, blobs, self._clock)
         add_releases(server, repository, blobs, publishing, self._settings.trust_domain)
         await stack.enter_async_context(kept_fresh(repository))
+        learning = self._settings.learning
+        rosters = Rosters(fleet.database, blobs, learning.roster)
+        rounds = Rounds(fleet.database, fleet.journal, rosters.newest, self._grid, learning, here)
+        await stack.enter_async_context(rounds.running())
+        add_learning(server, rounds, self._settings.trust_domain)
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]
