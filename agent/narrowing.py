@@ -156,8 +156,6 @@ def both(one: Decision, other: Decision) -> Decision:
     common = ((route, theirs[route.provider]) for route in one.routes if route.provider in theirs)
     return Decision(
         may_cache=one.may_cache and other.may_cache,
-        may_record=one.may_record and other.may_record,
-        may_learn=one.may_learn and other.may_learn,
         routes=tuple(Route(mine.provider, mine.redacted or their.redacted) for mine, their in common),
         policy_ids=tuple(sorted({*one.policy_ids, *other.policy_ids})),
     )

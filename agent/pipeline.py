@@ -33,7 +33,7 @@ from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer, Traffic
 from agent.turns import Turns
 from contract.classification import Classification, DataClass
-from contract.decision import Decision
+from contract.decision import Decision, Sharing
 from contract.errors import Reason, SeawallError
 from contract.policy import Policy
 from contract.receipts import Receipt
@@ -156,8 +156,11 @@ class Pipeline:
         return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
 
     def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
-        surroundings = replace(self._parts.surroundings(), intake=prompt.intake)
+        surroundings = self._around(prompt)
         return lambda classification: self._parts.policy.decide(self._parts.agent_id, classification, surroundings)
+
+    def _around(self, prompt: Prompt) -> Surroundings:
+        return replace(self._parts.surroundings(), intake=prompt.intake)
 
     def _decided_again(self, asked: Asked) -> Asked:
         """Returns what was asked under what holds now as well: narrowing, policy and hub may have changed meanwhile."""
@@ -244,7 +247,9 @@ class Pipeline:
     async def _record(self, asked: Asked, texts: Sequence[str], outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
         # 7 record
         with self._parts.tracing.step(RECORD):
-            answer = await self._recorded(asked, "".join(texts), outcome, self._receipt(asked, outcome, (*reasons, *outcome.notes)))
+            sharing = self._sharing(asked)
+            receipt = self._receipt(asked, outcome, (*sharing.policy_ids, *reasons, *outcome.notes))
+            answer = await self._recorded(asked, "".join(texts), outcome, receipt, sharing)
         if outcome.route != "cache" and outcome.confidence is not None:
             given = tuple(texts) if outcome.route == "local" else ()
             is_unsure, sampling = outcome.confidence < asked.bar, asked.prompt.sampling
@@ -252,14 +257,23 @@ class Pipeline:
             self._parts.traffic.answered(LiveAnswer(digest, is_unsure, asked.messages, sampling, given, outcome.output_tokens))
         return answer
 
-    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
+    def _sharing(self, asked: Asked) -> Sharing:
+        """Returns what the policy in force now allows of the receipt, of the class that was found and of the one it was raised to."""
+        around = self._around(asked.prompt)
+        found, raised = (
+            self._parts.policy.share(self._parts.agent_id, item, around) for item in (asked.looked.classification, asked.classification)
+        )
+        return found.both(raised)
+
+    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt, sharing: Sharing) -> Answer:
         is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
         if is_worth_it and self._decided_again(asked).decision.may_cache:
             digest = asked.model.bundle.digest()
             await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
-        await self._parts.receipts.append(asked.prompt.client, receipt, self._now())
+        may_record, may_learn = sharing.record.allowed, sharing.learn.allowed
+        await self._parts.receipts.append(asked.prompt.client, receipt, self._now(), may_record, may_learn)
         self._parts.metrics.answered(receipt, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
 

@@ -33,16 +33,12 @@ class Decision:
 
     Args:
         may_cache: the answer may be kept and given again.
-        may_record: its receipt may leave the site in clear.
-        may_learn: it may be counted in what sites learn together.
         routes: the ways out, in the hub's order: those that are open to the prompt as it is; where there are none, those that are open to
             it redacted.
         policy_ids: the `@id`s of the policies that decided, sorted, and the words above.
     """
 
     may_cache: bool
-    may_record: bool = False
-    may_learn: bool = False
     routes: tuple[Route, ...] = ()
     policy_ids: tuple[str, ...] = ()
 
@@ -81,3 +77,29 @@ class Verdict:
     allowed: bool
     policy_ids: tuple[str, ...]
     errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What the policy allows of the receipt of a prompt. It is asked for when there is one.
+
+    Args:
+        record: whether the receipt may leave the site in clear.
+        learn: whether the prompt may be counted in what sites learn together.
+    """
+
+    record: Verdict
+    learn: Verdict
+
+    @property
+    def policy_ids(self) -> tuple[str, ...]:
+        """The `@id`s of the policies that let it be shared, sorted; where it stays, there is nothing to account for."""
+        return tuple(sorted({name for verdict in (self.record, self.learn) if verdict.allowed for name in verdict.policy_ids}))
+
+    def both(self, other: "Sharing") -> "Sharing":
+        """Returns what both allow."""
+        return Sharing(_denying(self.record, other.record), _denying(self.learn, other.learn))
+
+
+def _denying(one: Verdict, other: Verdict) -> Verdict:
+    return other if one.allowed else one

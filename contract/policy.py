@@ -5,30 +5,46 @@ The rules of a decision, all of them failing closed:
     2. what no policy permits is denied, and a `forbid` beats every `permit` (Cedar's own semantics);
     3. a policy that fails while it is evaluated denies the whole action, whatever the other policies say;
     4. a prompt leaves only where both the hub may be passed and the provider may be asked;
-    5. it is asked first for the prompt as it is, and for the redacted one only where no way is open to that.
+    5. it is asked first for the prompt as it is, and for the redacted one only where no way is open to that;
+    6. providers are asked of only where the hub may be passed, and a receipt's sharing only when there is a receipt.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import cedarpy
 
 from contract.classification import Classification
-from contract.decision import DEFAULT_DENY, HUB_UNKNOWN, POLICY_FAILED, Decision, Route, Verdict
+from contract.decision import DEFAULT_DENY, HUB_UNKNOWN, POLICY_FAILED, Decision, Route, Sharing, Verdict
+from contract.policy_facts import READS, Ask, context_of, entities_of, request
 from contract.policy_text import SCHEMA, check_policies
 from contract.surroundings import TIERS, Hub, Surroundings
 
 _MOST_REMEMBERED = 1024
 """Decisions. A site's prompts differ in few facts, so that nearly all were decided before; then they are all forgotten."""
 
-_AT_HOME = (("cache", "Cache", "answers"), ("record", "Receipts", "receipts"), ("learn", "Usage", "counts"))
+_CACHE, _RECORD, _LEARN = ("cache", "Cache", "answers"), ("record", "Receipts", "receipts"), ("learn", "Usage", "counts")
 
 _NOWHERE = Surroundings()
 
-_Ask = tuple[str, str, str]
-"""An action, its resource's type and id."""
+_T = TypeVar("_T")
+
+
+class _Case(NamedTuple):
+    """All that can change a decision, besides the hub. Two prompts that differ in nothing of it are decided on alike."""
+
+    agent_id: str
+    can_redact: bool
+    facts: tuple[Any, ...]
+
+
+class _Asking(NamedTuple):
+    """What is the same in all that is asked of a case: the facts are written down once."""
+
+    agent_id: str
+    redacted: bool
+    context: str
 
 
 class Policy:
@@ -42,10 +58,15 @@ class Policy:
     """
 
     def __init__(self, text: str) -> None:
-        self._names = check_policies(text)
+        checked = check_policies(text)
+        self._names = checked.names
+        self._facts = tuple(name for name in READS if name in checked.facts)
+        self._reads = tuple(READS[name] for name in self._facts)
         self._policies = cedarpy.PolicySet.from_str(text)
-        self._known: tuple[Hub | None, cedarpy.Entities] = (None, _entities(None))
-        self._decided: dict[tuple[object, ...], Decision] = {}
+        self._hub: Hub | None = None
+        self._entities: cedarpy.Entities | None = None
+        self._decided: dict[_Case, Decision] = {}
+        self._shared: dict[_Case, Sharing] = {}
         self.digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
     def decide(self, agent_id: str, classification: Classification, surroundings: Surroundings = _NOWHERE) -> Decision:
@@ -56,14 +77,15 @@ class Policy:
             classification: what is known of the prompt's data.
             surroundings: what is known around it; without a hub, nothing may leave.
         """
-        key = (agent_id, classification.data_class, classification.kinds, surroundings)
-        decision = self._decided.get(key)
-        if decision is None:
-            decision = self._decide(agent_id, classification, surroundings)
-            if len(self._decided) >= _MOST_REMEMBERED:
-                self._decided.clear()
-            self._decided[key] = decision
-        return decision
+        case = self._case(agent_id, classification, surroundings)
+        decision = self._decided.get(case)
+        return _remember(self._decided, case, self._decide(case)) if decision is None else decision
+
+    def share(self, agent_id: str, classification: Classification, surroundings: Surroundings = _NOWHERE) -> Sharing:
+        """Decides what may be done with a prompt's receipt. See `decide`."""
+        case = self._case(agent_id, classification, surroundings)
+        sharing = self._shared.get(case)
+        return _remember(self._shared, case, self._share(case)) if sharing is None else sharing
 
     def leave(self, agent_id: str, classification: Classification, surroundings: Surroundings, redacted: bool) -> Decision:
         """Decides where a prompt that is to leave may go, and nothing else.
@@ -74,42 +96,68 @@ class Policy:
             surroundings: with the hub.
             redacted: whether it is.
         """
-        verdicts = self._verdicts(_ways(surroundings.hub), agent_id, classification, surroundings, redacted)
-        return Decision(False, routes=_routes(verdicts, surroundings.hub), policy_ids=_ids(verdicts, surroundings))
+        verdicts = self._way_out(self._asking(self._case(agent_id, classification, surroundings), redacted))
+        return Decision(False, self._routes(verdicts), self._ids(verdicts))
 
     def explain(self, agent_id: str, classification: Classification, surroundings: Surroundings = _NOWHERE) -> tuple[Verdict, ...]:
         """Returns what is decided of each action: at home, then on the way out, as it is and redacted. See `decide`."""
-        ways = _ways(surroundings.hub)
-        plain = self._verdicts((*_AT_HOME, *ways), agent_id, classification, surroundings, False)
-        return (*plain, *self._verdicts(ways, agent_id, classification, surroundings, True))
+        case, hub = self._case(agent_id, classification, surroundings), surroundings.hub
+        ways = () if hub is None else (_pass(hub), *_escalate(hub))
+        plain = self._ask(self._asking(case, False), (_CACHE, _RECORD, _LEARN, *ways))
+        return (*plain, *self._ask(self._asking(case, True), ways))
 
-    def _decide(self, agent_id: str, classification: Classification, surroundings: Surroundings) -> Decision:
-        ways = _ways(surroundings.hub)
-        verdicts = self._verdicts((*_AT_HOME, *ways), agent_id, classification, surroundings, False)
-        may_cache, may_record, may_learn = (verdict.allowed for verdict in verdicts[: len(_AT_HOME)])
-        routes = _routes(verdicts, surroundings.hub)
-        if surroundings.can_redact and not routes:
-            redacted = self._verdicts(ways, agent_id, classification, surroundings, True)
-            verdicts, routes = [*verdicts, *redacted], _routes(redacted, surroundings.hub)
-        return Decision(may_cache, may_record, may_learn, routes, _ids(verdicts, surroundings))
+    def _case(self, agent_id: str, classification: Classification, surroundings: Surroundings) -> _Case:
+        if surroundings.hub is not self._hub and surroundings.hub != self._hub:
+            self._hub, self._entities = surroundings.hub, None
+            self._decided.clear()
+            self._shared.clear()
+        return _Case(agent_id, surroundings.can_redact, tuple([read(classification, surroundings) for read in self._reads]))
 
-    def _verdicts(
-        self, asked: Sequence[_Ask], agent_id: str, classification: Classification, surroundings: Surroundings, redacted: bool
-    ) -> list[Verdict]:
-        context = json.dumps(_facts(classification, surroundings, redacted))
-        requests = [_request(agent_id, ask, context) for ask in asked]
+    def _asking(self, case: _Case, redacted: bool) -> _Asking:
+        return _Asking(case.agent_id, redacted, context_of(self._facts, case.facts, redacted))
+
+    def _decide(self, case: _Case) -> Decision:
+        cache, *verdicts = self._way_out(self._asking(case, False), _CACHE)
+        routes = self._routes(verdicts)
+        if case.can_redact and not routes:
+            redacted = self._way_out(self._asking(case, True))
+            verdicts, routes = verdicts + redacted, self._routes(redacted)
+        return Decision(cache.allowed, routes, self._ids([cache, *verdicts]))
+
+    def _share(self, case: _Case) -> Sharing:
+        return Sharing(*self._ask(self._asking(case, False), (_RECORD, _LEARN)))
+
+    def _way_out(self, asking: _Asking, *besides: Ask) -> list[Verdict]:
+        """Asks of the hub, and only where that may be passed, of the providers behind it."""
+        if self._hub is None:
+            return self._ask(asking, besides)
+        verdicts = self._ask(asking, (*besides, _pass(self._hub)))
+        return verdicts + self._ask(asking, _escalate(self._hub)) if verdicts[-1].allowed else verdicts
+
+    def _routes(self, verdicts: Sequence[Verdict]) -> tuple[Route, ...]:
+        """Returns the ways that are open: behind the hub's verdict stand those of its providers, where they were asked of at all."""
+        if self._hub is None or len(verdicts) < 2:
+            return ()
+        pairs = zip(self._hub.providers, verdicts[1:], strict=True)
+        return tuple([Route(provider, verdict.redacted) for provider, verdict in pairs if verdict.allowed])
+
+    def _ask(self, asking: _Asking, asked: Sequence[Ask]) -> list[Verdict]:
+        agent_id, redacted, context = asking
         try:
-            results = cedarpy.is_authorized_batch(requests, self._policies, self._entities_of(surroundings.hub))
+            if self._entities is None:
+                self._entities = entities_of(self._hub)
+            results = cedarpy.is_authorized_batch([request(agent_id, ask, context) for ask in asked], self._policies, self._entities)
         except ValueError as error:  # a fact that Cedar cannot hold
             return [Verdict(action, name, redacted, False, (POLICY_FAILED,), (str(error),)) for action, _, name in asked]
         return [self._verdict(ask, result, redacted) for ask, result in zip(asked, results, strict=True)]
 
-    def _verdict(self, ask: _Ask, result: cedarpy.AuthzResult, redacted: bool) -> Verdict:
+    def _verdict(self, ask: Ask, result: cedarpy.AuthzResult, redacted: bool) -> Verdict:
         action, kind, name = ask
         resource = name if kind in ("Hub", "Provider") else ""
-        if result.diagnostics.errors:
-            return Verdict(action, resource, redacted, False, (POLICY_FAILED,), tuple(map(self._named, result.diagnostics.errors)))
-        spoke = tuple(result.diagnostics.id_annotations_by_reason.values()) or (DEFAULT_DENY,)
+        diagnostics = result.diagnostics
+        if diagnostics.errors:
+            return Verdict(action, resource, redacted, False, (POLICY_FAILED,), tuple(map(self._named, diagnostics.errors)))
+        spoke = tuple(diagnostics.id_annotations_by_reason.values()) or (DEFAULT_DENY,)
         return Verdict(action, resource, redacted, bool(result.allowed), spoke)
 
     def _named(self, error: str) -> str:
@@ -118,67 +166,24 @@ class Policy:
             error = error.replace(f"`{own}`", f"`{name}`")
         return error
 
-    def _entities_of(self, hub: Hub | None) -> cedarpy.Entities:
-        if self._known[0] != hub:
-            self._known = (hub, _entities(hub))
-        return self._known[1]
+    def _ids(self, verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+        unknown = (HUB_UNKNOWN,) if self._hub is None else ()
+        return tuple(sorted({*unknown}.union(*[verdict.policy_ids for verdict in verdicts])))
 
 
-def _ways(hub: Hub | None) -> tuple[_Ask, ...]:
-    if hub is None:
-        return ()
-    return (("pass", "Hub", hub.name), *(("escalate", "Provider", provider.name) for provider in hub.providers))
+def _remember(memory: dict[_Case, _T], case: _Case, value: _T) -> _T:
+    if len(memory) >= _MOST_REMEMBERED:
+        memory.clear()
+    memory[case] = value
+    return value
 
 
-def _facts(classification: Classification, surroundings: Surroundings, redacted: bool) -> dict[str, Any]:
-    known = {"site": surroundings.site or None, "region": surroundings.region or None}
-    optional = {"latency_milliseconds": surroundings.latency_milliseconds, "budget_tokens": surroundings.budget_tokens}
-    return {
-        "class": str(classification.data_class),
-        "kinds": list(classification.kinds),
-        "redacted": redacted,
-        "intake": surroundings.intake,
-        **{name: value for name, value in (known | optional).items() if value is not None},
-    }
+def _pass(hub: Hub) -> Ask:
+    return ("pass", "Hub", hub.name)
 
 
-def _entities(hub: Hub | None) -> cedarpy.Entities:
-    if hub is None:
-        return cedarpy.Entities.from_json_str("[]")
-    found = [_entity("Hub", hub.name, region=hub.region or None, operator=hub.operator or None)]
-    for provider in hub.providers:
-        tier = {"__entity": {"type": "Tier", "id": provider.tier}} if provider.tier in TIERS else None
-        region, operator, days = provider.region or None, provider.operator or None, provider.retention_days
-        found.append(_entity("Provider", provider.name, tier=tier, region=region, operator=operator, retention_days=days))
-    return cedarpy.Entities.from_json_str(json.dumps(found))
+def _escalate(hub: Hub) -> list[Ask]:
+    return [("escalate", "Provider", provider.name) for provider in hub.providers]
 
 
-def _entity(kind: str, name: str, **attributes: Any) -> dict[str, Any]:
-    known = {attribute: value for attribute, value in attributes.items() if value is not None}
-    return {"uid": {"type": kind, "id": name}, "attrs": known, "parents": []}
-
-
-def _request(agent_id: str, ask: _Ask, context: str) -> dict[str, Any]:
-    action, kind, name = ask
-    return {
-        "principal": {"type": "Agent", "id": agent_id},
-        "action": {"type": "Action", "id": action},
-        "resource": {"type": kind, "id": name},
-        "context": context,
-    }
-
-
-def _routes(verdicts: Iterable[Verdict], hub: Hub | None) -> tuple[Route, ...]:
-    allowed = {(verdict.action, verdict.resource): verdict.redacted for verdict in verdicts if verdict.allowed}
-    if hub is None or ("pass", hub.name) not in allowed:
-        return ()
-    asked = ((provider, allowed.get(("escalate", provider.name))) for provider in hub.providers)
-    return tuple(Route(provider, redacted) for provider, redacted in asked if redacted is not None)
-
-
-def _ids(verdicts: Iterable[Verdict], surroundings: Surroundings) -> tuple[str, ...]:
-    unknown = (HUB_UNKNOWN,) if surroundings.hub is None else ()
-    return tuple(sorted({*unknown, *(name for verdict in verdicts for name in verdict.policy_ids)}))
-
-
-__all__ = ["SCHEMA", "TIERS", "Decision", "Policy", "Route", "Verdict"]
+__all__ = ["SCHEMA", "TIERS", "Decision", "Policy", "Route", "Sharing", "Verdict"]

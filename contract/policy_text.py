@@ -1,7 +1,8 @@
 """What a policy may speak of, and whether a text is one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -44,16 +45,31 @@ that asks for it fails, and what fails denies."""
 
 _SCHEMA = cedarpy.Schema.from_str(SCHEMA)
 
+FACTS = ("class", "kinds", "redacted", "site", "region", "intake", "latency_milliseconds", "budget_tokens")
+"""The names in `Facts`."""
+
+_CONTEXT = {"Var": "context"}
+
 # Cedar's parser recurses on the C stack, and ends the process where that overflows: from about 800 brackets or 20,000 operators on.
 _LONGEST_CHARACTERS = 20_000
 _DEEPEST_NESTING = 100
 
 
-def check_policies(text: str) -> Mapping[str, str]:
-    """Checks that a text holds policies, that the schema knows all that they speak of, and that each has an `@id` of its own.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is known of a text that holds policies.
 
-    Returns:
-        the `@id`s by the names that Cedar gives the policies.
+    Args:
+        names: the `@id`s by the names that Cedar gives the policies.
+        facts: that they ask for; what they do not ask for cannot change what they decide.
+    """
+
+    names: Mapping[str, str]
+    facts: frozenset[str]
+
+
+def check_policies(text: str) -> Checked:
+    """Checks that a text holds policies, that the schema knows all that they speak of, and that each has an `@id` of its own.
 
     Raises:
         InvalidRequest: POLICY_INVALID, with Cedar's own words of what is wrong.
@@ -76,7 +92,23 @@ def check_policies(text: str) -> Mapping[str, str]:
     result = cedarpy.validate_policies(text, _SCHEMA)
     if not result.validation_passed:
         raise _invalid("; ".join(str(error) for error in result.errors))
-    return names
+    return Checked(names, frozenset(_facts_read(policies)))
+
+
+def _facts_read(policies: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the facts that are asked for, from Cedar's own JSON, so that a name that is written with escapes is read as Cedar reads it.
+
+    A context that stands anywhere but before a name is compared as a whole, and asks for every fact.
+    """
+    pending: list[Any] = [policies]
+    while pending:
+        node = pending.pop()
+        if node == _CONTEXT:
+            yield from FACTS
+        elif isinstance(node, dict) and node.get("left") == _CONTEXT and isinstance(node.get("attr"), str):
+            yield node["attr"]
+        elif isinstance(node, dict | list):
+            pending.extend(node.values() if isinstance(node, dict) else node)
 
 
 def _invalid(why: str) -> InvalidRequest:

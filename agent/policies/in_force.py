@@ -14,7 +14,7 @@ import structlog
 from agent.config import AgentSettings
 from agent.policies.kept import KeptPolicy
 from contract.classification import Classification
-from contract.decision import Decision
+from contract.decision import Decision, Sharing
 from contract.errors import SeawallError
 from contract.learning_limits import LearningLimits
 from contract.policy import Policy
@@ -112,6 +112,10 @@ class PolicyInForce:
     def decide(self, agent_id: str, classification: Classification, surroundings: Surroundings) -> Decision:
         """See `contract.policy.Policy.decide`."""
         return self.chosen.policy.decide(agent_id, classification, surroundings)
+
+    def share(self, agent_id: str, classification: Classification, surroundings: Surroundings) -> Sharing:
+        """See `contract.policy.Policy.share`."""
+        return self.chosen.policy.share(agent_id, classification, surroundings)
 
     def refuse(self, why: str) -> None:
         """Notes why a newer one was not taken; empty: none is refused."""

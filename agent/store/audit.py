@@ -36,20 +36,22 @@ class ReceiptStore:
         """How many were, by this process."""
         self.changed = asyncio.Event()
 
-    async def append(self, client: str, receipt: Receipt, now: float) -> None:
+    async def append(self, client: str, receipt: Receipt, now: float, may_record: bool = False, may_learn: bool = False) -> None:
         """Adds a receipt and its leaf, and forgets those that are too old.
 
         Args:
             client: who asked.
             receipt: what was done.
             now: POSIX time, seconds.
+            may_record: whether it may leave the site in clear.
+            may_learn: whether it may be counted in what sites learn together.
         """
 
         def work(tables: Tables) -> None:
             text = receipt.leaf(client)
             leaf = _logged(tables, text)
             row = {"receipt_id": receipt.receipt_id, "client": client, "receipt": text, "create_time": now, "leaf": leaf}
-            tables.table("receipts").insert(row)
+            tables.table("receipts").insert(row | {"may_record": int(may_record), "may_learn": int(may_learn)})
             _forget(tables, now - self._age_seconds)
 
         await self._database.run(work)

@@ -251,6 +251,12 @@ def _m0009_receipt_log(database: Database) -> None:
     database.table("receipts").create_index(["leaf"], unique=True)
 
 
+def _m0010_sharing(database: Database) -> None:
+    """Whether the policy let a receipt leave the site and the prompt be counted when it was written; nobody was asked of older ones."""
+    for column in ("may_record", "may_learn"):
+        database.table("receipts").add_column(column, int, not_null_default=0)
+
+
 def _m0012_learning(database: Database) -> None:
     """What this device has contributed to sums over the fleet, and the newest roster that it has seen. Nothing of it is ever deleted."""
     database.table("learning_windows").create(
@@ -272,6 +278,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0007_rollouts,
     _m0008_sealed,
     _m0009_receipt_log,
+    _m0010_sharing,
     _m0012_learning,
 )
 

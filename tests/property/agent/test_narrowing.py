@@ -67,8 +67,6 @@ def leaves_more(one: Decision, other: Decision) -> bool:
 decisions = st.builds(
     Decision,
     may_cache=st.booleans(),
-    may_record=st.booleans(),
-    may_learn=st.booleans(),
     routes=st.builds(ways, st.lists(st.sampled_from(HUB.providers), unique=True), st.booleans()),
     policy_ids=st.lists(st.text(max_size=3), max_size=2).map(tuple),
 )
@@ -81,8 +79,6 @@ def check_subset(own: OwnLimits, narrowing: Narrowing, policy: dict[DataClass, D
     classification, after = narrowing.decide(Classification(found), lambda given: policy[given.data_class])
     assert classification.data_class >= found
     assert after.may_cache <= before.may_cache
-    assert after.may_record <= before.may_record
-    assert after.may_learn <= before.may_learn
     assert not leaves_more(after, before)
     assert not leaves_more(after, policy[classification.data_class])
     assert narrowing.bar <= own.bar

@@ -44,10 +44,11 @@ def test_under_the_shipped_policy_only_public_leaves_and_restricted_is_never_kep
 @given(st.sampled_from(["permit", "forbid"]), st.sampled_from(["cache", "record", "learn", "pass", "escalate"]), classifications)
 def test_a_policy_that_fails_denies_its_action_to_every_prompt(effect: str, action: str, classification: Classification) -> None:
     broken = f'@id("b") {effect} (principal, action == Action::"{action}", resource) when {{ 9223372036854775807 + 1 > 0 }};'
-    decision = Policy(f'@id("all") permit (principal, action, resource);{broken}').decide("a1", classification, HERE)
+    policy = Policy(f'@id("all") permit (principal, action, resource);{broken}')
+    decision, sharing = policy.decide("a1", classification, HERE), policy.share("a1", classification, HERE)
     assert decision.may_cache == (action != "cache")
-    assert decision.may_record == (action != "record")
-    assert decision.may_learn == (action != "learn")
+    assert sharing.record.allowed == (action != "record")
+    assert sharing.learn.allowed == (action != "learn")
     assert decision.may_escalate == (action not in ("pass", "escalate"))
 
 

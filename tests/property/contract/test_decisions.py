@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.classification import Classification, DataClass
-from contract.decision import Decision
 from contract.policy import Policy
 from contract.surroundings import TIERS, Hub, Provider, Surroundings
 
@@ -61,9 +60,11 @@ def policy_of(drawn: list[tuple[str, str, str]]) -> str:
 texts = st.lists(rules, max_size=6).map(policy_of)
 
 
-def allowed(decision: Decision) -> set[object]:
-    """All that a decision allows; where a prompt may go as it is, it may go redacted."""
-    found: set[object] = {name for name in ("may_cache", "may_record", "may_learn") if getattr(decision, name)}
+def allowed(policy: Policy, classification: Classification, around: Surroundings) -> set[object]:
+    """All that a policy allows; where a prompt may go as it is, it may go redacted."""
+    decision, sharing = policy.decide("a1", classification, around), policy.share("a1", classification, around)
+    found: set[object] = {verdict.action for verdict in (sharing.record, sharing.learn) if verdict.allowed}
+    found |= {"cache"} if decision.may_cache else set()
     for route in decision.routes:
         found |= {(route.provider, True)} if route.redacted else {(route.provider, True), (route.provider, False)}
     return found
@@ -73,22 +74,22 @@ def allowed(decision: Decision) -> set[object]:
 def test_a_forbid_of_an_action_wins_whatever_permits_it(
     text: str, data_class: DataClass, found: tuple[str, ...], around: Surroundings, action: str
 ) -> None:
-    before = Policy(text).decide("a1", Classification(data_class, found), around)
+    before = allowed(Policy(text), Classification(data_class, found), around)
     forbid = f'\n@id("no") forbid (principal, action == Action::"{action}", resource);'
-    after = Policy(text + forbid).decide("a1", Classification(data_class, found), around)
-    denied = {"cache": after.may_cache, "record": after.may_record, "learn": after.may_learn}
-    assert not denied.get(action, after.may_escalate)
-    assert allowed(after) <= allowed(before)
+    after = allowed(Policy(text + forbid), Classification(data_class, found), around)
+    assert action not in after
+    assert action not in ("pass", "escalate") or after <= {"cache", "record", "learn"}
+    assert after <= before
 
 
 @given(texts, st.sampled_from(DataClass), kinds, surroundings, actions)
 def test_a_policy_that_fails_never_allows_more(
     text: str, data_class: DataClass, found: tuple[str, ...], around: Surroundings, action: str
 ) -> None:
-    before = Policy(text).decide("a1", Classification(data_class, found), around)
+    before = allowed(Policy(text), Classification(data_class, found), around)
     broken = f'\n@id("broken") permit (principal, action == Action::"{action}", resource) when {{ 9223372036854775807 + 1 > 0 }};'
-    after = Policy(text + broken).decide("a1", Classification(data_class, found), around)
-    assert allowed(after) <= allowed(before)
+    after = allowed(Policy(text + broken), Classification(data_class, found), around)
+    assert after <= before
 
 
 @given(st.sampled_from(DataClass), st.sampled_from(DataClass), kinds, surroundings)
@@ -96,8 +97,8 @@ def test_under_the_shipped_policy_a_higher_class_never_gains(
     one: DataClass, other: DataClass, found: tuple[str, ...], around: Surroundings
 ) -> None:
     lower, higher = sorted((one, other))
-    above = SHIPPED.decide("a1", Classification(higher, found), around)
-    assert allowed(above) <= allowed(SHIPPED.decide("a1", Classification(lower, found), around))
+    above = allowed(SHIPPED, Classification(higher, found), around)
+    assert above <= allowed(SHIPPED, Classification(lower, found), around)
 
 
 @given(texts, st.sampled_from(DataClass), kinds, surroundings)
@@ -112,5 +113,8 @@ def test_a_prompt_leaves_only_where_it_is_explained_that_both_the_hub_and_the_pr
     for route in decision.routes:
         assert {("pass", "seawall.test", route.redacted), ("escalate", route.provider.name, route.redacted)} <= yes
         assert around.can_redact or not route.redacted
+    sharing = policy.share("a1", classification, around)
     assert decision.may_cache == (("cache", "", False) in yes)
+    assert sharing.record.allowed == (("record", "", False) in yes)
+    assert sharing.learn.allowed == (("learn", "", False) in yes)
     assert len({route.redacted for route in decision.routes}) < 2

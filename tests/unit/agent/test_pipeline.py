@@ -519,6 +519,44 @@ async def test_a_receipt_says_what_it_took_and_by_which_way_the_prompt_came(buil
     assert (receipt.input_tokens, receipt.output_tokens, receipt.intake) == (5, 7, "mqtt")
 
 
+SHARES = """
+@id("recorded") permit (principal, action == Action::"record", resource) when { context.class == "public" };
+@id("learnt") permit (principal, action == Action::"learn", resource) when { context.intake == "mqtt" };
+"""
+
+
+async def shared(database: Database) -> list[tuple[int, int]]:
+    """Of each receipt, whether it may leave the site and whether it may be learnt from."""
+    query = "SELECT may_record, may_learn FROM receipts ORDER BY sequence"
+    return await database.run(lambda tables: [tuple(row) for row in tables.execute(query).fetchall()])
+
+
+async def test_what_the_policy_allows_of_a_receipt_is_kept_beside_it_and_what_allows_it_stands_in_it(
+    build: Build, database: Database
+) -> None:
+    pipeline = build(FakeEngine(["a"], SURE), policy=Policy(SHARES))
+    reasons = [(await ask(pipeline, asked)).receipt.reasons for asked in (prompt("hello", intake="mqtt"), prompt(CARD, prompt_id="p2"))]
+    assert await shared(database) == [(1, 1), (0, 0)]
+    assert {"recorded", "learnt"} <= set(reasons[0])
+    assert {"recorded", "learnt"}.isdisjoint(reasons[1])
+
+
+async def test_under_the_shipped_policy_no_receipt_leaves_the_site_and_all_but_the_restricted_are_counted(
+    build: Build, database: Database
+) -> None:
+    pipeline = build(FakeEngine(["a"], SURE))
+    for number, text in enumerate(("hello", MAIL, CARD)):
+        await ask(pipeline, prompt(text, prompt_id=f"p{number}"))
+    assert await shared(database) == [(0, 1), (0, 1), (0, 0)]
+
+
+async def test_a_class_that_is_raised_allows_no_more_of_a_receipt_than_the_one_that_was_found(build: Build, database: Database) -> None:
+    odd = '@id("odd") permit (principal, action, resource) when { context.class != "public" };'
+    for floor in (DataClass.PUBLIC, DataClass.INTERNAL):
+        await ask(build(FakeEngine(["a"], SURE), policy=Policy(odd), narrowing=lambda floor=floor: Narrowing(floor=floor)), prompt("hello"))
+    assert await shared(database) == [(0, 0), (0, 0)]
+
+
 MAIL = "Write to ada@example.org about the pump."
 
 

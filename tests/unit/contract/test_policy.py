@@ -6,9 +6,10 @@ from importlib import resources
 import pytest
 
 from contract.classification import Classification, DataClass
-from contract.decision import Decision
+from contract.decision import Decision, Sharing
 from contract.errors import InvalidRequest, Reason
 from contract.policy import Policy
+from contract.policy_text import FACTS, check_policies
 from contract.surroundings import Surroundings
 from tests.fakes import surroundings
 from tests.fakes.surroundings import CLOUD, HOUSE, HUB
@@ -26,32 +27,65 @@ def decide(text: str, classification: Classification = PUBLIC, around: Surroundi
     return Policy(text).decide("a1", classification, around)
 
 
+def share(text: str, classification: Classification = PUBLIC, around: Surroundings = HERE) -> Sharing:
+    return Policy(text).share("a1", classification, around)
+
+
 def ways(decision: Decision) -> list[tuple[str, bool]]:
     return [(route.provider.name, route.redacted) for route in decision.routes]
 
 
 @pytest.mark.parametrize(
-    ("data_class", "routes", "may_cache", "may_record", "may_learn"),
+    ("data_class", "routes", "may_cache", "may_learn"),
     [
-        (DataClass.PUBLIC, [("house", False), ("abroad", False), ("cloud", False)], True, True, True),
-        (DataClass.INTERNAL, [("house", True), ("abroad", True), ("cloud", True)], True, False, True),
-        (DataClass.CONFIDENTIAL, [("house", True)], True, False, True),
-        (DataClass.RESTRICTED, [], False, False, False),
+        (DataClass.PUBLIC, [("house", False), ("abroad", False), ("cloud", False)], True, True),
+        (DataClass.INTERNAL, [("house", True), ("abroad", True), ("cloud", True)], True, True),
+        (DataClass.CONFIDENTIAL, [("house", True)], True, True),
+        (DataClass.RESTRICTED, [], False, False),
     ],
 )
 def test_the_shipped_policy_allows_less_to_each_higher_class(
-    data_class: DataClass, routes: list[tuple[str, bool]], may_cache: bool, may_record: bool, may_learn: bool
+    data_class: DataClass, routes: list[tuple[str, bool]], may_cache: bool, may_learn: bool
 ) -> None:
-    decision = decide(SHIPPED, Classification(data_class))
+    decision, sharing = decide(SHIPPED, Classification(data_class)), share(SHIPPED, Classification(data_class))
     assert ways(decision) == routes
-    assert (decision.may_cache, decision.may_record, decision.may_learn) == (may_cache, may_record, may_learn)
+    assert (decision.may_cache, sharing.record.allowed, sharing.learn.allowed) == (may_cache, False, may_learn)
     assert decision.must_redact == any(redacted for _, redacted in routes)
 
 
 def test_a_decision_names_the_policies_that_made_it() -> None:
     assert decide(SHIPPED, RESTRICTED).policy_ids == ("restricted-stays",)
-    leaves = ("answers-may-be-kept", "counts-may-be-learnt", "public-may-be-recorded", "public-may-leave")
-    assert decide(SHIPPED).policy_ids == leaves
+    assert decide(SHIPPED).policy_ids == ("answers-may-be-kept", "public-may-leave")
+
+
+def test_what_may_be_done_with_a_receipt_names_the_policies_that_allow_it_and_says_why_the_rest_is_denied() -> None:
+    sharing = share(SHIPPED)
+    assert sharing.policy_ids == ("counts-may-be-learnt",)
+    assert sharing.record.policy_ids == ("default-deny",)
+    assert share(SHIPPED, RESTRICTED).policy_ids == ()
+    failed = share(PERMIT_ALL + f'@id("broken") permit (principal, action == Action::"record", resource) {OVERFLOWS};')
+    assert (failed.record.policy_ids, failed.policy_ids) == (("policy-failed",), ("all",))
+
+
+def test_what_two_receipts_may_is_what_both_may() -> None:
+    shipped, everything = share(SHIPPED), share(PERMIT_ALL)
+    for both in (shipped.both(everything), everything.both(shipped)):
+        assert (both.record.allowed, both.learn.allowed) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "facts"),
+    [
+        ("true", set()),
+        ('context.class == "public" && resource == resource', {"class"}),
+        (r'context["cla\u{73}s"] == "public"', {"class"}),
+        ("context has budget_tokens && context.budget_tokens > 1", {"budget_tokens"}),
+        ('[context.site, "a"].contains(if context.redacted then context.region else "b")', {"site", "redacted", "region"}),
+        ("[context].contains(context)", set(FACTS)),
+    ],
+)
+def test_the_facts_that_a_policy_asks_for_are_known(condition: str, facts: set[str]) -> None:
+    assert check_policies(f'@id("t") permit (principal, action, resource) when {{ {condition} }};').facts == facts
 
 
 @pytest.mark.parametrize("data_class", [DataClass.INTERNAL, DataClass.CONFIDENTIAL])
@@ -127,7 +161,10 @@ def test_an_unknown_tier_belongs_to_neither() -> None:
 
 
 def test_a_fact_that_cedar_cannot_hold_denies_everything() -> None:
-    assert decide(PERMIT_ALL, around=replace(HERE, budget_tokens=2**70)) == Decision(False, policy_ids=("policy-failed",))
+    spare = (
+        PERMIT_ALL + '@id("spare") forbid (principal, action, resource) when { context has budget_tokens && context.budget_tokens < 9 };'
+    )
+    assert decide(spare, around=replace(HERE, budget_tokens=2**70)) == Decision(False, policy_ids=("policy-failed",))
     twice = replace(HUB, providers=(HOUSE, replace(HOUSE, region="us-east")))
     assert decide(PERMIT_ALL, around=replace(HERE, hub=twice)) == Decision(False, policy_ids=("policy-failed",))
 

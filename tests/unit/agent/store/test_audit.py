@@ -40,6 +40,15 @@ async def test_old_ones_are_forgotten_and_no_others(database: Database) -> None:
     assert [row["prompt_id"] for row in await store.latest(10)] == ["p3", "p2"]
 
 
+async def test_what_nobody_has_allowed_of_a_receipt_is_denied(database: Database) -> None:
+    store = ReceiptStore(database, age_seconds=100)
+    await store.append("c", receipt("p1"), 0.0)
+    await store.append("c", receipt("p2"), 1.0, may_record=True)
+    await store.append("c", receipt("p3"), 2.0, may_learn=True)
+    rows = await database.run(lambda tables: tables.execute("SELECT may_record, may_learn FROM receipts ORDER BY leaf").fetchall())
+    assert rows == [(0, 0), (1, 0), (0, 1)]
+
+
 async def test_no_receipt_is_written_over(database: Database) -> None:
     store = ReceiptStore(database, age_seconds=100)
     await store.append("c", receipt("p1"), 0.0)

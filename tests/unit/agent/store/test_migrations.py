@@ -78,3 +78,10 @@ def test_what_forgetting_looks_for_is_indexed(tables: Tables) -> None:
     for table in ("turns", "answers", "receipts", "feedback", "vault"):
         plan = tables.execute(f"EXPLAIN QUERY PLAN DELETE FROM {table} WHERE create_time < 1").fetchall()
         assert "USING INDEX" in plan[0][3]
+
+
+def test_receipts_of_earlier_versions_leave_the_site_no_more_than_before(tables: Tables) -> None:
+    migrate(tables, MIGRATIONS[: STEPS.index("_m0010_sharing")])
+    tables.table("receipts").insert({"receipt_id": "r", "client": "c", "receipt": "{}", "create_time": 1.0, "leaf": 0})
+    migrate(tables)
+    assert tables.execute("SELECT may_record, may_learn FROM receipts").fetchall() == [(0, 0)]
