@@ -72,12 +72,12 @@ def limits_of(settings: AgentSettings, chosen: Chosen) -> LearningLimits:
 
 
 def may_learn(policy: PolicyInForce, link: HubLink, around: Callable[[], Surroundings]) -> MayLearn:
-    """Returns what says whether an answer may be counted: by the policy in force now, whatever it was when the answer was given."""
+    """Returns what says whether the policy in force now lets an answer be counted, too: it may be stricter than when it was given."""
 
     def decide(receipt: Mapping[str, Any]) -> bool:
         data_class = _CLASSES.get(receipt["data_class"], DataClass.RESTRICTED)
         classification = Classification(data_class, tuple(receipt["data_kinds"]))
-        return policy.decide(link.identity.agent_id, classification, around()).may_learn
+        return policy.share(link.identity.agent_id, classification, around()).learn.allowed
 
     return decide
 

@@ -16,7 +16,7 @@ from contract.secagg.masks import to_vector
 from contract.secagg.messages import Plan
 
 MayLearn = Callable[[Mapping[str, Any]], bool]
-"""Says of a receipt, as it is stored, whether its answer may be counted."""
+"""Says of a receipt, as it is stored, whether its answer may be counted still."""
 
 
 class Reporting:
@@ -24,7 +24,7 @@ class Reporting:
 
     Args:
         database: the store.
-        may_learn: asked of each answer.
+        may_learn: asked of each answer that might be counted when it was given.
         randomness: draws among answers where there are too many.
         celsius: returns how hot the device is; None: nothing measures it.
     """
@@ -49,7 +49,7 @@ class Reporting:
 
     def _learnable(self, tables: Tables, begin: float, end: float) -> Iterator[usage.Used]:
         """Yields the answers of a span that may be learnt from, in random order, so that what is left out is no time of the week."""
-        query = "SELECT sequence FROM receipts WHERE create_time >= ? AND create_time < ?"
+        query = "SELECT sequence FROM receipts WHERE may_learn = 1 AND create_time >= ? AND create_time < ?"
         sequences = [sequence for (sequence,) in tables.execute(query, [begin, end])]
         self._randomness.shuffle(sequences)
         for sequence in sequences:

@@ -77,7 +77,7 @@ class FakeAgent:
         store = ReceiptStore(self.database, age_seconds=1e9)
         for number in range(answers):
             given = replace(receipt(f"p{number}"), receipt_id=f"{self.agent_id}-{number}", **values)  # type: ignore[arg-type]
-            await store.append("c", given, IN_WINDOW)
+            await store.append("c", given, IN_WINDOW, may_learn=True)
 
     def counts(self) -> list[int]:
         """What it has kept of what it contributed."""

@@ -81,7 +81,7 @@ class Site:
         policy = PolicyInForce(lambda: choose(settings, kept_policy(state)))
         participation = open_participation(settings, state, database, link, policy, Surroundings, utc_now)
         self.grid.devices[agent_id] = participation.answer
-        await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW)
+        await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
 
     async def heard_of(self) -> None:
         """Has the hub have heard of all agents just now, and of what they serve."""
