@@ -34,7 +34,7 @@ from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
-from hub.learning.grid import Grid
+from hub.learning.conductor import Conductor, Gather, Means
 from hub.learning.rosters import Rosters
 from hub.learning.rounds import Here, Rounds
 from hub.listeners import bind, cannot_listen, create_listener
@@ -64,7 +64,7 @@ class Hub:
         api_keys: of the providers, by name.
         clock: the time, in UTC.
         randomness: returns so many random bytes.
-        grid: carries the messages of rounds to agents; None: this hub asks them for nothing.
+        gather: brings agents together for rounds; None: this hub asks them for nothing.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class Hub:
         api_keys: Mapping[str, str],
         clock: Clock = utc_now,
         randomness: Randomness = secrets.token_bytes,
-        grid: Grid | None = None,
+        gather: Gather | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._api_keys = api_keys
         self._clock = clock
         self._randomness = randomness
-        self._grid = grid
+        self._gather = gather
         self._running = AsyncExitStack()
         self.database: Database
         self.enrollment_port = 0
@@ -158,11 +158,17 @@ class Hub:
         publishing = Publishing(fleet.journal, repository, blobs, self._clock)
         add_releases(server, repository, blobs, publishing, self._settings.trust_domain)
         await stack.enter_async_context(kept_fresh(repository))
-        learning = self._settings.learning
-        rosters = Rosters(fleet.database, blobs, learning.roster)
-        rounds = Rounds(fleet.database, fleet.journal, rosters.newest, self._grid, learning, here)
-        await stack.enter_async_context(rounds.running())
+        rounds = await self._start_learning(stack, fleet, Rosters(fleet.database, blobs, self._settings.learning.roster), here)
         add_learning(server, rounds, self._settings.trust_domain)
+
+    async def _start_learning(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters, here: Here) -> Rounds:
+        settings, gather = self._settings.learning, self._gather
+        rounds = Rounds(fleet.database, fleet.journal, rosters.newest, settings, here, is_on=gather is not None)
+        if gather is not None:
+            means = Means(gather, settings.cohorts_at_once, rosters.newest)
+            conductor = Conductor(fleet.database, fleet.journal, rounds, means, settings, here)
+            await stack.enter_async_context(conductor.running())
+        return rounds
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]

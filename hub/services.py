@@ -46,12 +46,12 @@ from seawall.hub.v1 import (
     group_pb2,
     group_pb2_grpc,
     join_token_pb2,
-    learning_pb2,
-    learning_pb2_grpc,
     release_pb2,
     release_pb2_grpc,
     rollout_pb2,
     rollout_pb2_grpc,
+    round_pb2,
+    round_pb2_grpc,
     session_pb2,
     session_pb2_grpc,
 )
@@ -65,7 +65,7 @@ _FILES = (
     event_pb2.DESCRIPTOR,
     group_pb2.DESCRIPTOR,
     join_token_pb2.DESCRIPTOR,
-    learning_pb2.DESCRIPTOR,
+    round_pb2.DESCRIPTOR,
     release_pb2.DESCRIPTOR,
     rollout_pb2.DESCRIPTOR,
     session_pb2.DESCRIPTOR,
@@ -98,7 +98,7 @@ def add_releases(server: grpc.aio.Server, repository: Repository, blobs: Blobs, 
 
 def add_learning(server: grpc.aio.Server, rounds: Rounds, trust_domain: str) -> None:
     """Adds sums over the fleet."""
-    learning_pb2_grpc.add_LearningServiceServicer_to_server(LearningServicer(rounds, trust_domain), server)
+    round_pb2_grpc.add_LearningServiceServicer_to_server(LearningServicer(rounds, trust_domain), server)
 
 
 def add_recovery(server: grpc.aio.Server, renewal: Renewal, authorities: Authorities, grace: timedelta, randomness: Randomness) -> None:

@@ -16,7 +16,7 @@ from hub.learning.planning import Wanted
 from hub.learning.results import DELTA, GroupSums
 from hub.learning.rounds import By, Rounds
 from hub.store.learning import CohortRecord, RoundRecord
-from seawall.hub.v1 import learning_pb2, learning_pb2_grpc
+from seawall.hub.v1 import round_pb2, round_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -24,7 +24,7 @@ _ROUND_ID = re.compile(r"[0-9]{4}-w[0-9]{2}-[0-9a-f]{8}")
 _WINDOW = re.compile(r"[0-9]{4}-W[0-9]{2}")
 
 
-class LearningServicer(learning_pb2_grpc.LearningServiceServicer):
+class LearningServicer(round_pb2_grpc.LearningServiceServicer):
     """Shows and begins rounds.
 
     Args:
@@ -36,25 +36,25 @@ class LearningServicer(learning_pb2_grpc.LearningServiceServicer):
         self._rounds = rounds
         self._trust_domain = trust_domain
 
-    async def GetRound(self, request: learning_pb2.GetRoundRequest, context: Context) -> learning_pb2.Round:  # noqa: N802
+    async def GetRound(self, request: round_pb2.GetRoundRequest, context: Context) -> round_pb2.Round:  # noqa: N802
         """See the proto."""
         del context
         return round_message(await self._rounds.get(_read_name("rounds", request.name, _ROUND_ID)))
 
     async def ListRounds(  # noqa: N802  # the proto's name
-        self, request: learning_pb2.ListRoundsRequest, context: Context
-    ) -> learning_pb2.ListRoundsResponse:
+        self, request: round_pb2.ListRoundsRequest, context: Context
+    ) -> round_pb2.ListRoundsResponse:
         """See the proto."""
         del context
         size = page_size(request.page_size)
         found = await self._rounds.page(read_number_token(request.page_token), size + 1)
         shown = fitting(round_message(one) for one in found[:size])
-        return learning_pb2.ListRoundsResponse(
+        return round_pb2.ListRoundsResponse(
             rounds=shown,
             next_page_token=page_token(str(found[len(shown) - 1].number)) if len(found) > len(shown) else "",
         )
 
-    async def CreateRound(self, request: learning_pb2.CreateRoundRequest, context: Context) -> learning_pb2.Round:  # noqa: N802
+    async def CreateRound(self, request: round_pb2.CreateRoundRequest, context: Context) -> round_pb2.Round:  # noqa: N802
         """See the proto."""
         del context
         asked = request.round
@@ -62,24 +62,24 @@ class LearningServicer(learning_pb2_grpc.LearningServiceServicer):
         by = By(actor(self._trust_domain), read_request_id(request.request_id))
         return round_message(await self._rounds.create(wanted, by))
 
-    async def GetReport(self, request: learning_pb2.GetReportRequest, context: Context) -> learning_pb2.Report:  # noqa: N802
+    async def GetReport(self, request: round_pb2.GetReportRequest, context: Context) -> round_pb2.Report:  # noqa: N802
         """See the proto."""
         del context
         window = _read_name("reports", request.name, _WINDOW)
         groups = await self._rounds.report(window, request.group_by)
-        return learning_pb2.Report(name=request.name, schema_version=SCHEMA_VERSION, groups=map(_group_message, groups))
+        return round_pb2.Report(name=request.name, schema_version=SCHEMA_VERSION, groups=map(_group_message, groups))
 
 
-def round_message(record: RoundRecord) -> learning_pb2.Round:
+def round_message(record: RoundRecord) -> round_pb2.Round:
     """Returns a round. Sums are left to reports."""
-    return learning_pb2.Round(
+    return round_pb2.Round(
         name=f"rounds/{record.round_id}",
         window=record.window,
         group_by=record.group_by,
         exact=record.is_exact,
         schema_version=record.schema_version,
         roster_version=record.roster_version,
-        state=learning_pb2.Round.State.Value(record.state),
+        state=round_pb2.Round.State.Value(record.state),
         reason=record.reason,
         creator=record.creator,
         create_time=timestamp(record.create_time),
@@ -89,12 +89,12 @@ def round_message(record: RoundRecord) -> learning_pb2.Round:
     )
 
 
-def _cohort_message(record: CohortRecord) -> learning_pb2.Round.Cohort:
-    return learning_pb2.Round.Cohort(
+def _cohort_message(record: CohortRecord) -> round_pb2.Round.Cohort:
+    return round_pb2.Round.Cohort(
         group=record.group,
         size=record.size,
         threshold=record.threshold,
-        state=learning_pb2.Round.State.Value(record.state),
+        state=round_pb2.Round.State.Value(record.state),
         reason=record.reason,
         stage=record.stage,
         lost=record.lost,
@@ -103,8 +103,8 @@ def _cohort_message(record: CohortRecord) -> learning_pb2.Round.Cohort:
     )
 
 
-def _group_message(group: GroupSums) -> learning_pb2.Report.GroupSums:
-    return learning_pb2.Report.GroupSums(
+def _group_message(group: GroupSums) -> round_pb2.Report.GroupSums:
+    return round_pb2.Report.GroupSums(
         group=dict(group.group),
         contributors=group.contributors,
         cohorts=group.cohorts,

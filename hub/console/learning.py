@@ -19,7 +19,7 @@ from hub.console.learning_views import buckets, chart
 from hub.console.options import Config, Data, Output, Shown, minute, print_all, print_one, reach
 from hub.console.releases import published
 from hub.operator import Operator
-from seawall.hub.v1 import learning_pb2
+from seawall.hub.v1 import round_pb2
 
 app = typer.Typer(help="Sums over the fleet: what agents count of their use, together and no agent alone.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ By = Annotated[
 def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
     """Lists rounds, the newest first: who was asked, how many are in the sums, how many were late at which stage, and why one failed."""
     with reach(data, config) as operator:
-        found = operator.pages(operator.learning.ListRounds, learning_pb2.ListRoundsRequest(page_size=100), "rounds")
+        found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
     heads = ("Round", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
     print_all(found, output, heads, [_row(one) for one in found], "times in UTC")
 
@@ -49,8 +49,8 @@ def start_round(
     output: Shown = Output.TABLE,
 ) -> None:
     """Begins a round: asks the agents that are connected, in cohorts that have what --by names in common."""
-    wanted = learning_pb2.Round(window=window, group_by=by or [], exact=exact)
-    request = learning_pb2.CreateRoundRequest(round=wanted, request_id=str(uuid.uuid4()))
+    wanted = round_pb2.Round(window=window, group_by=by or [], exact=exact)
+    request = round_pb2.CreateRoundRequest(round=wanted, request_id=str(uuid.uuid4()))
     with reach(data, config) as operator:
         made = operator.call(operator.learning.CreateRound, request)
     if output is Output.JSON:
@@ -72,7 +72,7 @@ def report(
 ) -> None:
     """Shows usage and quality of a week, by what the rounds were grouped by; what noise may have made is said to be so."""
     week = window or windows_over(utc_now())[0]
-    request = learning_pb2.GetReportRequest(name=f"reports/{week}", group_by=by or [])
+    request = round_pb2.GetReportRequest(name=f"reports/{week}", group_by=by or [])
     with reach(data, config) as operator:
         found = operator.call(operator.learning.GetReport, request)
         names = {} if output is Output.JSON else buckets(operator.list_agents())
@@ -112,14 +112,14 @@ def _newest(operator: Operator, name: str) -> int:
     return max((int(version) for version in versions if version.isascii() and version.isdigit()), default=0)
 
 
-def _row(one: learning_pb2.Round) -> tuple[str, ...]:
+def _row(one: round_pb2.Round) -> tuple[str, ...]:
     lost: Counter[str] = Counter()
     for cohort in one.cohorts:
         lost.update(cohort.lost)
     reasons = sorted({one.reason, *(cohort.reason for cohort in one.cohorts)} - {""})
     return (
         one.name.removeprefix("rounds/"),
-        learning_pb2.Round.State.Name(one.state),
+        round_pb2.Round.State.Name(one.state),
         str(len(one.cohorts)),
         str(sum(cohort.size for cohort in one.cohorts)),
         str(sum(cohort.contributors for cohort in one.cohorts)),

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from contract.usage import CELLS, model_bucket
 from hub.console.options import plain
-from seawall.hub.v1 import agent_pb2, learning_pb2
+from seawall.hub.v1 import agent_pb2, round_pb2
 
 BAR_WIDTH = 40
 DEVIATIONS = 2
@@ -28,7 +28,7 @@ def buckets(agents: Iterable[agent_pb2.Agent]) -> dict[str, str]:
     return {bucket: ", ".join(sorted(names)) for bucket, names in found.items()}
 
 
-def chart(window: str, group: learning_pb2.Report.GroupSums, begin: str, models: Mapping[str, str]) -> RenderableType:
+def chart(window: str, group: round_pb2.Report.GroupSums, begin: str, models: Mapping[str, str]) -> RenderableType:
     """Returns the counts of a group, a table for each family.
 
     Args:
@@ -44,14 +44,14 @@ def chart(window: str, group: learning_pb2.Report.GroupSums, begin: str, models:
     return Group(*parts)
 
 
-def _title(window: str, group: learning_pb2.Report.GroupSums) -> str:
+def _title(window: str, group: round_pb2.Report.GroupSums) -> str:
     who = ", ".join(f"{name}={value or 'unknown'}" for name, value in sorted(group.group.items())) or "all"
     cost = f"ε {group.epsilon:.3g}" if group.HasField("epsilon") else "no noise"
     deviation = f"± {DEVIATIONS * group.standard_deviation:,.0f}"
     return f"{window}, {who}: {group.contributors} agents in {group.cohorts} cohorts, each count {deviation}, {cost}"
 
 
-def _table(family: str, cells: list[str], group: learning_pb2.Report.GroupSums, models: Mapping[str, str]) -> Table:
+def _table(family: str, cells: list[str], group: round_pb2.Report.GroupSums, models: Mapping[str, str]) -> Table:
     table = Table(Column(family, min_width=20), Column("answers", justify="right"), "", box=None, pad_edge=False)
     top = max((group.sums[cell] for cell in cells), default=0)
     for cell in cells:

@@ -1,21 +1,22 @@
 """What a round is to be: who is asked for which window, and the plan of each cohort."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from contract.errors import InvalidRequest, Reason
-from contract.learning import noise_of, rho_of, span, terms, windows_over
+from contract.errors import InvalidRequest, NotPossibleNow, Reason
+from contract.learning import span, terms, windows_over
 from contract.secagg.messages import HASH_BYTES, Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
+from hub.config import LearningSettings
 from hub.fleet.enrollment import Randomness
-from hub.learning.cohorts import Cohort, Group
-from hub.store import agents
+from hub.learning.cohorts import Drawn, Group, Sizes, draw
+from hub.store import agents, learning
 from hub.store.agents import ACTIVE, AgentRecord
-from hub.store.learning import CohortRecord
 from seawall.hub.v1 import agent_pb2
 
 MODEL = "model"
@@ -69,50 +70,56 @@ def check_fields(group_by: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """Who can be asked now.
+class Drawing:
+    """How cohorts are drawn now.
 
     Args:
         roster: the signed one.
-        reachable: that can be sent something.
-        since: agents that were not heard of since then are not asked.
+        settings: of learning.
+        now: the time, in UTC.
+        random: nobody should foresee who is in a cohort with whom.
+        is_by_itself: nobody has asked for the round: each agent is asked once for a window, and after the first round only where that is
+            worth another one.
     """
 
     roster: Roster
-    reachable: Collection[str]
-    since: datetime
+    settings: LearningSettings
+    now: datetime
+    random: random.Random
+    is_by_itself: bool
 
-    def has(self, record: AgentRecord) -> bool:
-        """Says whether an agent can be asked. One whose key is not the roster's would be refused by the others."""
-        return (
-            record.state == ACTIVE
-            and record.agent_id in self.reachable
-            and record.last_seen_time is not None
-            and record.last_seen_time >= self.since
-            and self.roster.members.get(record.agent_id) == record.key_hash
-        )
+    def draw(self, connection: Connection, wanted: Wanted) -> Drawn:
+        """Returns cohorts of those who can be asked and have not reported the window.
+
+        Raises:
+            NotPossibleNow: COHORT_TOO_SMALL.
+        """
+        asked = learning.asked(connection, wanted.window)
+        left_out = {agent for agent, is_exposed in asked.items() if is_exposed or self.is_by_itself}
+        found = [record for record in _everyone(connection) if record.agent_id not in left_out and self._can_be_asked(record)]
+        least = self.settings.cohort if self.is_by_itself and asked else self.settings.smallest_cohort
+        groups = [(record.agent_id, _group(record, wanted.group_by)) for record in found]
+        drawn = draw(groups, Sizes(least, self.settings.cohort), self.random)
+        if not drawn.cohorts:
+            raise NotPossibleNow(
+                Reason.COHORT_TOO_SMALL,
+                f"{len(found)} agents can be asked for {wanted.window}, and no {least} of them together. Those can be that are connected, "
+                "are in the signed roster with the key they have now, and have not reported it yet.",
+            )
+        return drawn
+
+    def _can_be_asked(self, record: AgentRecord) -> bool:
+        """Whether an agent is there. One whose key is not the roster's would be refused by the others."""
+        since = self.now - timedelta(seconds=self.settings.heard_seconds)
+        is_there = record.replica_id is not None and record.last_seen_time is not None and record.last_seen_time >= since
+        return is_there and record.state == ACTIVE and self.roster.members.get(record.agent_id) == record.key_hash
 
 
-def candidates(connection: Connection, heard: Heard, group_by: Sequence[str]) -> list[tuple[str, Group]]:
-    """Returns the agents that can be asked, and the group of each."""
-    return [(record.agent_id, _group(record, group_by)) for record in _everyone(connection) if heard.has(record)]
-
-
-def make_plan(cohort: Cohort, wanted: Wanted, roster: Roster, randomness: Randomness) -> Plan:
-    """Returns the plan of a cohort."""
-    asked = terms(wanted.window, wanted.is_exact)
-    fields = (asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(len(cohort.agents)))
-    return Plan(randomness(HASH_BYTES), *fields, roster.version, roster.digest, cohort.agents)
-
-
-def begun(cohort: Cohort, plan: Plan, is_exact: bool) -> CohortRecord:
-    """Returns a cohort as it is kept when its round begins."""
-    return CohortRecord(dict(cohort.group), len(cohort.agents), plan.threshold, rho=0.0 if is_exact else rho_of(plan))
-
-
-def variance_of(plan: Plan, contributors: int, is_exact: bool) -> float:
-    """Returns the variance of the noise in a sum: of all contributors' parts."""
-    return 0.0 if is_exact else float(noise_of(plan).variance_each * contributors)
+def make_plan(cohort: Sequence[str], window: str, is_exact: bool, roster: Roster, randomness: Randomness) -> Plan:
+    """Returns the plan of a cohort, of those who have come."""
+    asked = terms(window, is_exact)
+    fields = (asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(len(cohort)))
+    return Plan(randomness(HASH_BYTES), *fields, roster.version, roster.digest, tuple(cohort))
 
 
 def _everyone(connection: Connection) -> Iterable[AgentRecord]:

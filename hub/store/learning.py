@@ -1,14 +1,15 @@
 """Rounds of sums over the fleet: what was asked of whom, and what it came to."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
 from hub.store.tables import learning_asked, learning_cohorts, learning_rounds, replicas
 
+PENDING = "PENDING"
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
 FAILED = "FAILED"
@@ -21,7 +22,7 @@ class CohortRecord:
     Args:
         group: what its agents have in common, by field.
         size: how many were asked.
-        threshold: how many have to stay.
+        threshold: how many have to stay; 0: it is not known yet who has come.
         state: RUNNING, SUCCEEDED or FAILED.
         reason: why it failed: a reason of `contract.errors`; empty: it did not.
         stage: what was awaited last.
@@ -34,7 +35,7 @@ class CohortRecord:
 
     group: Mapping[str, str]
     size: int
-    threshold: int
+    threshold: int = 0
     state: str = RUNNING
     reason: str = ""
     stage: str = ""
@@ -55,14 +56,14 @@ class RoundRecord:
         group_by: fields whose values agents of a cohort have in common.
         is_exact: whether its sums bear no noise.
         schema_version: of what is counted.
-        roster_version: of the roster that cohorts were drawn from.
-        left_out: how many agents were not asked, since too few were of their kind.
+        roster_version: of the roster that cohorts are drawn from.
         creator: a SPIFFE id; empty: the hub itself.
         request_id: of the request that made it.
-        replica_id: the process of the hub that conducts it.
-        state: RUNNING; SUCCEEDED, if any cohort has; else FAILED.
+        state: PENDING, RUNNING; SUCCEEDED, if any cohort has; else FAILED.
         reason: why it failed; empty: it did not, or its cohorts say why.
         end_time: None: it goes on.
+        left_out: how many agents were not asked, since too few were of their kind.
+        replica_id: the process of the hub that conducts it; None: none does yet.
         number: rises from one round to the next; None: not kept yet.
         cohorts: in the order in which they were drawn.
     """
@@ -73,25 +74,31 @@ class RoundRecord:
     is_exact: bool
     schema_version: int
     roster_version: int
-    left_out: int
     creator: str
     create_time: datetime
     request_id: str
-    replica_id: str
-    state: str = RUNNING
+    state: str = PENDING
     reason: str = ""
     end_time: datetime | None = None
+    left_out: int = 0
+    replica_id: str | None = None
     number: int | None = None
     cohorts: tuple[CohortRecord, ...] = ()
 
 
-def insert(connection: Connection, record: RoundRecord, agents: Iterable[str]) -> None:
-    """Adds a round with its cohorts, and notes who is asked: until it has ended well or badly, each of them may have spent the window."""
+def insert(connection: Connection, record: RoundRecord) -> None:
+    """Adds a round that has no cohorts yet."""
     values = asdict(record)
     del values["number"], values["cohorts"]
     connection.execute(learning_rounds.insert().values(values))
-    rows = [{"round_id": record.round_id, "cohort": number, **asdict(cohort)} for number, cohort in enumerate(record.cohorts)]
-    connection.execute(learning_cohorts.insert(), rows)
+
+
+def begin(connection: Connection, record: RoundRecord, agents: Collection[str]) -> None:
+    """Keeps that a round begins, with its cohorts, and who is asked: until it ends, each of them may have spent the window."""
+    values = {"state": record.state, "replica_id": record.replica_id, "left_out": record.left_out, "roster_version": record.roster_version}
+    connection.execute(update(learning_rounds).where(learning_rounds.c.round_id == record.round_id).values(values))
+    cohorts = [{"round_id": record.round_id, "cohort": number, **asdict(cohort)} for number, cohort in enumerate(record.cohorts)]
+    connection.execute(learning_cohorts.insert(), cohorts)
     before, now = asked(connection, record.window), set(agents)
     rows = [{"window": record.window, "agent_id": agent, "is_exposed": True} for agent in sorted(now - set(before))]
     if rows:
@@ -133,7 +140,13 @@ def of_window(connection: Connection, window: str) -> list[RoundRecord]:
     return [_record(connection, row) for row in rows.mappings().all()]
 
 
-def end_cohort(connection: Connection, round_id: str, number: int, record: CohortRecord) -> None:
+def next_pending(connection: Connection) -> RoundRecord | None:
+    """Returns the oldest round that nobody has taken up."""
+    oldest = select(func.min(learning_rounds.c.number)).where(learning_rounds.c.state == PENDING).scalar_subquery()
+    return _one(connection, learning_rounds.c.number == oldest)
+
+
+def replace_cohort(connection: Connection, round_id: str, number: int, record: CohortRecord) -> None:
     """Puts a cohort in the place of the one of its number."""
     table = learning_cohorts.c
     connection.execute(update(learning_cohorts).where(table.round_id == round_id, table.cohort == number).values(asdict(record)))

@@ -315,7 +315,7 @@ learning_rounds = Table(
     Column("create_time", UtcDateTime, nullable=False),
     Column("end_time", UtcDateTime),
     Column("request_id", Name(36), nullable=False, unique=True),
-    Column("replica_id", Name(32), nullable=False),
+    Column("replica_id", Name(32)),
     Index("learning_rounds_by_window", "window", "number"),
     sqlite_autoincrement=True,
 )

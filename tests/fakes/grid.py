@@ -1,7 +1,8 @@
 """Carries the messages of rounds within one process, and loses, delays and spoils them as its dice say."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from enum import Enum
 from random import Random
 
@@ -64,7 +65,14 @@ class FakeGrid:
         """By reason: what devices would not do."""
         self.crossed: list[bytes] = []
         """All that devices have sent."""
+        self.gathered: list[set[str]] = []
         self._late: dict[str, bytes] = {}
+
+    @asynccontextmanager
+    async def gather(self, agents: Collection[str]) -> AsyncIterator["FakeGrid"]:
+        """Stands where a `hub.learning.conductor.Gather` does."""
+        self.gathered.append(set(agents))
+        yield self
 
     def reachable(self) -> Collection[str]:
         return set(self.devices)

@@ -23,10 +23,13 @@ from contract.secagg.roster import Roster
 from contract.tree_heads import public_der
 from hub.config import LearningSettings
 from hub.fleet.events import Journal
-from hub.learning.rounds import Here, Rounds
+from hub.learning.conductor import Conductor, Means
+from hub.learning.planning import Wanted
+from hub.learning.rounds import By, Here, Rounds
 from hub.store import agents, replicas
 from hub.store.agents import AgentRecord
 from hub.store.database import Database
+from hub.store.learning import RoundRecord
 from seawall.hub.v1 import agent_pb2
 from tests.fakes.answerer import receipt
 from tests.fakes.grid import Dice, FakeGrid, all_well
@@ -36,6 +39,7 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WINDOW = windows_over(NOW)[0]
 IN_WINDOW = (NOW - timedelta(days=7)).timestamp()
 DATA_KEY = bytes(32)
+BY = By("spiffe://seawall.test/operators/ann", "11111111-1111-4111-8111-111111111111")
 OPEN = LearningLimits(True, smallest_cohort=4, exact_cohort=4)
 """Limits that let much be learnt."""
 
@@ -100,11 +104,20 @@ class LearningFleet:
     now: datetime = NOW
     random: Random = field(default_factory=lambda: Random(1))
 
-    def rounds(self, replica_id: str = "r1", grid: FakeGrid | None = None) -> Rounds:
-        """The rounds of one process of the hub."""
+    def process(self, replica_id: str = "r1", grid: FakeGrid | None = None) -> tuple[Rounds, Conductor]:
+        """What one process of the hub asks for rounds with, and conducts them with."""
         journal = Journal(self.database, lambda: self.now)
         here = Here(replica_id, lambda: self.now, self.random.randbytes, self.random)
-        return Rounds(self.database, journal, self._newest_roster, grid or self.grid, self.settings, here)
+        rounds = Rounds(self.database, journal, self._newest_roster, self.settings, here, is_on=True)
+        means = Means((grid or self.grid).gather, 4, self._newest_roster)
+        return rounds, Conductor(self.database, journal, rounds, means, self.settings, here)
+
+    async def play(self, wanted: Wanted, by: By = BY) -> RoundRecord:
+        """Asks for a round, conducts it, and returns what became of it."""
+        rounds, conductor = self.process()
+        made = await rounds.create(wanted, by)
+        await conductor.conduct_pending()
+        return await rounds.get(made.round_id)
 
     async def begin(self, replica_id: str = "r1") -> None:
         """Says that a process of the hub is there."""
@@ -120,6 +133,7 @@ class LearningFleet:
                 create_time=self.now,
                 certificate_expire_time=self.now + timedelta(days=30),
                 last_seen_time=self.now,
+                replica_id="r1",
                 labels={"region": labels(number)},
                 report=agent_pb2.AgentReport(model=models(number)).SerializeToString(),
             )

@@ -26,7 +26,7 @@ from contract.learning import windows_over
 from contract.surroundings import Surroundings
 from hub.__main__ import app
 from hub.clock import utc_now
-from hub.store import agents
+from hub.store import agents, replicas
 from seawall.hub.v1 import agent_pb2
 from tests.fakes.answerer import receipt
 from tests.fakes.fleet_agent import eventually
@@ -84,12 +84,13 @@ class Site:
         await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
 
     async def heard_of(self) -> None:
-        """Has the hub have heard of all agents just now, and of what they serve."""
+        """Has the hub have heard of all agents just now, over sessions, and of what they serve."""
         report = agent_pb2.AgentReport(model=MODEL, model_digest="sha256:" + "a" * 64).SerializeToString()
 
         def work(connection: Connection) -> None:
+            [replica_id] = replicas.beats(connection)
             for agent_id in self.devices:
-                agents.change(connection, agent_id, report=report, last_seen_time=utc_now())
+                agents.change(connection, agent_id, report=report, last_seen_time=utc_now(), replica_id=replica_id)
 
         await self.hub.hub.database.write(work)
 
@@ -113,7 +114,7 @@ class Site:
 
     async def ended(self, name: str) -> Any:
         async def has_ended() -> bool:
-            return bool((await self.round(name))["state"] != "RUNNING")
+            return bool((await self.round(name))["state"] in ("SUCCEEDED", "FAILED"))
 
         await eventually(has_ended)
         return await self.round(name)
@@ -123,7 +124,7 @@ class Site:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     grid = FakeGrid({})
     async with AsyncExitStack() as stack:
-        hub = await stack.enter_async_context(running_hub(tmp_path / "hub", grid=grid))
+        hub = await stack.enter_async_context(running_hub(tmp_path / "hub", gather=grid.gather))
         made = Site(hub, tmp_path / "ceremony", tmp_path, stack, grid, {})
         await made.trust()
         for number in range(SIZE):
@@ -155,6 +156,6 @@ async def test_an_agent_that_is_not_in_the_signed_roster_is_not_asked(site: Site
     await site.add_device("newcomer")
     await site.heard_of()
     begun = await site.read("learning", "start")
-    assert sum(cohort["size"] for cohort in begun["cohorts"]) == SIZE
-    await site.ended(begun["name"])
+    ended = await site.ended(begun["name"])
+    assert sum(cohort["size"] for cohort in ended["cohorts"]) == SIZE
     assert "published rosters/fleet/versions/2.json" in await site.sign_roster()

@@ -63,7 +63,7 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 COHORT = CohortRecord(
     {"labels.site": "Århus"}, 8, 6, "SUCCEEDED", lost={"KEYS": 1}, contributors=7, rho=0.5, variance=1e30, sums=(-(2**63), 7)
 )
-ROUND = RoundRecord("w48-1", "2026-W48", ("labels.site",), False, 2, 2**40, 3, "", NOW, "r1", "a" * 32, number=1, cohorts=(COHORT,))
+ROUND = RoundRecord("w48-1", "2026-W48", ("labels.site",), False, 2, 2**40, "", NOW, "r1", "RUNNING", number=1, cohorts=(COHORT,))
 COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"')
 
 
@@ -90,7 +90,8 @@ def fill(connection: Connection) -> None:
     for number in range(5):
         audit.append(connection, NOW, "plant-7", f'{{"number":{number}}}')
     audit.put_head(connection, sign_head(KEY, TreeHead(HUB_LOG, 5, root(audit.nodes(connection), 5), NOW)))
-    learning.insert(connection, ROUND, ["plant-7"])
+    learning.insert(connection, ROUND)
+    learning.begin(connection, ROUND, ["plant-7"])
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 

@@ -38,7 +38,7 @@ def _create_rounds() -> None:
         sa.Column("create_time", _TIME, nullable=False),
         sa.Column("end_time", _TIME),
         sa.Column("request_id", sa.String(36), nullable=False, unique=True),
-        sa.Column("replica_id", sa.String(32), nullable=False),
+        sa.Column("replica_id", sa.String(32)),
         sqlite_autoincrement=True,
     )
     op.create_index("learning_rounds_by_window", "learning_rounds", ["window", "number"])

@@ -7,11 +7,8 @@ import pytest
 
 from contract.learning import ENTRIES
 from hub.learning.planning import Wanted
-from hub.learning.rounds import By
 from hub.store.learning import SUCCEEDED
 from tests.fakes.learning_fleet import WINDOW, LearningFleet, learning_fleet
-
-BY = By("spiffe://seawall.test/operators/ann", "11111111-1111-4111-8111-111111111111")
 
 
 @pytest.fixture
@@ -25,10 +22,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[LearningFleet]:
 
 
 async def test_a_sum_without_noise_is_that_of_what_the_devices_have_counted(fleet: LearningFleet) -> None:
-    rounds = fleet.rounds()
-    begun = await rounds.create(Wanted(is_exact=True), BY)
-    await rounds.settle()
-    ended = await rounds.get(begun.round_id)
+    ended = await fleet.play(Wanted(is_exact=True))
     assert (ended.state, ended.window, len(ended.cohorts)) == (SUCCEEDED, WINDOW, 1)
     [cohort] = ended.cohorts
     assert (cohort.contributors, len(cohort.sums)) == (8, ENTRIES)

@@ -33,17 +33,21 @@ class Round(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Round._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: Round._State.ValueType  # 0
-        RUNNING: Round._State.ValueType  # 1
-        SUCCEEDED: Round._State.ValueType  # 2
+        PENDING: Round._State.ValueType  # 1
+        """Until the process of the hub that conducts rounds takes it up."""
+        RUNNING: Round._State.ValueType  # 2
+        SUCCEEDED: Round._State.ValueType  # 3
         """At least one cohort has."""
-        FAILED: Round._State.ValueType  # 3
+        FAILED: Round._State.ValueType  # 4
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: Round.State.ValueType  # 0
-    RUNNING: Round.State.ValueType  # 1
-    SUCCEEDED: Round.State.ValueType  # 2
+    PENDING: Round.State.ValueType  # 1
+    """Until the process of the hub that conducts rounds takes it up."""
+    RUNNING: Round.State.ValueType  # 2
+    SUCCEEDED: Round.State.ValueType  # 3
     """At least one cohort has."""
-    FAILED: Round.State.ValueType  # 3
+    FAILED: Round.State.ValueType  # 4
 
     @_typing.final
     class Cohort(_message.Message):
@@ -102,12 +106,12 @@ class Round(_message.Message):
         EPSILON_FIELD_NUMBER: _builtins.int
         size: _builtins.int
         threshold: _builtins.int
-        """So many have to stay to the end."""
+        """So many have to stay to the end; 0: it is not known yet who has come."""
         state: Global___Round.State.ValueType
         reason: _builtins.str
         """Why it failed: a reason, such as ROUND_SHORT; empty: it did not."""
         stage: _builtins.str
-        """What was awaited last: KEYS, SHARES, MASKED, CONSENT, UNMASKING."""
+        """What was awaited last: GATHERED (that they come), KEYS, SHARES, MASKED, CONSENT, UNMASKING."""
         contributors: _builtins.int
         """How many are in the sum."""
         epsilon: _builtins.float

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from seawall.hub.v1 import learning_pb2 as seawall_dot_hub_dot_v1_dot_learning__pb2
+from seawall.hub.v1 import round_pb2 as seawall_dot_hub_dot_v1_dot_round__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in seawall/hub/v1/learning_pb2_grpc.py depends on'
+        + ' but the generated code in seawall/hub/v1/round_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,23 +37,23 @@ class LearningServiceStub:
         """
         self.GetRound = channel.unary_unary(
                 '/seawall.hub.v1.LearningService/GetRound',
-                request_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.GetRoundRequest.SerializeToString,
-                response_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.Round.FromString,
+                request_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetRoundRequest.SerializeToString,
+                response_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.Round.FromString,
                 _registered_method=True)
         self.ListRounds = channel.unary_unary(
                 '/seawall.hub.v1.LearningService/ListRounds',
-                request_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.ListRoundsRequest.SerializeToString,
-                response_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.ListRoundsResponse.FromString,
+                request_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.ListRoundsRequest.SerializeToString,
+                response_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.ListRoundsResponse.FromString,
                 _registered_method=True)
         self.CreateRound = channel.unary_unary(
                 '/seawall.hub.v1.LearningService/CreateRound',
-                request_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.CreateRoundRequest.SerializeToString,
-                response_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.Round.FromString,
+                request_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.CreateRoundRequest.SerializeToString,
+                response_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.Round.FromString,
                 _registered_method=True)
         self.GetReport = channel.unary_unary(
                 '/seawall.hub.v1.LearningService/GetReport',
-                request_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.GetReportRequest.SerializeToString,
-                response_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.Report.FromString,
+                request_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetReportRequest.SerializeToString,
+                response_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.Report.FromString,
                 _registered_method=True)
 
 
@@ -82,7 +82,7 @@ class LearningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateRound(self, request, context):
-        """Begins a round, and returns it while it runs: GetRound says what becomes of it.
+        """Has a round begun, and returns it before it is: GetRound says what becomes of it.
 
         Caller: role operator.
         Idempotency: the same `request_id` again returns what it made.
@@ -108,23 +108,23 @@ def add_LearningServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetRound': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRound,
-                    request_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.GetRoundRequest.FromString,
-                    response_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.Round.SerializeToString,
+                    request_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetRoundRequest.FromString,
+                    response_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.Round.SerializeToString,
             ),
             'ListRounds': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRounds,
-                    request_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.ListRoundsRequest.FromString,
-                    response_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.ListRoundsResponse.SerializeToString,
+                    request_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.ListRoundsRequest.FromString,
+                    response_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.ListRoundsResponse.SerializeToString,
             ),
             'CreateRound': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateRound,
-                    request_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.CreateRoundRequest.FromString,
-                    response_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.Round.SerializeToString,
+                    request_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.CreateRoundRequest.FromString,
+                    response_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.Round.SerializeToString,
             ),
             'GetReport': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReport,
-                    request_deserializer=seawall_dot_hub_dot_v1_dot_learning__pb2.GetReportRequest.FromString,
-                    response_serializer=seawall_dot_hub_dot_v1_dot_learning__pb2.Report.SerializeToString,
+                    request_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetReportRequest.FromString,
+                    response_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.Report.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -153,8 +153,8 @@ class LearningService:
             request,
             target,
             '/seawall.hub.v1.LearningService/GetRound',
-            seawall_dot_hub_dot_v1_dot_learning__pb2.GetRoundRequest.SerializeToString,
-            seawall_dot_hub_dot_v1_dot_learning__pb2.Round.FromString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.GetRoundRequest.SerializeToString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.Round.FromString,
             options,
             channel_credentials,
             insecure,
@@ -180,8 +180,8 @@ class LearningService:
             request,
             target,
             '/seawall.hub.v1.LearningService/ListRounds',
-            seawall_dot_hub_dot_v1_dot_learning__pb2.ListRoundsRequest.SerializeToString,
-            seawall_dot_hub_dot_v1_dot_learning__pb2.ListRoundsResponse.FromString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.ListRoundsRequest.SerializeToString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.ListRoundsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -207,8 +207,8 @@ class LearningService:
             request,
             target,
             '/seawall.hub.v1.LearningService/CreateRound',
-            seawall_dot_hub_dot_v1_dot_learning__pb2.CreateRoundRequest.SerializeToString,
-            seawall_dot_hub_dot_v1_dot_learning__pb2.Round.FromString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.CreateRoundRequest.SerializeToString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.Round.FromString,
             options,
             channel_credentials,
             insecure,
@@ -234,8 +234,8 @@ class LearningService:
             request,
             target,
             '/seawall.hub.v1.LearningService/GetReport',
-            seawall_dot_hub_dot_v1_dot_learning__pb2.GetReportRequest.SerializeToString,
-            seawall_dot_hub_dot_v1_dot_learning__pb2.Report.FromString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.GetReportRequest.SerializeToString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.Report.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from seawall.hub.v1 import learning_pb2 as _learning_pb2
+from seawall.hub.v1 import round_pb2 as _round_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -33,27 +33,27 @@ class LearningServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LearningServiceAsyncStub: ...
-    GetRound: _grpc.UnaryUnaryMultiCallable[_learning_pb2.GetRoundRequest, _learning_pb2.Round]
+    GetRound: _grpc.UnaryUnaryMultiCallable[_round_pb2.GetRoundRequest, _round_pb2.Round]
     """Returns one round.
 
     Caller: roles operator, auditor.
     Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID).
     """
-    ListRounds: _grpc.UnaryUnaryMultiCallable[_learning_pb2.ListRoundsRequest, _learning_pb2.ListRoundsResponse]
+    ListRounds: _grpc.UnaryUnaryMultiCallable[_round_pb2.ListRoundsRequest, _round_pb2.ListRoundsResponse]
     """Lists rounds, the newest first.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
-    CreateRound: _grpc.UnaryUnaryMultiCallable[_learning_pb2.CreateRoundRequest, _learning_pb2.Round]
-    """Begins a round, and returns it while it runs: GetRound says what becomes of it.
+    CreateRound: _grpc.UnaryUnaryMultiCallable[_round_pb2.CreateRoundRequest, _round_pb2.Round]
+    """Has a round begun, and returns it before it is: GetRound says what becomes of it.
 
     Caller: role operator.
     Idempotency: the same `request_id` again returns what it made.
     Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
     (HUB_UNAVAILABLE).
     """
-    GetReport: _grpc.UnaryUnaryMultiCallable[_learning_pb2.GetReportRequest, _learning_pb2.Report]
+    GetReport: _grpc.UnaryUnaryMultiCallable[_round_pb2.GetReportRequest, _round_pb2.Report]
     """Returns what was learnt of a week, by all its rounds.
 
     Caller: roles operator, auditor.
@@ -65,27 +65,27 @@ class LearningServiceAsyncStub(LearningServiceStub):
     """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GetRound: _aio.UnaryUnaryMultiCallable[_learning_pb2.GetRoundRequest, _learning_pb2.Round]  # type: ignore[assignment]
+    GetRound: _aio.UnaryUnaryMultiCallable[_round_pb2.GetRoundRequest, _round_pb2.Round]  # type: ignore[assignment]
     """Returns one round.
 
     Caller: roles operator, auditor.
     Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID).
     """
-    ListRounds: _aio.UnaryUnaryMultiCallable[_learning_pb2.ListRoundsRequest, _learning_pb2.ListRoundsResponse]  # type: ignore[assignment]
+    ListRounds: _aio.UnaryUnaryMultiCallable[_round_pb2.ListRoundsRequest, _round_pb2.ListRoundsResponse]  # type: ignore[assignment]
     """Lists rounds, the newest first.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
     """
-    CreateRound: _aio.UnaryUnaryMultiCallable[_learning_pb2.CreateRoundRequest, _learning_pb2.Round]  # type: ignore[assignment]
-    """Begins a round, and returns it while it runs: GetRound says what becomes of it.
+    CreateRound: _aio.UnaryUnaryMultiCallable[_round_pb2.CreateRoundRequest, _round_pb2.Round]  # type: ignore[assignment]
+    """Has a round begun, and returns it before it is: GetRound says what becomes of it.
 
     Caller: role operator.
     Idempotency: the same `request_id` again returns what it made.
     Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
     (HUB_UNAVAILABLE).
     """
-    GetReport: _aio.UnaryUnaryMultiCallable[_learning_pb2.GetReportRequest, _learning_pb2.Report]  # type: ignore[assignment]
+    GetReport: _aio.UnaryUnaryMultiCallable[_round_pb2.GetReportRequest, _round_pb2.Report]  # type: ignore[assignment]
     """Returns what was learnt of a week, by all its rounds.
 
     Caller: roles operator, auditor.
@@ -98,9 +98,9 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetRound(
         self,
-        request: _learning_pb2.GetRoundRequest,
+        request: _round_pb2.GetRoundRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_learning_pb2.Round, _abc.Awaitable[_learning_pb2.Round]]:
+    ) -> _typing.Union[_round_pb2.Round, _abc.Awaitable[_round_pb2.Round]]:
         """Returns one round.
 
         Caller: roles operator, auditor.
@@ -110,9 +110,9 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListRounds(
         self,
-        request: _learning_pb2.ListRoundsRequest,
+        request: _round_pb2.ListRoundsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_learning_pb2.ListRoundsResponse, _abc.Awaitable[_learning_pb2.ListRoundsResponse]]:
+    ) -> _typing.Union[_round_pb2.ListRoundsResponse, _abc.Awaitable[_round_pb2.ListRoundsResponse]]:
         """Lists rounds, the newest first.
 
         Caller: roles operator, auditor.
@@ -122,10 +122,10 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def CreateRound(
         self,
-        request: _learning_pb2.CreateRoundRequest,
+        request: _round_pb2.CreateRoundRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_learning_pb2.Round, _abc.Awaitable[_learning_pb2.Round]]:
-        """Begins a round, and returns it while it runs: GetRound says what becomes of it.
+    ) -> _typing.Union[_round_pb2.Round, _abc.Awaitable[_round_pb2.Round]]:
+        """Has a round begun, and returns it before it is: GetRound says what becomes of it.
 
         Caller: role operator.
         Idempotency: the same `request_id` again returns what it made.
@@ -136,9 +136,9 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetReport(
         self,
-        request: _learning_pb2.GetReportRequest,
+        request: _round_pb2.GetReportRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_learning_pb2.Report, _abc.Awaitable[_learning_pb2.Report]]:
+    ) -> _typing.Union[_round_pb2.Report, _abc.Awaitable[_round_pb2.Report]]:
         """Returns what was learnt of a week, by all its rounds.
 
         Caller: roles operator, auditor.
