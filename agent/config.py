@@ -230,7 +230,7 @@ class LearningSettings(_Frozen):
         roster: the name of the signed roster, which says who the devices of the fleet are.
         smallest_cohort: no sum has fewer contributions.
         exact_cohort: a sum without noise is of so many devices at least; 0: every sum bears noise.
-        epsilon: what the device gives away in its life, over all sums with noise; a week costs little more than 1, and 47 weeks 10.
+        epsilon: what the device gives away in its life, over all sums with noise; a week costs little more than 1, and 49 weeks 10.
         delta: at which that holds.
     """
 
