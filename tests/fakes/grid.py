@@ -32,7 +32,7 @@ class Fate(Enum):
     LATE = 3
     """The answer comes with those of the next stage."""
     SPOILED = 4
-    """The answer has another last byte."""
+    """The answer has another last byte. Of a masked vector that would be one that says something else, which nobody can tell."""
 
 
 Dice = Callable[[str, Kind], Fate]
@@ -46,7 +46,7 @@ def all_well(_agent: str, _stage: Kind) -> Fate:
 def dice(seed: int, chance: float) -> Dice:
     """Something happens with such a chance at each stage."""
     random = Random(seed)
-    bad = [fate for fate in Fate if fate is not Fate.CARRIED]
+    bad = [Fate.LOST, Fate.UNANSWERED, Fate.LATE]
     return lambda _agent, _stage: random.choice(bad) if random.random() < chance else Fate.CARRIED
 
 
@@ -66,6 +66,8 @@ class FakeGrid:
         self.crossed: list[bytes] = []
         """All that devices have sent."""
         self.gathered: list[set[str]] = []
+        self.arrived: dict[Kind, set[str]] = {stage: set() for stage in Kind}
+        """Whose answer has come in time, by what was awaited."""
         self._late: dict[str, bytes] = {}
 
     @asynccontextmanager
@@ -89,6 +91,7 @@ class FakeGrid:
                 self._late[agent] = answer
             elif agent not in answers:
                 answers[agent] = answer[:-1] + bytes([answer[-1] ^ 1]) if fate is Fate.SPOILED else answer
+                self.arrived[STAGE_OF[kind_of(message)]].add(agent)
         return answers
 
     async def _ask(self, agent: str, message: bytes) -> bytes | None:

@@ -1,12 +1,13 @@
 """A fleet that learns: agents with stores of their own behind a fake grid, and the hub's rounds over a database."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from shutil import copyfile
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Connection
 
@@ -38,6 +39,7 @@ from tests.fakes.secagg_cohort import certificate_key
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WINDOW = windows_over(NOW)[0]
 IN_WINDOW = (NOW - timedelta(days=7)).timestamp()
+IN_MEMORY = Path("/dev/shm")
 DATA_KEY = bytes(32)
 BY = By("spiffe://seawall.test/operators/ann", "11111111-1111-4111-8111-111111111111")
 OPEN = LearningLimits(True, smallest_cohort=4, exact_cohort=4)
@@ -155,22 +157,21 @@ class LearningFleet:
 
 @contextmanager
 def learning_fleet(
-    folder: Path, size: int, limits: LearningLimits = OPEN, roll: Dice = all_well, settings: LearningSettings | None = None
+    size: int, limits: LearningLimits = OPEN, roll: Dice = all_well, settings: LearningSettings | None = None
 ) -> Iterator[LearningFleet]:
-    """Makes a fleet of so many, with random streams of their own; ends it."""
+    """Makes a fleet of so many, with random streams of their own; ends it. Its stores are in memory: nothing here is about disks."""
     names = [f"agent-{number:03}" for number in range(size)]
     roster = Roster(1, {name: key_hash(public_der(certificate_key(name))) for name in names})
-    template = folder / "template.db"
-    AgentDatabase(template, DATA_KEY).close()
-    devices = {}
-    for number, name in enumerate(names):
-        copyfile(template, folder / f"{name}.db")
-        devices[name] = FakeAgent(name, folder / f"{name}.db", lambda: roster, limits, Random(number))
-    grid = FakeGrid({name: device.answer for name, device in devices.items()}, roll)
-    database = Database.open(f"sqlite:///{folder / 'hub.db'}")
-    try:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None)))
+        template = folder / "template.db"
+        AgentDatabase(template, DATA_KEY).close()
+        devices = {}
+        for number, name in enumerate(names):
+            copyfile(template, folder / f"{name}.db")
+            devices[name] = FakeAgent(name, folder / f"{name}.db", lambda: roster, limits, Random(number))
+            stack.callback(devices[name].database.close)
+        grid = FakeGrid({name: device.answer for name, device in devices.items()}, roll)
+        database = Database.open(f"sqlite:///{folder / 'hub.db'}")
+        stack.callback(database.close)
         yield LearningFleet(devices, roster, grid, database, settings or LearningSettings(smallest_cohort=4, cohort=8))
-    finally:
-        database.close()
-        for device in devices.values():
-            device.database.close()

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -23,8 +22,8 @@ SIZE = 4
 
 
 @pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[LearningFleet]:
-    with learning_fleet(tmp_path, SIZE) as made:
+async def fleet() -> AsyncIterator[LearningFleet]:
+    with learning_fleet(SIZE) as made:
         for device in made.devices.values():
             await device.use(2)
         yield made
@@ -123,9 +122,9 @@ async def test_a_cohort_that_is_too_small_for_this_device_is_refused(fleet: Lear
         await first(fleet).answer(plan(fleet, is_exact).to_bytes())
 
 
-async def test_a_sum_without_noise_is_of_no_fewer_devices_once_some_are_lost(tmp_path: Path) -> None:
+async def test_a_sum_without_noise_is_of_no_fewer_devices_once_some_are_lost() -> None:
     limits = LearningLimits(True, smallest_cohort=4, exact_cohort=6)
-    with learning_fleet(tmp_path, 6, limits) as fleet:
+    with learning_fleet(6, limits) as fleet:
         coordinator = Coordinator(plan(fleet, is_exact=True), fleet.roster)
         for agent, message in list(coordinator.invitations().items())[1:]:
             coordinator.receive(agent, await fleet.devices[agent].answer(message))
