@@ -56,9 +56,7 @@ def start_round(
     if output is Output.JSON:
         print_one(made, output)
         return
-    asked = sum(cohort.size for cohort in made.cohorts)
-    left_out = f"; {made.left_out} are too few of their kind" if made.left_out else ""
-    typer.echo(f"{made.name} asks {asked} agents in {len(made.cohorts)} cohorts{left_out}. To see it: seawall-hub learning rounds")
+    typer.echo(f"{made.name} begins. To see what becomes of it: seawall-hub learning rounds")
 
 
 @app.command("report", epilog="Example: seawall-hub learning report --by model")

@@ -27,7 +27,7 @@ from hub.learning.conducting import Progress, conduct
 from hub.learning.grid import Grid
 from hub.learning.planning import Drawing, Wanted, make_plan
 from hub.learning.rounds import By, Here, Rounds
-from hub.store import learning
+from hub.store import learning, replicas
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.learning import FAILED, RUNNING, SUCCEEDED, CohortRecord, RoundRecord
@@ -83,6 +83,7 @@ class Conductor:
         self._here = here
         self._turns = asyncio.Semaphore(means.at_once)
         self._due = asyncio.Event()
+        self._conducted = ""
         rounds.created = self._due.set
 
     @asynccontextmanager
@@ -119,13 +120,13 @@ class Conductor:
                 _log.info("no round is begun", window=window, reason=error.reason)
 
     async def sweep(self) -> None:
-        """Ends the rounds whose process of the hub is gone.
+        """Ends the rounds that nobody conducts any more: their process of the hub is gone, or the store was away when they ended.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE, the database is away.
         """
-        if await self._database.read(learning.orphaned):
-            await self._journal.write(partial(_end_orphaned, self._here.clock()))
+        if await self._database.read(self._abandoned):
+            await self._journal.write(self._end_abandoned)
 
     async def conduct_pending(self) -> None:
         """Conducts the rounds that are asked for, one after the other.
@@ -154,9 +155,16 @@ class Conductor:
         except SeawallError as error:
             await self._end(record, FAILED, error.reason)
             return
-        works = (self._conduct_cohort(begun, number, cohort, roster) for number, cohort in enumerate(cohorts))
-        ended = await asyncio.gather(*works)
-        await self._end(record, SUCCEEDED if SUCCEEDED in ended else FAILED, "")
+        self._conducted = record.round_id
+        try:
+            works = (self._conduct_cohort(begun, number, cohort, roster) for number, cohort in enumerate(cohorts))
+            ended = await asyncio.gather(*works, return_exceptions=True)
+            for failure in ended:
+                if isinstance(failure, BaseException):
+                    raise failure
+            await self._end(record, SUCCEEDED if SUCCEEDED in ended else FAILED, "")
+        finally:
+            self._conducted = ""
 
     def _begin(self, record: RoundRecord, roster: Roster, connection: Connection) -> tuple[RoundRecord, Sequence[Cohort]]:
         """Draws cohorts among those who are there now, and keeps the round before anybody is asked."""
@@ -172,6 +180,24 @@ class Conductor:
         )
         learning.begin(connection, begun, [agent for cohort in drawn.cohorts for agent in cohort.agents])
         return begun, drawn.cohorts
+
+    def _abandoned(self, connection: Connection) -> list[RoundRecord]:
+        found = learning.running(connection)
+        there = {*replicas.beats(connection)}
+        own = self._here.replica_id
+        return [one for one in found if one.replica_id not in there or (one.replica_id == own and one.round_id != self._conducted)]
+
+    def _end_abandoned(self, connection: Connection) -> tuple[None, list[NewEvent]]:
+        """Looks once more, now that nobody else writes."""
+        now, happened = self._here.clock(), []
+        for record in self._abandoned(connection):
+            for number, cohort in enumerate(record.cohorts):
+                if cohort.state == RUNNING:
+                    ended = replace(cohort, state=FAILED, reason=Reason.ROUND_INTERRUPTED)
+                    learning.replace_cohort(connection, record.round_id, number, ended)
+            state = SUCCEEDED if any(cohort.state == SUCCEEDED for cohort in record.cohorts) else FAILED
+            happened += _end_round(record, state, Reason.ROUND_INTERRUPTED, now, connection)[1]
+        return None, happened
 
     async def _end(self, record: RoundRecord, state: str, reason: str) -> None:
         await self._journal.write(partial(_end_round, record, state, reason, self._here.clock()))
@@ -219,18 +245,6 @@ def _ended(kept: CohortRecord, progress: Progress, plan: Plan, is_exact: bool) -
     count = len(progress.sum.agents)
     variance = 0.0 if is_exact else float(noise_of(plan).variance_each * count)
     return replace(kept, state=SUCCEEDED, contributors=count, variance=variance, sums=signed(progress.sum.values))
-
-
-def _end_orphaned(now: datetime, connection: Connection) -> tuple[None, list[NewEvent]]:
-    """Looks once more, now that nobody else writes."""
-    happened = []
-    for record in learning.orphaned(connection):
-        for number, cohort in enumerate(record.cohorts):
-            if cohort.state == RUNNING:
-                learning.replace_cohort(connection, record.round_id, number, replace(cohort, state=FAILED, reason=Reason.ROUND_INTERRUPTED))
-        state = SUCCEEDED if any(cohort.state == SUCCEEDED for cohort in record.cohorts) else FAILED
-        happened += _end_round(record, state, Reason.ROUND_INTERRUPTED, now, connection)[1]
-    return None, happened
 
 
 def _end_round(record: RoundRecord, state: str, reason: str, now: datetime, connection: Connection) -> tuple[None, list[NewEvent]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
-from hub.store.tables import learning_asked, learning_cohorts, learning_rounds, replicas
+from hub.store.tables import learning_asked, learning_cohorts, learning_rounds
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
@@ -158,11 +158,10 @@ def end(connection: Connection, round_id: str, state: str, reason: str, now: dat
     connection.execute(ended.values(state=state, reason=reason, end_time=now))
 
 
-def orphaned(connection: Connection) -> list[RoundRecord]:
-    """Returns the rounds that run, and whose process of the hub is gone."""
-    there = select(replicas.c.replica_id)
-    chosen = select(learning_rounds).where(learning_rounds.c.state == RUNNING, learning_rounds.c.replica_id.not_in(there))
-    return [_record(connection, row) for row in connection.execute(chosen.order_by(learning_rounds.c.number)).mappings().all()]
+def running(connection: Connection) -> list[RoundRecord]:
+    """Returns the rounds that have begun and not ended, the oldest first."""
+    chosen = select(learning_rounds).where(learning_rounds.c.state == RUNNING).order_by(learning_rounds.c.number)
+    return [_record(connection, row) for row in connection.execute(chosen).mappings().all()]
 
 
 def _set_exposed(connection: Connection, window: str, agents: Collection[str], is_exposed: bool) -> None:

@@ -65,6 +65,8 @@ class FakeGrid:
         """By reason: what devices would not do."""
         self.crossed: list[bytes] = []
         """All that devices have sent."""
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """Done within each exchange."""
         self.gathered: list[set[str]] = []
         self.arrived: dict[Kind, set[str]] = {stage: set() for stage in Kind}
         """Whose answer has come in time, by what was awaited."""
@@ -81,6 +83,8 @@ class FakeGrid:
 
     async def exchange(self, messages: Mapping[str, bytes], timeout_seconds: float) -> dict[str, bytes]:
         del timeout_seconds
+        if self.meanwhile is not None:
+            await self.meanwhile()
         answers = {agent: self._late.pop(agent) for agent in messages if agent in self._late}
         for agent, message in messages.items():
             fate = self.roll(agent, STAGE_OF[kind_of(message)])

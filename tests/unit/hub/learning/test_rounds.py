@@ -215,6 +215,23 @@ async def test_a_round_whose_process_is_gone_is_failed_and_its_windows_are_spent
         await rounds.create(Wanted(is_exact=True), AGAIN)
 
 
+async def test_a_round_that_could_not_be_ended_is_failed_by_its_own_process(fleet: LearningFleet) -> None:
+    rounds, conductor = fleet.process("r1")
+    made = await rounds.create(Wanted(is_exact=True), BY)
+    left = replace(made, state=RUNNING, replica_id="r1", cohorts=(learning.CohortRecord({}, SIZE),))
+    await fleet.database.write(lambda connection: learning.begin(connection, left, list(fleet.devices)))
+    await conductor.sweep()
+    assert (await rounds.get(made.round_id)).reason == Reason.ROUND_INTERRUPTED
+
+
+async def test_a_round_that_is_conducted_is_left_to_go_on(fleet: LearningFleet) -> None:
+    rounds, conductor = fleet.process("r1")
+    made = await rounds.create(Wanted(is_exact=True), BY)
+    fleet.grid.meanwhile = conductor.sweep
+    await conductor.conduct_pending()
+    assert (await rounds.get(made.round_id)).state == SUCCEEDED
+
+
 async def test_another_process_conducts_what_one_was_asked_for(fleet: LearningFleet) -> None:
     rounds, _ = fleet.process("r1")
     made = await rounds.create(Wanted(is_exact=True), BY)
