@@ -178,11 +178,9 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
     )
 
 
-def build_participation(ground: Ground, parts: Parts) -> Participation | None:
-    """Returns what answers rounds of sums over the fleet; None: this device is not enrolled."""
-    if ground.link is None:
-        return None
-    return open_participation(ground.settings, ground.state, ground.database, ground.link, ground.policy, parts.surroundings, utc_now)
+def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:
+    """Returns what answers rounds of sums over the fleet, by whatever carries them."""
+    return open_participation(ground.settings, ground.state, ground.database, link, ground.policy, parts.surroundings, utc_now)
 
 
 def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:

@@ -11,18 +11,7 @@ from typing import Any
 
 import structlog
 
-from agent.assembly import (
-    Ground,
-    ages,
-    build_classifier,
-    build_head_keeper,
-    build_models,
-    build_participation,
-    build_parts,
-    open_fleet,
-    own_limits,
-    utc_now,
-)
+from agent.assembly import Ground, ages, build_classifier, build_head_keeper, build_models, build_parts, open_fleet, own_limits, utc_now
 from agent.config import AgentSettings
 from agent.desired import Desired
 from agent.fleet import Fleet
@@ -30,7 +19,6 @@ from agent.hub_link import HubLink
 from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
 from agent.known_hub import KnownHub
-from agent.learning.participation import Participation
 from agent.logs import Logs
 from agent.pipeline import Parts, Pipeline
 from agent.policies.following import Following
@@ -102,7 +90,6 @@ class Agent:
         problems: returns what is wrong with the model, in sentences.
         fleet: what an enrolled agent has besides.
         following: takes newer policies, where the configuration names one.
-        participation: answers rounds of sums over the fleet, for an enrolled agent.
     """
 
     parts: Parts
@@ -113,7 +100,6 @@ class Agent:
     problems: Callable[[], Sequence[str]]
     fleet: Fleet | None
     following: Following | None
-    participation: Participation | None
     mqtt: MqttIntake = field(init=False)
     http: HttpIntake = field(init=False)
 
@@ -178,7 +164,6 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             problems=lambda: (*problems, models.away),
             fleet=await open_fleet(ground, parts, desired, live, logs, restart),
             following=_following(ground),
-            participation=build_participation(ground, parts),
         )
         _open_intakes(settings, agent, Inbox(database), live)
         yield agent

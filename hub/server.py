@@ -162,13 +162,15 @@ class Hub:
         add_learning(server, rounds, self._settings.trust_domain)
 
     async def _start_learning(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters, here: Here) -> Rounds:
-        settings, gather = self._settings.learning, self._gather
-        rounds = Rounds(fleet.database, fleet.journal, rosters.newest, settings, here, is_on=gather is not None)
-        if gather is not None:
-            means = Means(gather, settings.cohorts_at_once, rosters.newest)
+        settings, means = self._settings.learning, self._means(rosters)
+        rounds = Rounds(fleet.database, fleet.journal, rosters.newest, settings, here, is_on=means is not None)
+        if means is not None:
             conductor = Conductor(fleet.database, fleet.journal, rounds, means, settings, here)
             await stack.enter_async_context(conductor.running())
         return rounds
+
+    def _means(self, rosters: Rosters) -> Means | None:
+        return None if self._gather is None else Means(self._gather, self._settings.learning.cohorts_at_once, rosters.newest)
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]
