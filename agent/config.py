@@ -221,6 +221,16 @@ class UpdateSettings(_Frozen):
         return PaceSettings(self.bytes_per_second, Hours.parse(self.hours) if self.hours and not now else None, self.metered_file)
 
 
+class LearningSettings(_Frozen):
+    """Rounds of learning.
+
+    Args:
+        enabled: whether this device takes part when the hub asks; unlike a prompt, what it reports is asked of no policy.
+    """
+
+    enabled: bool = False
+
+
 class AgentSettings(BaseSettings):
     """All of the agent's settings.
 
@@ -247,6 +257,7 @@ class AgentSettings(BaseSettings):
     keep: KeepSettings = KeepSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     update: UpdateSettings = UpdateSettings()
+    learning: LearningSettings = LearningSettings()
 
     @field_validator("agent_id")
     @classmethod

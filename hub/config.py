@@ -119,6 +119,16 @@ class Limits(_Frozen):
     stop_seconds: NonNegativeFloat = 2
 
 
+class LearningSettings(_Frozen):
+    """Rounds of learning.
+
+    Args:
+        listen: where Flower's Fleet API is while a round is played, such as 0.0.0.0:7446; empty: no rounds are played.
+    """
+
+    listen: ListenAddress | Literal[""] = ""
+
+
 class TelemetrySettings(_Frozen):
     """Traces. Metrics have a listener of their own.
 
@@ -203,6 +213,7 @@ class Settings(BaseSettings):
     listeners: Listeners = Listeners()
     limits: Limits = Limits()
     telemetry: TelemetrySettings = TelemetrySettings()
+    learning: LearningSettings = LearningSettings()
     providers: tuple[ProviderSettings, ...] = ()
 
     @model_validator(mode="after")
@@ -280,7 +291,12 @@ def _fault(item: Mapping[str, Any]) -> str:
 
 def _unknown(loc: Sequence[str | int]) -> str:
     """Says that there is no such key, and which one may be meant."""
-    sections: dict[str, type[BaseModel]] = {"listeners": Listeners, "limits": Limits, "providers": ProviderSettings}
+    sections: dict[str, type[BaseModel]] = {
+        "listeners": Listeners,
+        "limits": Limits,
+        "providers": ProviderSettings,
+        "learning": LearningSettings,
+    }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     meant = get_close_matches(str(loc[-1]), section.model_fields, 1) if section else []
     return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"

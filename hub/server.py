@@ -33,6 +33,7 @@ from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
+from hub.learning.opening import Learning, open_learning
 from hub.listeners import bind, cannot_listen, create_listener
 from hub.measures import Calls
 from hub.release.blobs import open_blobs
@@ -77,6 +78,7 @@ class Hub:
         self._randomness = randomness
         self._running = AsyncExitStack()
         self.database: Database
+        self.learning: Learning | None = None
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -131,6 +133,8 @@ class Hub:
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)
         add_fleet(known, fleet, authorities, self._settings, self._clock)
         await self._add_releases(stack, known, fleet)
+        if listen := self._settings.learning.listen:
+            self.learning = await stack.enter_async_context(open_learning(listen, self._folder, fleet, self._clock, self._randomness))
         await add_introspection(known)
         self.mtls_port = bind(known, self._settings.listeners.mtls, trust.credentials(verify_client=True))
         await known.start()

@@ -52,6 +52,10 @@ trust_domain = "{trust_domain}"
 #otlp_ca_file = "collector.pem"  # that signs the collector's certificate, for https; default: the usual authorities
 #sample_ratio = 1.0              # of the traces that begin here; those that an agent began bring their own decision
 
+[learning]
+# Where Flower is while a round is played, such as "0.0.0.0:7446". Empty: no rounds. Needs: pip install 'seawall[hub,learning]'
+#listen = ""
+
 # Where escalated prompts go: the first one that a prompt's policy allows and that works, in this order.
 #[[providers]]
 #name = "house"                      # in receipts and metrics
