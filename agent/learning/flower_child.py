@@ -7,9 +7,13 @@ Flower's types, and `tests/unit/agent/learning/test_flower_child.py` say when th
 
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from contract.carrying import ENTRY, LONGEST_ROUND_SECONDS, QUIET, RECORD, Frame, FrameKind, Frames
@@ -53,6 +57,12 @@ _AGAIN = (httpx.codes.UNAUTHORIZED, httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE
 
 REFUSED = 1
 """Flower's code of an answer that is none; the reason stays on the device."""
+
+
+MOST_DATA_BYTES = 512 * 1024**2
+"""Flower takes a fifth of it. What the hub sends may not take what the agent needs."""
+
+READ_BYTES = 256 * 1024
 
 
 class Over(Exception):
@@ -160,7 +170,7 @@ class Fleet:
 
 
 class Pipe:
-    """The way to the agent.
+    """The way to the agent. This process ends with it.
 
     Args:
         source: to be read.
@@ -168,19 +178,13 @@ class Pipe:
     """
 
     def __init__(self, source: int, output: int) -> None:
-        self._source, self._output = source, output
-        self._frames = Frames()
+        self._output = output
+        self._read: SimpleQueue[Frame] = SimpleQueue()
+        Thread(target=self._listen, args=(source,), daemon=True).start()
 
     def read(self) -> Frame:
-        """Waits for the next frame.
-
-        Raises:
-            Over: the agent has ended.
-        """
-        while piece := os.read(self._source, 256 * 1024):
-            for frame in self._frames.feed(piece):
-                return frame
-        raise Over
+        """Waits for the next frame."""
+        return self._read.get()
 
     def ask(self, body: bytes) -> bytes | None:
         """Has the agent answer a message; None: it refuses it."""
@@ -189,6 +193,13 @@ class Pipe:
             content = content[os.write(self._output, content) :]
         frame = self.read()
         return frame.body if frame.kind is FrameKind.ANSWER else None
+
+    def _listen(self, source: int) -> None:
+        frames = Frames()
+        while piece := os.read(source, READ_BYTES):
+            for frame in frames.feed(piece):
+                self._read.put(frame)
+        os._exit(0)  # the agent has gone, whatever this process waits for
 
 
 def take_part(pipe: Pipe) -> None:
@@ -200,6 +211,9 @@ def take_part(pipe: Pipe) -> None:
     fleet = Fleet(wanted["address"], wanted["certificate_pem"].encode(), key, wanted["deadline_seconds"])
     try:
         fleet.activate()
+    except Over:
+        sys.exit("the hub has not let this node in")
+    try:
         while True:
             message = fleet.pull()
             body = message.content.config_records[RECORD][ENTRY]
@@ -210,7 +224,14 @@ def take_part(pipe: Pipe) -> None:
         return
 
 
+def be_the_first_to_go() -> None:
+    """Bounds this process's memory, and has the kernel end it before the agent where there is too little of it: proc(5), oom_score_adj."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
+    Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 if __name__ == "__main__":
+    be_the_first_to_go()
     output = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no frame
     take_part(Pipe(sys.stdin.fileno(), output))

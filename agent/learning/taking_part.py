@@ -23,6 +23,11 @@ _log = structlog.get_logger(__name__)
 HOW_TO_INSTALL = "pip install 'seawall[agent,learning]'"
 
 
+def is_installed() -> bool:
+    """Says whether Flower is there, without importing it: this process never does."""
+    return importlib.util.find_spec("flwr") is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Round:
     """One that was taken.
@@ -48,6 +53,7 @@ class TakingPart:
         hub_address: returns `host:port` of the hub, which may move; rounds are at the same host.
         answering: returns what answers a round's messages; None: this agent has nothing to report.
         carrying: carries one round.
+        installed: says whether Flower is there.
     """
 
     def __init__(
@@ -56,11 +62,13 @@ class TakingPart:
         hub_address: Callable[[], str],
         answering: Callable[[], Answer] | None,
         carrying: Callable[[Target, Answer, float], Awaitable[None]] = carry,
+        installed: Callable[[], bool] = is_installed,
     ) -> None:
         self._is_enabled = is_enabled
         self._hub_address = hub_address
         self._answering = answering
         self._carrying = carrying
+        self._installed = installed
         self._taken: asyncio.Queue[_Round] = asyncio.Queue(1)
         self._is_busy = False
         self._last = "none yet"
@@ -70,7 +78,7 @@ class TakingPart:
         """What status and /healthz show of it."""
         if not self._is_enabled:
             return "off"
-        if not is_installed():
+        if not self._installed():
             return f"not installed: {HOW_TO_INSTALL}"
         return "in a round" if self._is_busy else f"waiting, last round: {self._last}"
 
@@ -85,7 +93,7 @@ class TakingPart:
         """
         if not self._is_enabled:
             raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no rounds: its owner may set enabled in [learning].")
-        if not is_installed():
+        if not self._installed():
             raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, f"Flower is not installed on this device: {HOW_TO_INSTALL}")
         if self._answering is None:
             raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "This version of the agent has nothing to report: install a newer one.")
@@ -124,8 +132,3 @@ class TakingPart:
         node_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         address = f"[{host}]:{told.port}" if ":" in host else f"{host}:{told.port}"
         return _Round(told.round_id[:64], Target(address, certificate, node_key), answer, deadline_seconds)
-
-
-def is_installed() -> bool:
-    """Says whether Flower is there, without importing it: this process never does."""
-    return importlib.util.find_spec("flwr") is not None

@@ -15,7 +15,7 @@ from typing import Any
 import uvicorn
 
 from contract.carrying import Frame, FrameKind, Frames
-from hub.learning.flower import BEAT_SECONDS, SuperLink
+from hub.learning.flower import BEAT_SECONDS
 from hub.learning.front import Front
 
 MOST_CONNECTIONS = 512
@@ -55,8 +55,7 @@ class Child:
 
     def __init__(self, output: int) -> None:
         self._output = output
-        self._superlink = SuperLink(self._tell)
-        self._front = Front(self._superlink, self._tell)
+        self._front = Front(self._tell)
         self._server: _Server
         self._ttl_seconds = 0.0
 
@@ -132,7 +131,7 @@ class Child:
             beaten += LOOK_SECONDS
             if beaten >= BEAT_SECONDS:
                 beaten = 0.0
-                self._superlink.beat()
+                self._front.superlink.beat()
 
     def _tell(self, frame: Frame) -> None:
         content = memoryview(frame.to_bytes())

@@ -7,7 +7,7 @@ state. No FAB is shipped, and no ServerApp is run. The names that are used are t
 
 import os
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from contract.carrying import ENTRY, LONGEST_ROUND_SECONDS, MESSAGE_TYPE, MOST_BYTES, QUIET, RECORD, Frame, FrameKind
 
@@ -57,11 +57,13 @@ class SuperLink:
 
     Args:
         tell: called with the frame of each answer and refusal.
+        hold: called with the header of a node that asks for messages and has proven who it is; returns a status to refuse it with, or 0.
     """
 
-    def __init__(self, tell: Callable[[Frame], None]) -> None:
+    def __init__(self, tell: Callable[[Frame], None], hold: Callable[[bytes], Awaitable[int]]) -> None:
         logging.getLogger("flwr").setLevel(logging.ERROR)
         self._tell = tell
+        self._hold = hold
         factory = LinkStateFactory(FLWR_IN_MEMORY_DB_NAME, NoOpFederationManager(), ObjectStoreFactory(FLWR_IN_MEMORY_DB_NAME))
         self._state = factory.state()
         self._run = self._state.create_run(None, None, None, {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP)
@@ -78,6 +80,7 @@ class SuperLink:
                 Middleware(ProtobufTranslationMiddleware),
                 Middleware(NodeAuthMiddleware),
                 Middleware(BaseHTTPMiddleware, dispatch=_check_push),
+                Middleware(BaseHTTPMiddleware, dispatch=self._hold_pull),
             ],
         )
         self.app.state.linkstate_factory = factory
@@ -133,6 +136,13 @@ class SuperLink:
     def beat(self) -> None:
         """Keeps the run alive."""
         self._state.acknowledge_task_heartbeat(self._task)
+
+    async def _hold_pull(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        if request.url.path == PULL:
+            status = await self._hold(request.headers[KEY_HEADER.decode()].encode())
+            if status:
+                raise HTTPException(status)
+        return await call_next(request)
 
     def _frame(self, reply: Message, agent: str, stage: int) -> Frame | None:
         """Returns what an answer says; None: parts of it are still to come."""

@@ -6,6 +6,7 @@ messages' way and no waiting.
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -52,12 +53,11 @@ class Front:
     """An ASGI application before Flower's.
 
     Args:
-        superlink: behind it.
-        tell: called with a frame for each node that comes or goes.
+        tell: called with a frame for each node that comes or goes, each answer and each refusal.
     """
 
-    def __init__(self, superlink: flower.SuperLink, tell: Callable[[Frame], None]) -> None:
-        self._superlink = superlink
+    def __init__(self, tell: Callable[[Frame], None]) -> None:
+        self.superlink = flower.SuperLink(tell, self._hold)
         self._tell = tell
         self._by_header: dict[bytes, Node] = {}
         self._by_agent: dict[str, Node] = {}
@@ -70,7 +70,7 @@ class Front:
         if agent in self._by_agent:
             return
         try:
-            header = self._superlink.admit(agent, public_key)
+            header = self.superlink.admit(agent, public_key)
         except ValueError:
             return
         self._by_agent[agent] = self._by_header[header] = Node(agent)
@@ -86,7 +86,7 @@ class Front:
     def send(self, agent: str, stage: int, body: bytes, ttl_seconds: float) -> None:
         """Sends a message to an agent's node; where it is not there, it has refused."""
         node = self._by_agent.get(agent)
-        if node is None or node.is_expelled or not self._superlink.send(agent, stage, body, ttl_seconds):
+        if node is None or node.is_expelled or not self.superlink.send(agent, stage, body, ttl_seconds):
             self._tell(Frame(FrameKind.REFUSAL, stage, agent))
         else:
             node.waiting.release()
@@ -107,16 +107,16 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        status = await self._refusal(scope)
+        status = self._refusal(scope)
         if status:
             await send({"type": "http.response.start", "status": status, "headers": [(b"connection", b"close")]})
             await send({"type": "http.response.body", "body": b""})
             return
-        await self._superlink.app(scope, receive, send)
+        await self.superlink.app(scope, receive, send)
         if scope["path"] in flower.PUSHES:
-            self._superlink.collect()
+            self.superlink.collect()
 
-    async def _refusal(self, scope: Scope) -> int:
+    def _refusal(self, scope: Scope) -> int:
         """Returns the status to refuse a request with, before its body is read; 0: it is let in."""
         if scope["type"] != "http" or scope["path"] not in flower.PATHS:
             return 404
@@ -127,23 +127,24 @@ class Front:
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY_BYTES:
             return 413
-        if scope["path"] == flower.PULL:
-            await self._hold(node)
+        return self._end_of(node)
+
+    def _end_of(self, node: Node) -> int:
+        """Returns the status by which a node hears that the round is over for it; 0: it is not."""
         if self._is_over:
             node.knows_end = True
             self._look_who_knows()
         return 403 if node.is_expelled else 410 if self._is_over else 0
 
-    async def _hold(self, node: Node) -> None:
+    async def _hold(self, header: bytes) -> int:
+        node = self._by_header[header]
         node.heard_at = monotonic()
-        self._set_present(node, not node.is_expelled)
-        try:
+        self._set_present(node, True)
+        with suppress(TimeoutError):
             async with asyncio.timeout(HOLD_SECONDS):
                 await node.waiting.acquire()
-        except TimeoutError:
-            return
-        finally:
-            node.heard_at = monotonic()
+        node.heard_at = monotonic()
+        return self._end_of(node)
 
     def _look_who_knows(self) -> None:
         if all(node.knows_end for node in self._by_agent.values() if node.is_present):

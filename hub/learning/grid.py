@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,6 +66,7 @@ class FlowerGrid:
             raise TypeError("the child is spoken with over pipes")
         self._to_child, self._from_child = process.stdin, process.stdout
         self._stage = 0
+        self._admitted: set[str] = set()
         self._present: set[str] = set()
         self._expelled: set[str] = set()
         self._changed = asyncio.Event()
@@ -103,12 +104,14 @@ class FlowerGrid:
 
     def admit(self, agent: str, public_key: bytes) -> None:
         """Lets the node of an agent in; its first key counts."""
+        self._admitted.add(agent)
         self._tell(Frame(FrameKind.ADMIT, 0, agent, public_key))
 
     def expel(self, agent: str) -> None:
         """Lets it in no more; an answer of it that is waited for does not come."""
         self._tell(Frame(FrameKind.EXPEL, 0, agent))
         self._expelled.add(agent)
+        self._admitted.discard(agent)
         self._present.discard(agent)
         self._settle(agent, self._stage, None)
         self._wake()
@@ -150,7 +153,7 @@ class FlowerGrid:
         match frame.kind:
             case FrameKind.READY:
                 self._ready.set_result(None)
-            case FrameKind.PRESENT:
+            case FrameKind.PRESENT if frame.name in self._admitted:
                 self._present.add(frame.name)
             case FrameKind.ABSENT:
                 self._present.discard(frame.name)
@@ -215,11 +218,12 @@ async def flower_grid(endpoint: Endpoint, command: Sequence[str] = CHILD) -> Asy
 
 
 async def _stop(process: asyncio.subprocess.Process, grid: FlowerGrid) -> None:
-    try:
+    with suppress(Unavailable):
         grid.end()
+    try:
         async with asyncio.timeout(STOP_SECONDS):
             status = await process.wait()
-    except (TimeoutError, Unavailable):
+    except TimeoutError:
         process.kill()
         status = await process.wait()
     if status != 0:

@@ -48,8 +48,8 @@ async def open_learning(listen: str, folder: DataFolder, fleet: Fleet, clock: Cl
     def names() -> x509.SubjectAlternativeName:
         return folder.server.load()[1].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
-    invitations = Invitations(fleet.database, fleet.journal, clock)
-    learning = Learning(Role(fleet.database), Transport(Site(listen, names), fleet.database, invitations, clock, randomness))
+    role, invitations = Role(fleet.database), Invitations(fleet.database, fleet.journal, clock)
+    learning = Learning(role, Transport(Site(listen, names), role, fleet.database, invitations, clock, randomness))
     holding = asyncio.create_task(forever(learning.role.run))
     try:
         yield learning

@@ -7,6 +7,7 @@ import structlog
 
 from hub.store.database import Database
 from hub.store.engines import LEARNING
+from hub.store.holding import Pace
 
 _log = structlog.get_logger(__name__)
 
@@ -16,10 +17,12 @@ class Role:
 
     Args:
         database: that the processes share.
+        pace: how often they look who has it.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pace: Pace = Pace()) -> None:  # noqa: B008  # it is frozen
         self._database = database
+        self._pace = pace
         self._is_held = False
         self._changed = asyncio.Event()
 
@@ -35,7 +38,7 @@ class Role:
 
     async def run(self) -> Never:
         """Takes the role when it is free, until cancelled."""
-        await self._database.hold(LEARNING, self._tell)
+        await self._database.hold(LEARNING, self._tell, self._pace)
 
     def _tell(self, is_held: bool) -> None:
         if is_held != self._is_held:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from cryptography import x509
 from google.protobuf.duration_pb2 import Duration
 
@@ -26,11 +27,14 @@ from hub.fleet.enrollment import Randomness
 from hub.learning.certificate import round_certificate
 from hub.learning.grid import Endpoint, FlowerGrid, Grid, flower_grid
 from hub.learning.invitations import Invitations
+from hub.learning.role import Role
 from hub.listeners import cannot_listen
 from hub.store import agents
 from hub.store.agents import ACTIVE
 from hub.store.database import Database
 from seawall.hub.v1.learning_pb2 import LearningRound
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Transport:
 
     Args:
         site: where.
+        role: whether this process plays rounds.
         database: knows who is let in.
         invitations: tells agents.
         clock: the time, in UTC.
@@ -60,13 +65,14 @@ class Transport:
         NotPossibleNow: CONFIG_INVALID, Flower is not installed.
     """
 
-    def __init__(self, site: Site, database: Database, invitations: Invitations, clock: Clock, randomness: Randomness) -> None:
+    def __init__(self, site: Site, role: Role, database: Database, invitations: Invitations, clock: Clock, randomness: Randomness) -> None:
         if importlib.util.find_spec("flwr") is None:
             raise NotPossibleNow(
                 Reason.CONFIG_INVALID,
                 "Flower is not installed, and [learning] listen is set: pip install 'seawall[hub,learning]', or empty it.",
             )
         self._site = site
+        self._role = role
         self._database = database
         self._invitations = invitations
         self._clock = clock
@@ -85,13 +91,15 @@ class Transport:
         Raises:
             Busy: LEARNING_BUSY, another round is played.
             InvalidRequest: FIELD_INVALID, there are too many agents, or it is too long.
-            NotPossibleNow: CONFIG_INVALID, the address is taken.
+            NotPossibleNow: LEARNING_UNAVAILABLE, another process of the hub plays rounds; CONFIG_INVALID, the address is taken.
             Unavailable: HUB_UNAVAILABLE, the store is away, or Flower does not begin.
         """
         if len(agent_ids) > MOST_AGENTS or not 0 < deadline_seconds <= LONGEST_ROUND_SECONDS:
             raise InvalidRequest(
                 Reason.FIELD_INVALID, f"A round has at most {MOST_AGENTS} agents and {LONGEST_ROUND_SECONDS:.0f} seconds: make it smaller."
             )
+        if not self._role.is_held:
+            raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "Another process of this hub plays rounds: leave it to that one.")
         if self._turn.locked():
             raise Busy(Reason.LEARNING_BUSY, "A round is played now: begin the next one when it is over.")
         async with self._turn:
@@ -102,6 +110,7 @@ class Transport:
                 gathering = asyncio.create_task(self._gather(grid, agent_ids, told))
                 try:
                     await grid.until_reachable(agent_ids, gather_seconds)
+                    _log.info("agents have come to a round", round=told.round_id, asked=len(agent_ids), came=len(grid.reachable()))
                     yield AdmittedGrid(grid, self._database)
                 finally:
                     gathering.cancel()
