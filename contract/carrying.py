@@ -16,8 +16,9 @@ QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
-"""Flower reads these when it is imported, and calls out where they are not set."""
+"""Flower reads these when it is imported, and calls out where they are not set; numpy, which it brings, would begin a thread a core."""
 
 MESSAGE_TYPE = "query"
 RECORD, ENTRY = "round", "message"

@@ -56,7 +56,7 @@ async def carry(target: Target, answer: Answer, deadline_seconds: float, command
         *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**QUIET, "PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1"},
+        env={**QUIET, "PATH": os.defpath},
         cwd="/",
     )
     try:

@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -227,7 +228,8 @@ def take_part(pipe: Pipe) -> None:
 def be_the_first_to_go() -> None:
     """Bounds this process's memory, and has the kernel end it before the agent where there is too little of it: proc(5), oom_score_adj."""
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
-    Path("/proc/self/oom_score_adj").write_text("1000")
+    with suppress(OSError):  # where a container may not
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ CHILD = (sys.executable, "-I", "-m", "hub.learning.child")
 START_SECONDS = 60.0
 """Flower takes a second to be imported, and longer on a machine that does much else."""
 
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
+"""Far more than devices are waited for, so that only a child that hangs is killed."""
+
 _READ_BYTES = 256 * 1024
 
 
