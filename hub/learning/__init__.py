@@ -1,1 +1,1 @@
-"""Rounds of learning: what carries them."""
+"""The hub's part in sums over the fleet: who is asked, what becomes of each round, and what was learnt."""

@@ -10,7 +10,7 @@ import asyncio
 import importlib.util
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -18,14 +18,15 @@ from cryptography import x509
 from google.protobuf.duration_pb2 import Duration
 
 from contract.carrying import LONGEST_ROUND_SECONDS
-from contract.errors import Busy, InvalidRequest, NotPossibleNow, Reason
+from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from contract.secagg.rules import MOST_AGENTS
 from hub.clock import Clock
 from hub.config import split_address
 from hub.fleet.certificates import certificate_der
 from hub.fleet.enrollment import Randomness
 from hub.learning.certificate import round_certificate
-from hub.learning.grid import Endpoint, FlowerGrid, Grid, flower_grid
+from hub.learning.flower_grid import Endpoint, FlowerGrid, flower_grid
+from hub.learning.grid import Grid
 from hub.learning.invitations import Invitations
 from hub.learning.role import Role
 from hub.listeners import cannot_listen
@@ -33,6 +34,12 @@ from hub.store import agents
 from hub.store.agents import ACTIVE
 from hub.store.database import Database
 from seawall.hub.v1.learning_pb2 import LearningRound
+
+GATHER_SECONDS = 60.0
+"""A small device takes some seconds to load Flower."""
+
+ROUND_SECONDS = 900.0
+"""Five stages, each of two minutes at most over a bad link, and the time before them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -79,9 +86,13 @@ class Transport:
         self._randomness = randomness
         self._turn = asyncio.Lock()
 
+    def gather(self, agent_ids: Collection[str]) -> AbstractAsyncContextManager[Grid]:
+        """Does as `open`, with the usual times."""
+        return self.open(agent_ids, ROUND_SECONDS, GATHER_SECONDS)
+
     @asynccontextmanager
     async def open(self, agent_ids: Collection[str], deadline_seconds: float, gather_seconds: float) -> AsyncIterator[Grid]:
-        """Brings agents together, and lets them go at the end of the block.
+        """Brings agents together, once the round before is over, and lets them go at the end of the block.
 
         Args:
             agent_ids: whom; who does not come in time is not reachable.
@@ -89,7 +100,6 @@ class Transport:
             gather_seconds: how long they are waited for.
 
         Raises:
-            Busy: LEARNING_BUSY, another round is played.
             InvalidRequest: FIELD_INVALID, there are too many agents, or it is too long.
             NotPossibleNow: LEARNING_UNAVAILABLE, another process of the hub plays rounds; CONFIG_INVALID, the address is taken.
             Unavailable: HUB_UNAVAILABLE, the store is away, or Flower does not begin.
@@ -100,8 +110,6 @@ class Transport:
             )
         if not self._role.is_held:
             raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "Another process of this hub plays rounds: leave it to that one.")
-        if self._turn.locked():
-            raise Busy(Reason.LEARNING_BUSY, "A round is played now: begin the next one when it is over.")
         async with self._turn:
             listener, (key, certificate) = _listen(self._site.listen), round_certificate(self._site.names(), self._clock())
             port = listener.getsockname()[1]

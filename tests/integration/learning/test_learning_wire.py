@@ -25,8 +25,8 @@ from contract.carrying import QUIET
 from contract.errors import Unavailable
 from hub.clock import utc_now
 from hub.learning.certificate import round_certificate
-from hub.learning.grid import CHILD as HUB_CHILD
-from hub.learning.grid import Endpoint, FlowerGrid, flower_grid
+from hub.learning.flower_grid import CHILD as HUB_CHILD
+from hub.learning.flower_grid import Endpoint, FlowerGrid, flower_grid
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.hub import key_pem
 

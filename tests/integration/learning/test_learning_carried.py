@@ -8,14 +8,14 @@ import grpc.aio
 import pytest
 
 from agent.learning.carrier import Answer
-from contract.errors import NotPermitted, Reason, SeawallError
+from contract.errors import NotPermitted, Reason
 from contract.secagg.client import Participant
 from contract.secagg.server import Coordinator
 from hub.learning.grid import Grid
 from seawall.hub.v1 import command_pb2, command_pb2_grpc
 from seawall.hub.v1.command_pb2 import Command
 from tests.fakes.fleet_agent import eventually
-from tests.fakes.learning_site import learning_site
+from tests.fakes.learning_site import LearningSite, learning_site
 from tests.fakes.secagg_cohort import Cohort
 
 DEADLINE_SECONDS, GATHER_SECONDS, STAGE_SECONDS = 100.0, 60.0, 30.0
@@ -77,16 +77,28 @@ async def test_who_is_off_suspended_or_refuses_is_missing_and_the_others_go_on(t
             await site.suspend("suspended")
             assert await grid.exchange(dict.fromkeys(everybody, b"two"), STAGE_SECONDS) == {"goes-on": b"echo of two"}
             assert set(grid.reachable()) == {"goes-on", "refuses"}
-            with pytest.raises(SeawallError) as caught:
-                async with site.learning.transport.open(everybody, DEADLINE_SECONDS, GATHER_SECONDS):
-                    pass
-            assert caught.value.reason is Reason.LEARNING_BUSY
         said = await site.last_command("off")
         assert (said.action, said.state) == (Command.TAKE_PART, Command.FAILED)
         assert "[learning]" in said.error
         assert (await site.last_command("goes-on")).state == Command.SUCCEEDED
-        async with site.learning.transport.open(["suspended"], DEADLINE_SECONDS, GATHER_SECONDS) as grid:
+        async with site.learning.transport.gather(["suspended"]) as grid:
             assert not grid.reachable()
+
+
+async def test_rounds_that_are_begun_together_are_played_one_after_the_other(tmp_path: Path) -> None:
+    under_way, most = 0, 0
+
+    async def play_one(site: LearningSite) -> None:
+        nonlocal under_way, most
+        async with site.learning.transport.gather([]):
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+
+    async with learning_site(tmp_path, {}) as site:
+        await asyncio.gather(*(play_one(site) for _ in range(2)))
+    assert most == 1
 
 
 async def test_an_operator_cannot_send_an_agent_into_a_round(tmp_path: Path) -> None:
