@@ -20,6 +20,7 @@ from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
 from agent.known_hub import KnownHub
+from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.pipeline import Parts
 from agent.policies.in_force import PolicyInForce
@@ -56,11 +57,12 @@ class Fleet:
     commands: Commands
     desired: Desired
     worker: RolloutWorker
+    taking_part: TakingPart
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run for as long as the agent runs."""
-        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run, self.worker.write_counts)
+        return (self.session.run, self.rotation.run, self.commands.run, self.worker.run, self.worker.write_counts, self.taking_part.run)
 
     def measure(self, metrics: Metrics) -> None:
         """Has the gauges ask for what they show."""
@@ -83,6 +85,7 @@ class Fleet:
             "configuration_trouble": self.desired.trouble or "none",
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
             "update": self.worker.releases.health(),
+            "learning": self.taking_part.state,
             "certificate_trouble": self.rotation.trouble or "none",
         }
 
@@ -95,6 +98,7 @@ def build_fleet(
     desired: Desired,
     commands: Commands,
     worker: RolloutWorker,
+    taking_part: TakingPart,
     known_hub: KnownHub,
     clock: Callable[[], datetime],
     randomness: random.Random,
@@ -109,6 +113,7 @@ def build_fleet(
         desired: loaded.
         commands: recovered.
         worker: does what rollouts want.
+        taking_part: in rounds of learning.
         known_hub: told what the hub says of itself.
         clock: returns the time, UTC.
         randomness: for jitter.
@@ -125,7 +130,7 @@ def build_fleet(
         told_hub=known_hub.tell,
     )
     session = Session(link, parts_of_session, parts.metrics)
-    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired, worker)
+    fleet = Fleet(link, session, Rotation(link, folder, clock, randomness, told), commands, desired, worker, taking_part)
     fleet.measure(parts.metrics)
     return fleet
 
@@ -147,6 +152,7 @@ def build_commands(
     agent_id: str,
     database: Database,
     logs: Logs,
+    taking_part: TakingPart,
     clock: Callable[[], datetime],
     restart: Callable[[], None] | None,
 ) -> Commands:
@@ -157,6 +163,7 @@ def build_commands(
         agent_id: as in `agents/{agent}`.
         database: the store.
         logs: of this process.
+        taking_part: in rounds of learning.
         clock: returns the time, UTC.
         restart: ends this process so that it is started again; None: nobody would.
     """
@@ -180,5 +187,6 @@ def build_commands(
         Command.FETCH_LOGS: fetch_logs,
         Command.FORGET_ANSWERS: forget_answers,
         Command.PROVE_RECEIPTS: prove_receipts,
+        Command.TAKE_PART: taking_part.take,
     }
     return Commands(CommandStore(database), agent_name(agent_id), {int(number): action for number, action in actions.items()}, restart)

@@ -185,6 +185,7 @@ class LearningSettings(_Frozen):
     """What agents are asked for together, by sums that show none of them alone.
 
     Args:
+        listen: where Flower's Fleet API is while a round is played, such as 0.0.0.0:7446; empty: no rounds are played.
         enabled: rounds begin by themselves; without it, operators begin them.
         roster: the name of the signed roster.
         smallest_cohort: agents asked together, where the fleet is small; what their own rules allow.
@@ -197,6 +198,7 @@ class LearningSettings(_Frozen):
         group_by: and for sums by these: `model`, `labels.KEY`.
     """
 
+    listen: ListenAddress | Literal[""] = ""
     enabled: bool = False
     roster: str = Field(default="fleet", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     smallest_cohort: int = Field(default=8, ge=LEAST_COHORT, le=MOST_AGENTS)
@@ -311,7 +313,12 @@ def _fault(item: Mapping[str, Any]) -> str:
 
 def _unknown(loc: Sequence[str | int]) -> str:
     """Says that there is no such key, and which one may be meant."""
-    sections: dict[str, type[BaseModel]] = {"listeners": Listeners, "limits": Limits, "providers": ProviderSettings}
+    sections: dict[str, type[BaseModel]] = {
+        "listeners": Listeners,
+        "limits": Limits,
+        "providers": ProviderSettings,
+        "learning": LearningSettings,
+    }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     meant = get_close_matches(str(loc[-1]), section.model_fields, 1) if section else []
     return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"

@@ -4,8 +4,8 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -34,7 +34,10 @@ from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
+from hub.learning.conducting import STAGES
 from hub.learning.conductor import Conductor, Gather, Means
+from hub.learning.grid import Grid
+from hub.learning.opening import Learning, open_learning
 from hub.learning.rosters import Rosters
 from hub.learning.rounds import Here, Rounds
 from hub.listeners import bind, cannot_listen, create_listener
@@ -50,6 +53,9 @@ from hub.telemetry import HubCollector, Store
 from hub.tracing import open_tracing
 from hub.trust import LiveTrust
 from seawall.hub.v1 import certificate_pb2_grpc, enrollment_pb2_grpc, escalation_pb2_grpc, join_token_pb2_grpc
+
+ROUNDS_AT_ONCE = 1
+"""Of what Flower carries."""
 
 MAX_ENROLLMENTS = 64
 """At once: anybody may knock there."""
@@ -84,6 +90,7 @@ class Hub:
         self._gather = gather
         self._running = AsyncExitStack()
         self.database: Database
+        self.learning: Learning | None = None
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -162,15 +169,26 @@ class Hub:
         add_learning(server, rounds, self._settings.trust_domain)
 
     async def _start_learning(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters, here: Here) -> Rounds:
-        settings, means = self._settings.learning, self._means(rosters)
+        settings, means = self._settings.learning, await self._means(stack, fleet, rosters)
         rounds = Rounds(fleet.database, fleet.journal, rosters.newest, settings, here, is_on=means is not None)
         if means is not None:
             conductor = Conductor(fleet.database, fleet.journal, rounds, means, settings, here)
             await stack.enter_async_context(conductor.running())
         return rounds
 
-    def _means(self, rosters: Rosters) -> Means | None:
-        return None if self._gather is None else Means(self._gather, self._settings.learning.cohorts_at_once, rosters.newest)
+    async def _means(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters) -> Means | None:
+        settings = self._settings.learning
+        if self._gather is not None:
+            return Means(self._gather, settings.cohorts_at_once, rosters.newest)
+        if not settings.listen:
+            return None
+        carried = await stack.enter_async_context(open_learning(settings.listen, self._folder, fleet, self._clock, self._randomness))
+        self.learning = carried
+
+        def gather(agents: Collection[str]) -> AbstractAsyncContextManager[Grid]:
+            return carried.transport.open(agents, len(STAGES) * settings.stage_seconds, settings.stage_seconds)
+
+        return Means(gather, ROUNDS_AT_ONCE, rosters.newest, lambda: carried.role.is_held)
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]

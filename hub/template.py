@@ -53,6 +53,8 @@ trust_domain = "{trust_domain}"
 #sample_ratio = 1.0              # of the traces that begin here; those that an agent began bring their own decision
 
 [learning]
+# Where Flower is while a round is played, such as "0.0.0.0:7446". Empty: no rounds. Needs: pip install 'seawall[hub,learning]'
+#listen = ""
 #enabled = false                 # rounds begin by themselves; else by seawall-hub learning start
 #roster = "fleet"                # the name of the signed roster
 #smallest_cohort = 8             # agents asked together, where the fleet is small

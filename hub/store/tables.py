@@ -151,6 +151,7 @@ commands = Table(
     Column("end_time", UtcDateTime),
     Column("output", Words(), nullable=False),
     Column("error", Words(), nullable=False),
+    Column("learning_round", LargeBinary, nullable=False),
     Index("commands_of_agent", "agent_id", "command_id", unique=True),
     Index("commands_by_state", "state", "expire_time"),
     sqlite_autoincrement=True,
