@@ -139,9 +139,7 @@ class LedgerStore:
         try:
             return self._database.run_now(work)
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-            ) from error
+            raise store_broken(error) from error
 
 
 class RoundLedger:
@@ -165,6 +163,12 @@ class RoundLedger:
     def spend(self, window: str, round_id: bytes) -> None:
         """Spends a window at this round's price."""
         self._store.spend(window, round_id, self._price, self._clock())
+
+
+def store_broken(error: sqlite3.DatabaseError) -> Unavailable:
+    """Returns the error for a store that is full or broken."""
+    why = f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
+    return Unavailable(Reason.STORE_UNAVAILABLE, why)
 
 
 def _is_spent(tables: Tables, window: str) -> bool:

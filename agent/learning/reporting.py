@@ -2,13 +2,16 @@
 
 import json
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlite_utils import Database as Tables
 
+from agent.learning.ledger import store_broken
 from agent.store.database import Database
 from contract import usage
+from contract.errors import NotPossibleNow, Reason
 from contract.learning import MOST_ANSWERS, NORM, noise_of, schema, span
 from contract.privacy_noise import Bits, clipped
 from contract.receipts import Receipt
@@ -38,14 +41,26 @@ class Reporting:
         self._celsius = celsius
 
     def counts(self, window: str) -> list[int]:
-        """Returns the entries of a window."""
+        """Returns the entries of a window.
+
+        Raises:
+            NotPossibleNow: LOG_DAMAGED, a receipt cannot be read.
+            Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
+        """
         begin, end = (time.timestamp() for time in span(window))
         celsius = self._celsius()
 
         def work(tables: Tables) -> list[int]:
             return usage.tally(self._learnable(tables, begin, end), MOST_ANSWERS, celsius)
 
-        return self._database.run_now(work)
+        try:
+            return self._database.run_now(work)
+        except sqlite3.DatabaseError as error:
+            raise store_broken(error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotPossibleNow(
+                Reason.LOG_DAMAGED, "A receipt cannot be read, so nothing is reported of its week: seawall-agent receipts verify"
+            ) from error
 
     def _learnable(self, tables: Tables, begin: float, end: float) -> Iterator[usage.Used]:
         """Yields the answers of a span that may be learnt from, in random order, so that what is left out is no time of the week."""

@@ -13,10 +13,12 @@ from agent.store.audit import ReceiptStore
 from agent.store.database import Database
 from agent.store.live import LiveStore
 from contract import usage
+from contract.errors import Reason
 from contract.learning import MOST_ANSWERS, NORM, noise_of, span, terms
 from contract.secagg.masks import from_vector, signed
 from contract.secagg.messages import Plan
 from tests.fakes.answerer import receipt
+from tests.fakes.secagg_cohort import refused
 
 WEEK = "2026-W47"
 BEGIN, END = (time.timestamp() for time in span(WEEK))
@@ -74,6 +76,21 @@ async def test_where_there_are_too_many_any_of_them_are_drawn(database: Database
     found = named(Reporting(database, lambda _: True, Random(1)))
     assert found["route.local"] + found["route.cache"] == MOST_ANSWERS
     assert min(found["route.local"], found["route.cache"]) > MOST_ANSWERS // 3
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"data_class": 3, "departure": {"unheard of": 1}}'])
+async def test_a_receipt_that_cannot_be_read_lets_nothing_be_reported(database: Database, text: str) -> None:
+    await give(database, "p", BEGIN)
+    await database.run(lambda tables: tables.execute("UPDATE receipts SET receipt = ?", [text]))
+    with refused(Reason.LOG_DAMAGED):
+        Reporting(database, lambda row: bool(row["data_class"]), Random(1)).counts(WEEK)
+
+
+async def test_a_store_that_is_broken_is_said_to_be(database: Database) -> None:
+    await database.run(lambda tables: tables.execute("DROP TABLE feedback"))
+    await give(database, "p", BEGIN)
+    with refused(Reason.STORE_UNAVAILABLE):
+        Reporting(database, lambda _: True, Random(1)).counts(WEEK)
 
 
 def plan(is_exact: bool) -> Plan:
