@@ -68,8 +68,8 @@ bench-receipts: .venv/dev.stamp  ## appending to a log of a million receipts, an
 bench-privacy: .venv-privacy/stamp  ## what the detector finds, beside Presidio: make bench-privacy ARGS="--data FILE.jsonl"
 	@.venv-privacy/bin/python -m benchmarks.privacy $(ARGS)
 
-bench-learning: .venv-learning/stamp  ## secure sums beside Flower's SecAgg+: a device's milliseconds, the hub's seconds
-	@.venv-learning/bin/python -m benchmarks.learning $(ARGS)
+bench-learning: .venv/dev.stamp  ## secure sums beside Flower's SecAgg+: a device's milliseconds, the hub's seconds; a real round
+	@$(BIN)/python -m benchmarks.learning $(ARGS)
 
 bench-calibration: .venv/dev.stamp  ## what a fleet learns of its confidence, beside all answers in one place; what garbage and noise do to it
 	@$(BIN)/python -m benchmarks.calibration $(ARGS)
@@ -116,7 +116,7 @@ clean:
 	@touch $@
 
 .venv-learning/stamp: requirements/learning.txt
-	@echo "Installing Flower and dp-accounting into .venv-learning: a minute or two the first time."
+	@echo "Installing dp-accounting into .venv-learning: a minute or two the first time."
 	$(PYTHON) -m venv .venv-learning
 	.venv-learning/bin/pip install --quiet --require-hashes -r requirements/learning.txt
 	@touch $@

@@ -1,4 +1,4 @@
-"""The command line: run | enroll | status | doctor | update | policy | ask | receipts | forget."""
+"""The command line: run | enroll | status | doctor | update | policy | learning | ask | receipts | forget."""
 
 import asyncio
 import json
@@ -19,6 +19,7 @@ from agent.forget_command import EXAMPLE as FORGET_EXAMPLE
 from agent.forget_command import forget
 from agent.identity.attempts import Attempts
 from agent.identity.enrollment import enroll as enroll_device
+from agent.learning.commands import app as learning_app
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs
 from agent.options import Config, print_table
@@ -114,6 +115,7 @@ def doctor(config: Config = None) -> None:
 app.command(epilog=EXAMPLE)(update)
 app.command(epilog=FORGET_EXAMPLE)(forget)
 app.add_typer(policy_app, name="policy")
+app.add_typer(learning_app, name="learning")
 
 
 @app.command(epilog="Example: seawall-agent ask 'What is the capital of France?'")

@@ -27,6 +27,9 @@ from agent.inference.fit import fits_beside
 from agent.inference.loading import load_bundle
 from agent.inference.machine import free_memory_bytes
 from agent.known_hub import KnownHub
+from agent.learning.opening import open_participation
+from agent.learning.participation import Participation
+from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.output_rules import build_rules
@@ -178,6 +181,11 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
     )
 
 
+def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:
+    """Returns what answers rounds of sums over the fleet, by whatever carries them."""
+    return open_participation(ground.settings, ground.state, ground.database, link, ground.policy, parts.surroundings, utc_now)
+
+
 def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:
     """Returns what signs the log of receipts, and has the hub witness it."""
     heads = HeadStore(ground.database, ground.settings.keep.receipt_seconds)
@@ -200,14 +208,17 @@ async def open_fleet(
     if ground.link is None or ground.known_hub is None:
         return None
     await desired.load()
-    commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, utc_now, restart)
+    link = ground.link
+    participation = build_participation(ground, link, parts)
+    taking_part = TakingPart(ground.settings.learning.enabled, lambda: link.identity.hub_address, lambda: participation.answer)
+    commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, taking_part, utc_now, restart)
     await commands.recover()
     releases = Releases(RolloutStore(ground.database), parts.metrics.rollout_came_to)
     deployment = Deployment(Places(ground.slots, ground.models, ground.settings.model.bundle, _bringing(ground, ground.link)))
     checks = Checks(ground.models, HealthGate(), parts.traffic, random.SystemRandom())
     worker = RolloutWorker(releases, deployment, checks, parts.traffic, live, random.SystemRandom())
     folder, randomness = ground.state.identity, random.SystemRandom()
-    return build_fleet(ground.link, folder, parts, ground.policy, desired, commands, worker, ground.known_hub, utc_now, randomness)
+    return build_fleet(link, folder, parts, ground.policy, desired, commands, worker, taking_part, ground.known_hub, utc_now, randomness)
 
 
 def _escalator(ground: Ground) -> HubEscalator | NoHub:

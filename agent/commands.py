@@ -165,4 +165,7 @@ class Commands:
 
 
 def _entry(command: Command) -> CommandEntry:
-    return CommandEntry(command.name, int(command.action), command.log_lines, command.expire_time.ToNanoseconds() / 1e9)
+    told = command.learning_round.SerializeToString()
+    return CommandEntry(
+        command.name, int(command.action), command.log_lines, command.expire_time.ToNanoseconds() / 1e9, learning_round=told
+    )

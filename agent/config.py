@@ -10,10 +10,10 @@ import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, get_args
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from agent.confidence import ConfidenceSettings
@@ -24,6 +24,7 @@ from agent.update.pacing import Hours, PaceSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
 from contract.identity import AGENT_ID, agent_name
+from contract.learning_limits import LearningLimits
 from contract.tracing import check_endpoint
 
 _PREFIX, _NESTED = "SEAWALL_AGENT_", "__"
@@ -227,6 +228,38 @@ class UpdateSettings(_Frozen):
         return PaceSettings(self.bytes_per_second, Hours.parse(self.hours) if self.hours and not now else None, self.metered_file)
 
 
+class LearningSettings(_Frozen):
+    """Whether and how this device takes part in sums over the fleet; a signed policy may be stricter.
+
+    Args:
+        enabled: whether it does at all.
+        roster: the name of the signed roster, which says who the devices of the fleet are.
+        smallest_cohort: no sum has fewer contributions.
+        exact_cohort: a sum without noise is of so many devices at least; 0: every sum bears noise.
+        epsilon: what the device gives away in its life, over all sums with noise; a week costs little more than 1, and 49 weeks 10.
+        delta: at which that holds.
+    """
+
+    enabled: bool = False
+    roster: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = "fleet"
+    smallest_cohort: int = LearningLimits(False).smallest_cohort
+    exact_cohort: int = LearningLimits(False).exact_cohort
+    epsilon: float = LearningLimits(False).epsilon
+    delta: float = LearningLimits(False).delta
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        try:
+            self.limits()
+        except InvalidRequest as error:
+            raise ValueError(error.message) from error
+        return self
+
+    def limits(self) -> LearningLimits:
+        """Returns what the device holds a round against."""
+        return LearningLimits(self.enabled, self.smallest_cohort, self.exact_cohort, self.epsilon, self.delta)
+
+
 class AgentSettings(BaseSettings):
     """All of the agent's settings.
 
@@ -253,6 +286,7 @@ class AgentSettings(BaseSettings):
     keep: KeepSettings = KeepSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     update: UpdateSettings = UpdateSettings()
+    learning: LearningSettings = LearningSettings()
 
     @field_validator("agent_id")
     @classmethod

@@ -20,6 +20,7 @@ from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
 from agent.known_hub import KnownHub
+from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.pipeline import Parts
 from agent.policies.in_force import PolicyInForce
@@ -58,12 +59,14 @@ class Fleet:
     desired: Desired
     worker: RolloutWorker
     recorder: Recorder
+    taking_part: TakingPart
 
     @property
     def works(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What is to be run for as long as the agent runs."""
         worker = (self.worker.run, self.worker.write_counts)
-        return (self.session.run, self.rotation.run, self.commands.run, self.recorder.run, *worker)
+        of_hub = (self.recorder.run, self.taking_part.run)
+        return (self.session.run, self.rotation.run, self.commands.run, *of_hub, *worker)
 
     def measure(self, metrics: Metrics) -> None:
         """Has the gauges ask for what they show."""
@@ -86,6 +89,7 @@ class Fleet:
             "configuration_trouble": self.desired.trouble or "none",
             "certificate_expire_time": self.link.identity.expire_time.isoformat(),
             "update": self.worker.releases.health(),
+            "learning": self.taking_part.state,
             "certificate_trouble": self.rotation.trouble or "none",
             "record_trouble": self.recorder.trouble or "none",
         }
@@ -99,6 +103,7 @@ def build_fleet(
     desired: Desired,
     commands: Commands,
     worker: RolloutWorker,
+    taking_part: TakingPart,
     known_hub: KnownHub,
     clock: Callable[[], datetime],
     randomness: random.Random,
@@ -113,6 +118,7 @@ def build_fleet(
         desired: loaded.
         commands: recovered.
         worker: does what rollouts want.
+        taking_part: in rounds of learning.
         known_hub: told what the hub says of itself.
         clock: returns the time, UTC.
         randomness: for jitter.
@@ -130,7 +136,7 @@ def build_fleet(
     )
     session = Session(link, parts_of_session, parts.metrics)
     rotation, recorder = Rotation(link, folder, clock, randomness, told), Recorder(parts.receipts, link, randomness)
-    fleet = Fleet(link, session, rotation, commands, desired, worker, recorder)
+    fleet = Fleet(link, session, rotation, commands, desired, worker, recorder, taking_part)
     fleet.measure(parts.metrics)
     return fleet
 
@@ -152,6 +158,7 @@ def build_commands(
     agent_id: str,
     database: Database,
     logs: Logs,
+    taking_part: TakingPart,
     clock: Callable[[], datetime],
     restart: Callable[[], None] | None,
 ) -> Commands:
@@ -162,6 +169,7 @@ def build_commands(
         agent_id: as in `agents/{agent}`.
         database: the store.
         logs: of this process.
+        taking_part: in rounds of learning.
         clock: returns the time, UTC.
         restart: ends this process so that it is started again; None: nobody would.
     """
@@ -185,5 +193,6 @@ def build_commands(
         Command.FETCH_LOGS: fetch_logs,
         Command.FORGET_ANSWERS: forget_answers,
         Command.PROVE_RECEIPTS: prove_receipts,
+        Command.TAKE_PART: taking_part.take,
     }
     return Commands(CommandStore(database), agent_name(agent_id), {int(number): action for number, action in actions.items()}, restart)

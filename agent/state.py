@@ -54,6 +54,11 @@ class StateFolder:
         return self.path / "policies"
 
     @property
+    def learning(self) -> Path:
+        """The folder of the signed roster, and of what is trusted of it."""
+        return self.path / "learning"
+
+    @property
     def known_hub(self) -> Path:
         """The file of what the hub has said of itself."""
         return self.path / "hub.json"

@@ -70,7 +70,8 @@ def run_secagg_plus(size: int, entries: int, threshold: int) -> FlowerCosts:
     """
     logging.getLogger("flwr").setLevel(logging.ERROR)
     TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 0
-    devices, manager = Devices(size, entries), SimpleClientManager()
+    manager = SimpleClientManager()
+    devices: Any = Devices(size, entries)
     for number in range(1, size + 1):
         manager.register(GridClientProxy(number, devices, 1))
     strategy = FedAvg(fraction_fit=1.0, min_fit_clients=size, min_available_clients=size)

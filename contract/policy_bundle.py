@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from contract.calibration.maps import read_calibrations
 from contract.errors import InvalidRequest, Reason
+from contract.learning_limits import LearningLimits
 from contract.policy import Policy
 from contract.recognizers import read_recognizers
 
@@ -11,8 +12,9 @@ ROLE = "policies"
 POLICY_FILE = "policy.cedar"
 RECOGNIZERS_FILE = "recognizers.json"
 CALIBRATION_FILE = "calibration.json"
+LEARNING_FILE = "learning.json"
 
-_OPTIONAL = (CALIBRATION_FILE, RECOGNIZERS_FILE)
+_OPTIONAL = (CALIBRATION_FILE, LEARNING_FILE, RECOGNIZERS_FILE)
 
 MAX_FILE_BYTES = 1024 * 1024
 """Of any file. A policy that may be read has 20,000 characters at most."""
@@ -25,8 +27,8 @@ def check_policy_bundle(files: Mapping[str, bytes]) -> Policy:
         files: by name, whole.
 
     Raises:
-        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it; FIELD_INVALID or FIELD_UNKNOWN, so of its recognizers;
-            CALIBRATION_INVALID, so of its calibration.
+        InvalidRequest: POLICY_INVALID, it is not in force and stays out of it; FIELD_INVALID or FIELD_UNKNOWN, so of its recognizers or
+            its limits of learning; CALIBRATION_INVALID, so of its calibration.
     """
     check_names({name: len(content) for name, content in files.items()})
     try:
@@ -38,6 +40,8 @@ def check_policy_bundle(files: Mapping[str, bytes]) -> Policy:
         read_recognizers(files[RECOGNIZERS_FILE])
     if CALIBRATION_FILE in files:
         read_calibrations(files[CALIBRATION_FILE])
+    if LEARNING_FILE in files:
+        LearningLimits.from_json(files[LEARNING_FILE])
     return policy
 
 

@@ -1,6 +1,7 @@
 """The receipt that every answer carries: what was done, why, and what left the site. Never prompt text."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from contract.leaves import leaf_text
@@ -72,6 +73,14 @@ class Receipt:
     def to_dict(self) -> dict[str, Any]:
         """Returns the receipt as plain JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Receipt":
+        """Returns the receipt of plain JSON values; those of other versions may have more, or lack what has a default."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        departure = known["departure"]
+        known |= {"reasons": tuple(known["reasons"]), "data_kinds": tuple(known["data_kinds"])}
+        return cls(**known | {"departure": None if departure is None else Departure(**departure)})
 
     def leaf(self, client: str) -> str:
         """Returns the text that stands in the agent's log: who asked, and the receipt, in the one form that can be hashed."""

@@ -1,21 +1,22 @@
 """What a device may report of its use: counts, one for each cell of a schema that is written here and nowhere else.
 
-A receipt's words (reasons, kinds, models, names) are never looked at; what is counted are values of closed sets and ranges of numbers. So a
-report holds nothing of a prompt by its form, before any noise. What each entry of a vector means is pinned by the schema's digest, which a
-round's plan names: a device adds nothing to a sum of something else.
+A receipt's words are never looked at but to be found in a closed set, and numbers fall into ranges. So a report holds nothing of a prompt
+by its form, before any noise. What each entry of a vector means is pinned by the schema's digest, which a round's plan names: a device
+adds nothing to a sum of something else.
 """
 
-import hashlib
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from math import isqrt
 from typing import get_args
 
 from contract.classification import DataClass
-from contract.leaves import canonical
 from contract.receipts import Receipt, Route
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ROUTES = get_args(Route)
 CLASSES = tuple(str(data_class) for data_class in DataClass)
@@ -24,9 +25,27 @@ OTHER = "other"
 """What this version does not know the name of."""
 MILLISECONDS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 60_000)
 """Upper bounds, each with it; one range is above them all."""
+TOKENS = (16, 64, 256, 1024, 4096)
+CELSIUS = (40, 50, 60, 70, 80, 90)
 CONFIDENCE_TENTHS = 10
-MOST_CELLS_OF_ANSWER = 6
-"""One answer adds one to so many cells at most: route, class, provisional, tier, confidence, time."""
+REFUSALS = (
+    "hub-unavailable",
+    "providers-unavailable",
+    "no-provider-allowed",
+    "quota-spent",
+    "hub-busy",
+    "deadline-exceeded",
+    "not-enrolled",
+    "redaction-failed",
+)
+"""Why a better answer was wanted and did not come, as receipts say it."""
+MODEL_BUCKETS = 16
+"""A model is counted by the first four bits of its digest: who knows which versions there are knows which bucket each falls into."""
+MOST_CELLS_OF_ANSWER = 14
+"""One answer adds one to so many cells at most: route, class, provisional, tier, confidence, time, tokens in and out, refusal, model, and
+four of what people said of it: at all, of an answer from the cache, of its model, and of what was refused a better one."""
+
+_SAID = ("good", "bad")
 
 CELLS = (
     *(f"route.{name}" for name in (*ROUTES, OTHER)),
@@ -35,34 +54,55 @@ CELLS = (
     *(f"left.{name}" for name in (*TIERS, OTHER)),
     *(f"confidence.{tenth}" for tenth in range(CONFIDENCE_TENTHS)),
     *(f"milliseconds.{bound}" for bound in (*MILLISECONDS, "more")),
+    *(f"input_tokens.{bound}" for bound in (*TOKENS, "more")),
+    *(f"output_tokens.{bound}" for bound in (*TOKENS, "more")),
+    *(f"refused.{name}" for name in REFUSALS),
+    *(f"said.{word}" for word in _SAID),
+    *(f"cache.said.{word}" for word in _SAID),
+    *(f"provisional.said.{word}" for word in _SAID),
+    *(f"model.{bucket}" for bucket in range(MODEL_BUCKETS)),
+    *(f"model.{bucket}.said.{word}" for bucket in range(MODEL_BUCKETS) for word in _SAID),
+    *(f"celsius.{bound}" for bound in (*CELSIUS, "more")),
 )
 """What the entries mean, in order."""
 
 _PLACE = {cell: number for number, cell in enumerate(CELLS)}
+_DIGEST = re.compile(r"sha256:([0-9a-f])[0-9a-f]{63}")
 
 
-def schema_digest() -> bytes:
-    """Returns the hash of what each entry means."""
-    return hashlib.sha256(canonical({"cells": CELLS, "schema_version": SCHEMA_VERSION}).encode()).digest()
+@dataclass(frozen=True, slots=True)
+class Used:
+    """An answer that was given.
+
+    Args:
+        receipt: of it.
+        is_good: what people said of it; None: nothing.
+    """
+
+    receipt: Receipt
+    is_good: bool | None = None
 
 
-def tally(receipts: Iterable[Receipt], most_answers: int) -> list[int]:
+def tally(answers: Iterable[Used], most_answers: int, celsius: float | None = None) -> list[int]:
     """Returns the vector of a window.
 
     Args:
-        receipts: of the window.
+        answers: of the window.
         most_answers: how many are counted at most, so that what one device can change of a sum is known.
+        celsius: how hot the device is; None: nothing measures it.
     """
     counts = [0] * len(CELLS)
-    for _, receipt in zip(range(most_answers), receipts, strict=False):
-        for cell in _cells(receipt):
+    for answer in islice(answers, most_answers):
+        for cell in _cells(answer):
             counts[_PLACE[cell]] += 1
+    if celsius is not None:
+        counts[_PLACE[f"celsius.{_range(CELSIUS, celsius)}"]] += 1
     return counts
 
 
 def norm(most_answers: int) -> int:
-    """Returns the greatest Euclidean norm of a tally, rounded up: the one where all answers fall into the same cells."""
-    return isqrt(MOST_CELLS_OF_ANSWER * most_answers**2 - 1) + 1
+    """Returns the greatest Euclidean norm of a tally, rounded up: where all answers fall into the same cells, and the device is hot."""
+    return isqrt(MOST_CELLS_OF_ANSWER * most_answers**2) + 1
 
 
 def named(sums: Sequence[int]) -> dict[str, int]:
@@ -70,7 +110,14 @@ def named(sums: Sequence[int]) -> dict[str, int]:
     return dict(zip(CELLS, sums, strict=True))
 
 
-def _cells(receipt: Receipt) -> Iterator[str]:
+def model_bucket(model_digest: str) -> int | None:
+    """Returns the bucket of a model's `sha256:…`; None: it is no digest, and may be anything."""
+    found = _DIGEST.fullmatch(model_digest)
+    return int(found[1], 16) if found else None
+
+
+def _cells(answer: Used) -> Iterator[str]:
+    receipt = answer.receipt
     yield f"route.{_known(receipt.route, ROUTES)}"
     yield f"class.{_known(receipt.data_class, CLASSES)}"
     if receipt.provisional:
@@ -79,7 +126,30 @@ def _cells(receipt: Receipt) -> Iterator[str]:
         yield f"left.{_known(receipt.departure.tier, TIERS)}"
     if receipt.confidence is not None:
         yield f"confidence.{min(max(int(receipt.confidence * CONFIDENCE_TENTHS), 0), CONFIDENCE_TENTHS - 1)}"
-    yield f"milliseconds.{(*MILLISECONDS, 'more')[bisect_left(MILLISECONDS, receipt.milliseconds)]}"
+    yield f"milliseconds.{_range(MILLISECONDS, receipt.milliseconds)}"
+    yield f"input_tokens.{_range(TOKENS, receipt.input_tokens)}"
+    yield f"output_tokens.{_range(TOKENS, receipt.output_tokens)}"
+    yield from (f"refused.{name}" for name in [name for name in REFUSALS if name in receipt.reasons][:1])
+    yield from _of_model(receipt, model_bucket(receipt.model_digest), answer.is_good)
+
+
+def _of_model(receipt: Receipt, bucket: int | None, is_good: bool | None) -> Iterator[str]:
+    if bucket is not None:
+        yield f"model.{bucket}"
+    if is_good is None:
+        return
+    word = _SAID[0] if is_good else _SAID[1]
+    yield f"said.{word}"
+    if receipt.route == "cache":
+        yield f"cache.said.{word}"
+    if receipt.provisional:
+        yield f"provisional.said.{word}"
+    if bucket is not None:
+        yield f"model.{bucket}.said.{word}"
+
+
+def _range(bounds: Sequence[int], value: float) -> str:
+    return (*map(str, bounds), "more")[bisect_left(bounds, value)]
 
 
 def _known(name: str, names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from hub import backup, logs
 from hub import folder as data_folder
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA, load, read_api_keys
-from hub.console import agents, audit, authorities, commands, events, groups, releases, rollouts, tokens, trust
+from hub.console import agents, audit, authorities, commands, events, groups, learning, releases, rollouts, tokens, trust
 from hub.console.options import Config, Data
 from hub.folder import DataFolder
 from hub.systemd import Systemd
@@ -37,6 +37,7 @@ for name, child in (
     ("audit", audit.app),
     ("releases", releases.app),
     ("rollouts", rollouts.app),
+    ("learning", learning.app),
     ("trust", trust.app),
 ):
     app.add_typer(child, name=name)

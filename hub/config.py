@@ -24,6 +24,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from contract.errors import InvalidRequest, Reason
+from contract.learning_limits import LEAST_COHORT
+from contract.secagg.rules import MOST_AGENTS
 from contract.tracing import check_endpoint
 
 DATA_VARIABLE = "SEAWALL_HUB_DATA"
@@ -179,6 +181,36 @@ class ProviderSettings(_Frozen):
         return self.base_url or _BASE_URLS[self.kind]
 
 
+class LearningSettings(_Frozen):
+    """What agents are asked for together, by sums that show none of them alone.
+
+    Args:
+        listen: where Flower's Fleet API is while a round is played, such as 0.0.0.0:7446; empty: no rounds are played.
+        enabled: rounds begin by themselves; without it, operators begin them.
+        roster: the name of the signed roster.
+        smallest_cohort: agents asked together, where the fleet is small; what their own rules allow.
+        cohort: agents asked together, where there are enough: a group of fewer is put together with other small ones.
+        stage_seconds: each stage of a round has to be answered within; who is late is left out.
+        cohorts_at_once: so many cohorts are asked side by side.
+        heard_seconds: agents that were not heard of for so long are not asked.
+        look_seconds: between two looks whether a round is due.
+        exact: the rounds that begin by themselves ask for sums without noise, which few agents allow.
+        group_by: and for sums by these: `model`, `labels.KEY`.
+    """
+
+    listen: ListenAddress | Literal[""] = ""
+    enabled: bool = False
+    roster: str = Field(default="fleet", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
+    smallest_cohort: int = Field(default=8, ge=LEAST_COHORT, le=MOST_AGENTS)
+    cohort: int = Field(default=20, ge=LEAST_COHORT, le=MOST_AGENTS)
+    stage_seconds: PositiveFloat = 60
+    cohorts_at_once: PositiveInt = 4
+    heard_seconds: PositiveFloat = 300
+    look_seconds: PositiveFloat = 600
+    exact: bool = False
+    group_by: tuple[str, ...] = ("model",)
+
+
 class Settings(BaseSettings):
     """All of it.
 
@@ -203,6 +235,7 @@ class Settings(BaseSettings):
     listeners: Listeners = Listeners()
     limits: Limits = Limits()
     telemetry: TelemetrySettings = TelemetrySettings()
+    learning: LearningSettings = LearningSettings()
     providers: tuple[ProviderSettings, ...] = ()
 
     @model_validator(mode="after")
@@ -280,7 +313,12 @@ def _fault(item: Mapping[str, Any]) -> str:
 
 def _unknown(loc: Sequence[str | int]) -> str:
     """Says that there is no such key, and which one may be meant."""
-    sections: dict[str, type[BaseModel]] = {"listeners": Listeners, "limits": Limits, "providers": ProviderSettings}
+    sections: dict[str, type[BaseModel]] = {
+        "listeners": Listeners,
+        "limits": Limits,
+        "providers": ProviderSettings,
+        "learning": LearningSettings,
+    }
     section = sections.get(str(loc[0])) if len(loc) > 1 else Settings
     meant = get_close_matches(str(loc[-1]), section.model_fields, 1) if section else []
     return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"

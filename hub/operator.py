@@ -24,6 +24,7 @@ from seawall.hub.v1 import (
     release_pb2,
     release_pb2_grpc,
     rollout_pb2_grpc,
+    round_pb2_grpc,
 )
 
 CALL_SECONDS = 10
@@ -50,6 +51,7 @@ class Operator:
         self.releases: Any = release_pb2_grpc.ReleaseServiceStub(channel)
         self.publisher: Any = release_pb2_grpc.PublisherServiceStub(channel)
         self.rollouts: Any = rollout_pb2_grpc.RolloutServiceStub(channel)
+        self.learning: Any = round_pb2_grpc.LearningServiceStub(channel)
         self._join_tokens: Any = join_token_pb2_grpc.JoinTokenServiceStub(channel)
 
     def create_join_token(self, ttl: timedelta, labels: Mapping[str, str] | None = None) -> join_token_pb2.JoinToken:

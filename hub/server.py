@@ -1,10 +1,11 @@
 """The composition root: builds every part of the hub, and starts and stops it."""
 
 import asyncio
+import random
 import secrets
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,12 @@ from hub.fleet.enrollment import Enrollment, Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.renewal import Renewal
 from hub.folder import DataFolder, renew_server
+from hub.learning.conducting import STAGES
+from hub.learning.conductor import Conductor, Gather, Means
+from hub.learning.grid import Grid
+from hub.learning.opening import Learning, open_learning
+from hub.learning.rosters import Rosters
+from hub.learning.rounds import Here, Rounds
 from hub.listeners import bind, cannot_listen, create_listener
 from hub.measures import Calls
 from hub.release.blobs import open_blobs
@@ -40,12 +47,15 @@ from hub.release.keys import online_key, online_signer
 from hub.release.publishing import Publishing
 from hub.release.repository import Repository
 from hub.release.upkeep import kept_fresh
-from hub.services import add_audit, add_fleet, add_introspection, add_recovery, add_releases
+from hub.services import add_audit, add_fleet, add_introspection, add_learning, add_recovery, add_releases
 from hub.store.database import Database
 from hub.telemetry import HubCollector, Store
 from hub.tracing import open_tracing
 from hub.trust import LiveTrust
 from seawall.hub.v1 import certificate_pb2_grpc, enrollment_pb2_grpc, escalation_pb2_grpc, join_token_pb2_grpc
+
+ROUNDS_AT_ONCE = 1
+"""Of what Flower carries."""
 
 MAX_ENROLLMENTS = 64
 """At once: anybody may knock there."""
@@ -60,6 +70,7 @@ class Hub:
         api_keys: of the providers, by name.
         clock: the time, in UTC.
         randomness: returns so many random bytes.
+        gather: brings agents together for rounds; None: this hub asks them for nothing.
     """
 
     def __init__(
@@ -69,14 +80,17 @@ class Hub:
         api_keys: Mapping[str, str],
         clock: Clock = utc_now,
         randomness: Randomness = secrets.token_bytes,
+        gather: Gather | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._api_keys = api_keys
         self._clock = clock
         self._randomness = randomness
+        self._gather = gather
         self._running = AsyncExitStack()
         self.database: Database
+        self.learning: Learning | None = None
         self.enrollment_port = 0
         self.mtls_port = 0
         self.metrics_port = 0
@@ -104,7 +118,8 @@ class Hub:
         limits, authorities = self._settings.limits, trust.authorities
         tracing = open_tracing(self._settings.telemetry, self._settings.trust_domain)
         stack.push_async_callback(asyncio.to_thread, tracing.close)
-        fleet = Fleet.create(database, limits, self._randomness(16).hex(), self._clock)
+        here = Here(self._randomness(16).hex(), self._clock, self._randomness, random.SystemRandom())
+        fleet = Fleet.create(database, limits, here.replica_id, self._clock)
         await stack.enter_async_context(fleet.running(limits))
         await stack.enter_async_context(trust.followed(fleet.journal))
         witnessing, trail = await self._start_audit(stack, fleet)
@@ -130,7 +145,7 @@ class Hub:
         join_token_pb2_grpc.add_JoinTokenServiceServicer_to_server(JoinTokenServicer(enrollment), known)
         certificate_pb2_grpc.add_CertificateServiceServicer_to_server(CertificateServicer(renewal, authorities), known)
         add_fleet(known, fleet, authorities, self._settings, self._clock)
-        await self._add_releases(stack, known, fleet)
+        await self._add_releases(stack, known, fleet, here)
         await add_introspection(known)
         self.mtls_port = bind(known, self._settings.listeners.mtls, trust.credentials(verify_client=True))
         await known.start()
@@ -144,12 +159,36 @@ class Hub:
         await stack.enter_async_context(kept_signed(trail, timedelta(days=self._settings.limits.audit_days)))
         return witnessing, trail
 
-    async def _add_releases(self, stack: AsyncExitStack, server: grpc.aio.Server, fleet: Fleet) -> None:
+    async def _add_releases(self, stack: AsyncExitStack, server: grpc.aio.Server, fleet: Fleet, here: Here) -> None:
         repository = Repository(fleet.database, online_signer(self._folder.path), self._clock)
         blobs = open_blobs(self._settings.blobs_url, self._folder.path)
         publishing = Publishing(fleet.journal, repository, blobs, self._clock)
         add_releases(server, repository, blobs, publishing, self._settings.trust_domain)
         await stack.enter_async_context(kept_fresh(repository))
+        rounds = await self._start_learning(stack, fleet, Rosters(fleet.database, blobs, self._settings.learning.roster), here)
+        add_learning(server, rounds, self._settings.trust_domain)
+
+    async def _start_learning(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters, here: Here) -> Rounds:
+        settings, means = self._settings.learning, await self._means(stack, fleet, rosters)
+        rounds = Rounds(fleet.database, fleet.journal, rosters.newest, settings, here, is_on=means is not None)
+        if means is not None:
+            conductor = Conductor(fleet.database, fleet.journal, rounds, means, settings, here)
+            await stack.enter_async_context(conductor.running())
+        return rounds
+
+    async def _means(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters) -> Means | None:
+        settings = self._settings.learning
+        if self._gather is not None:
+            return Means(self._gather, settings.cohorts_at_once, rosters.newest)
+        if not settings.listen:
+            return None
+        carried = await stack.enter_async_context(open_learning(settings.listen, self._folder, fleet, self._clock, self._randomness))
+        self.learning = carried
+
+        def gather(agents: Collection[str]) -> AbstractAsyncContextManager[Grid]:
+            return carried.transport.open(agents, len(STAGES) * settings.stage_seconds, settings.stage_seconds)
+
+        return Means(gather, ROUNDS_AT_ONCE, rosters.newest, lambda: carried.role.is_held)
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]

@@ -12,6 +12,7 @@ from hub.api.certificates import RecoveryServicer
 from hub.api.commands import CommandServicer
 from hub.api.events import EventServicer
 from hub.api.groups import GroupServicer
+from hub.api.learning import LearningServicer
 from hub.api.publishing import PublisherServicer
 from hub.api.releases import ReleaseServicer, add_release_servicer
 from hub.api.rollouts import RolloutServicer
@@ -26,6 +27,7 @@ from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.nonces import Nonces
 from hub.fleet.renewal import Recovery, Renewal
+from hub.learning.rounds import Rounds
 from hub.release.blobs import Blobs
 from hub.release.publishing import Publishing
 from hub.release.repository import Repository
@@ -48,6 +50,8 @@ from seawall.hub.v1 import (
     release_pb2_grpc,
     rollout_pb2,
     rollout_pb2_grpc,
+    round_pb2,
+    round_pb2_grpc,
     session_pb2,
     session_pb2_grpc,
 )
@@ -61,6 +65,7 @@ _FILES = (
     event_pb2.DESCRIPTOR,
     group_pb2.DESCRIPTOR,
     join_token_pb2.DESCRIPTOR,
+    round_pb2.DESCRIPTOR,
     release_pb2.DESCRIPTOR,
     rollout_pb2.DESCRIPTOR,
     session_pb2.DESCRIPTOR,
@@ -89,6 +94,11 @@ def add_releases(server: grpc.aio.Server, repository: Repository, blobs: Blobs, 
     """Adds what is distributed, for those who read and those who publish."""
     add_release_servicer(ReleaseServicer(repository, blobs), server)
     release_pb2_grpc.add_PublisherServiceServicer_to_server(PublisherServicer(publishing, blobs, trust_domain), server)
+
+
+def add_learning(server: grpc.aio.Server, rounds: Rounds, trust_domain: str) -> None:
+    """Adds sums over the fleet."""
+    round_pb2_grpc.add_LearningServiceServicer_to_server(LearningServicer(rounds, trust_domain), server)
 
 
 def add_recovery(server: grpc.aio.Server, renewal: Renewal, authorities: Authorities, grace: timedelta, randomness: Randomness) -> None:

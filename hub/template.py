@@ -52,6 +52,20 @@ trust_domain = "{trust_domain}"
 #otlp_ca_file = "collector.pem"  # that signs the collector's certificate, for https; default: the usual authorities
 #sample_ratio = 1.0              # of the traces that begin here; those that an agent began bring their own decision
 
+[learning]
+# Where Flower is while a round is played, such as "0.0.0.0:7446". Empty: no rounds. Needs: pip install 'seawall[hub,learning]'
+#listen = ""
+#enabled = false                 # rounds begin by themselves; else by seawall-hub learning start
+#roster = "fleet"                # the name of the signed roster
+#smallest_cohort = 8             # agents asked together, where the fleet is small
+#cohort = 20                     # agents asked together, where there are enough
+#stage_seconds = 60.0            # who answers later is left out
+#cohorts_at_once = 4             # asked side by side
+#heard_seconds = 300.0           # who was not heard of for so long is not asked
+#look_seconds = 600.0            # between two looks whether a round is due
+#exact = false                   # sums without noise, which few agents allow
+#group_by = ["model"]            # sums by these: model, labels.KEY
+
 # Where escalated prompts go: the first one that a prompt's policy allows and that works, in this order.
 #[[providers]]
 #name = "house"                      # in receipts and metrics

@@ -48,7 +48,7 @@ def index_folder(folder: Path, name: str, version: str) -> tuple[Index, dict[str
     for path in sorted(folder.iterdir(), key=lambda item: item.name):
         if path.is_symlink() or not path.is_file():
             raise invalid_release(f"{path} is no plain file")
-        file, found = _index_file(path, cuts.get(path.name, ()))
+        file, found = index_file(path, cuts.get(path.name, ()))
         files.append(file)
         places.update(found)
     index = Index(FORMAT_VERSION, name, version, tuple(files))
@@ -86,7 +86,13 @@ def spans(size_bytes: int, cuts: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield group, size_bytes
 
 
-def _index_file(path: Path, cuts: Iterable[int]) -> tuple[IndexFile, dict[str, Place]]:
+def index_file(path: Path, cuts: Iterable[int]) -> tuple[IndexFile, dict[str, Place]]:
+    """Returns a file's entry in an index, and where each chunk is.
+
+    Args:
+        path: of it.
+        cuts: where tensors begin and end.
+    """
     whole, chunks, places = hashlib.sha256(), [], {}
     size_bytes = path.stat().st_size
     with path.open("rb") as file:

@@ -9,16 +9,18 @@ from typing import Annotated
 import typer
 
 from agent.inference.loading import load_bundle
+from contract import policy_bundle, roster_bundle
 from contract.bundle import BUNDLE_FILE
 from contract.errors import InvalidRequest, Reason
-from contract.policy_bundle import ROLE, check_policy_bundle
+from contract.release import Index
 from models import staging
 from models.access import terminal_access
-from models.chunks import index_folder
+from models.chunks import Place, index_folder
 from models.destinations import Destination, Folder, Hub
 from models.mirror import OnlineSigner
 from models.progress import Terminal
 from models.publish import send_blobs, send_release, sign_version, verify_current
+from models.rosters import index_roster
 from models.signers import open_signer, open_signers
 from models.trust import Lives
 
@@ -26,8 +28,10 @@ MODELS = "models"
 
 
 def publish(
-    bundle: Annotated[Path | None, typer.Argument(help="The bundle's folder.", exists=True, file_okay=False)] = None,
-    version: Annotated[str, typer.Option(help="Its version, such as 1.2.0. What is published keeps it for ever.")] = "",
+    bundle: Annotated[Path | None, typer.Argument(help="The bundle's folder; a roster's file.", exists=True)] = None,
+    version: Annotated[
+        str, typer.Option(help="Its version, such as 1.2.0. What is published keeps it for ever. A roster says its own.")
+    ] = "",
     root: Annotated[Path, typer.Option(help="A root of the ceremony, which is trusted.", exists=True, dir_okay=False)] = Path(
         "1.root.json"
     ),
@@ -55,13 +59,13 @@ def publish(
             send_release(destination, root.read_bytes(), staging.read(staged))
             typer.echo(f"published {staged}")
             return
-        if bundle is None or not version:
+        if bundle is None or not (version or role == roster_bundle.ROLE):
             raise InvalidRequest(Reason.FIELD_INVALID, "Name a BUNDLE and its --version, or what is staged with --from FILE.")
         lives = Lives(others=timedelta(days=targets_days))
-        _publish_folder(destination, bundle, name or _name(bundle), version, role, root.read_bytes(), key or [], lives, stage)
+        _publish(destination, bundle, name or _name(bundle), version, role, root.read_bytes(), key or [], lives, stage)
 
 
-def _publish_folder(
+def _publish(
     destination: Destination,
     bundle: Path,
     name: str,
@@ -72,9 +76,7 @@ def _publish_folder(
     lives: Lives,
     stage: Path | None,
 ) -> None:
-    if role == ROLE:
-        check_policy_bundle({file.name: file.read_bytes() for file in bundle.iterdir() if file.is_file()})
-    index, places = index_folder(bundle, name, version)
+    index, places = _indexed(bundle, name, version, role)
     current = verify_current(destination, root, role, index.path(role))
     signers = list(open_signers(keys, terminal_access()).values())
     made = sign_version(current, role, index, signers, lives, datetime.now(UTC))
@@ -88,6 +90,17 @@ def _publish_folder(
         return
     send_release(destination, root, made)
     typer.echo(f"published {index.path(role)}: {len(places)} chunks, {index.size_bytes()} bytes, of which {sent_bytes} were sent")
+
+
+def _indexed(path: Path, name: str, version: str, role: str) -> tuple[Index, dict[str, Place]]:
+    """Returns an index of what no agent would refuse, and where each chunk is."""
+    if role == roster_bundle.ROLE:
+        return index_roster(path, name, version)
+    if not path.is_dir():
+        raise InvalidRequest(Reason.FIELD_INVALID, f"{path} is no folder: of {role} a folder is published.")
+    if role == policy_bundle.ROLE:
+        policy_bundle.check_policy_bundle({file.name: file.read_bytes() for file in path.iterdir() if file.is_file()})
+    return index_folder(path, name, version)
 
 
 @contextmanager

@@ -186,6 +186,7 @@ class _Server(uvicorn.Server):
 def _config(app: Starlette, settings: HttpSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http="h11",  # the same parser whatever else is installed
         log_config=None,
         access_log=False,
         lifespan="off",

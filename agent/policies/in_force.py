@@ -17,6 +17,7 @@ from contract.calibration.maps import NO_CALIBRATIONS, Calibrations
 from contract.classification import Classification
 from contract.decision import Decision, Sharing
 from contract.errors import SeawallError
+from contract.learning_limits import LearningLimits
 from contract.policy import Policy
 from contract.surroundings import Surroundings
 
@@ -40,6 +41,7 @@ class Chosen:
         trouble: why it is not the one that was wanted, and what to do; empty: it is.
         recognizers: that came with a signed one; None: none did.
         calibrations: that came with a signed one.
+        learning: what a signed one says of the part in learning; None: nothing.
     """
 
     policy: Policy
@@ -49,6 +51,7 @@ class Chosen:
     trouble: str = ""
     recognizers: bytes | None = None
     calibrations: Calibrations = NO_CALIBRATIONS
+    learning: LearningLimits | None = None
 
 
 def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
@@ -66,7 +69,8 @@ def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
     except SeawallError as error:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=error.message)
     if signed is not None and signed.index.model == wanted:
-        return Chosen(signed.policy, signed.text, "signed", signed.name, recognizers=signed.recognizers, calibrations=signed.calibrations)
+        parts = {"recognizers": signed.recognizers, "calibrations": signed.calibrations, "learning": signed.learning}
+        return Chosen(signed.policy, signed.text, "signed", signed.name, **parts)
     trouble = f"policies/{wanted} {_NONE_TAKEN}"
     if settings.privacy.policy_file is None:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=trouble)

@@ -15,8 +15,9 @@ from agent.identity.files import write_private
 from agent.update.slot_record import make_synced_folder
 from contract.calibration.maps import NO_CALIBRATIONS, Calibrations, read_calibrations
 from contract.errors import Busy, InvalidRequest, NotPossibleNow, Reason
+from contract.learning_limits import LearningLimits
 from contract.policy import Policy
-from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
+from contract.policy_bundle import CALIBRATION_FILE, LEARNING_FILE, POLICY_FILE, RECOGNIZERS_FILE, check_policy_bundle
 from contract.release import Index
 
 _FILE = "signed.json"
@@ -56,6 +57,11 @@ class Kept:
         """What is beside the policy of how figures of models become probabilities."""
         content = self.files.get(CALIBRATION_FILE)
         return NO_CALIBRATIONS if content is None else read_calibrations(content)
+
+    @property
+    def learning(self) -> LearningLimits | None:
+        """What is said beside the policy of the part in learning; None: nothing."""
+        return LearningLimits.from_json(self.files[LEARNING_FILE]) if LEARNING_FILE in self.files else None
 
 
 class KeptPolicy:

@@ -9,9 +9,9 @@ from agent.update.fetcher import Fetcher
 from agent.update.sources import Source
 from agent.update.trust import Trust
 from agent.update.version_order import newest, version_key
-from contract.errors import InvalidRequest, NotFound, Reason, Unavailable
+from contract.errors import InvalidRequest, NotFound, Reason
 from contract.policy_bundle import ROLE, check_names
-from contract.release import Index, IndexFile
+from contract.release import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +80,7 @@ class PolicyTaker:
     async def _fetched(self, index: Index, source: Source) -> Kept:
         await self._fetcher.fetch(index, source)
         try:
-            files = {file.name: await asyncio.to_thread(self._read, file) for file in index.files}
+            files = {file.name: await asyncio.to_thread(self._chunks.read, file) for file in index.files}
             return await asyncio.to_thread(self._kept.keep, index, files)
         finally:
             await asyncio.to_thread(self._chunks.clear)
-
-    def _read(self, file: IndexFile) -> bytes:
-        pieces = [self._chunks.find(chunk) for chunk in file.chunks]
-        whole = b"".join(piece for piece in pieces if piece is not None)
-        if len(whole) != file.size_bytes:
-            raise Unavailable(Reason.STORE_UNAVAILABLE, "A chunk that was here can no longer be read: look at the disk, then try again.")
-        return whole

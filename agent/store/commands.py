@@ -34,6 +34,7 @@ class CommandEntry:
         state: how far it has come.
         output: of a command that has ended.
         error: why it failed; empty: it did not.
+        learning_round: that it is about, a LearningRound, serialised; it is not kept: a command is not begun twice.
     """
 
     name: str
@@ -43,6 +44,10 @@ class CommandEntry:
     state: State = State.BEGUN
     output: str = ""
     error: str = ""
+    learning_round: bytes = b""
+
+
+_COLUMNS = tuple(field.name for field in fields(CommandEntry) if field.name != "learning_round")
 
 
 class CommandStore:
@@ -105,11 +110,11 @@ def _begin(tables: Tables, command: CommandEntry) -> CommandEntry | None:
     row = next(iter(tables.query("SELECT * FROM commands WHERE name = ?", [command.name])), None)
     if row is not None:
         return _entry(row)
-    values = {field.name: getattr(command, field.name) for field in fields(CommandEntry)}
+    values = {name: getattr(command, name) for name in _COLUMNS}
     tables.table("commands").insert({**values, "state": int(command.state), "received": 0})
     return None
 
 
 def _entry(row: dict[str, Any]) -> CommandEntry:
-    values = {field.name: row[field.name] for field in fields(CommandEntry)}
+    values = {name: row[name] for name in _COLUMNS}
     return CommandEntry(**{**values, "state": State(row["state"])})

@@ -63,6 +63,14 @@ class Database:
         """
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work)
 
+    def run_now(self, work: Callable[[sqlite_utils.Database], T]) -> T:
+        """Runs work as `run` does, and blocks: for a thread that is not the loop's.
+
+        Args:
+            work: as there.
+        """
+        return self._executor.submit(self._transaction, work).result()
+
     async def scrub(self) -> None:
         """Leaves nothing in the file and its log of what was deleted.
 

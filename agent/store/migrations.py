@@ -258,6 +258,17 @@ def _m0010_sharing(database: Database) -> None:
     database.execute("CREATE INDEX idx_receipts_unrecorded ON receipts (leaf) WHERE may_record = 1 AND recorded = 0")
 
 
+def _m0012_learning(database: Database) -> None:
+    """What this device has contributed to sums over the fleet, and the newest roster that it has seen. Nothing of it is ever deleted."""
+    database.table("learning_windows").create(
+        {"window": str, "round": str, "spend_time": float, "cohort": int, "is_exact": int, "rho": float, "counts": str},
+        pk="window",
+        not_null={"round", "spend_time", "cohort", "is_exact", "rho"},
+        strict=True,
+    )
+    database.table("learning_roster").create({"id": int, "version": int}, pk="id", not_null={"version"}, strict=True)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -269,6 +280,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0008_sealed,
     _m0009_receipt_log,
     _m0010_sharing,
+    _m0012_learning,
 )
 
 

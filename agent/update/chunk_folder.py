@@ -12,8 +12,8 @@ from typing import Protocol
 from agent.identity.files import sync_folder
 from agent.update.pack_file import PackFile
 from contract.blobs import MAX_STORED_BYTES
-from contract.errors import NotPossibleNow, Reason
-from contract.release import Chunk, Index
+from contract.errors import NotPossibleNow, Reason, Unavailable
+from contract.release import Chunk, Index, IndexFile
 
 PACK = "pack"
 _PART = ".part"
@@ -76,6 +76,18 @@ class ChunkFolder:
     def find(self, chunk: Chunk) -> bytes | None:
         """See Holder."""
         return _checked(self._pack.read(chunk.sha256), chunk)
+
+    def read(self, file: IndexFile) -> bytes:
+        """Returns a small file whose chunks were all fetched.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE, one can no longer be read.
+        """
+        pieces = [self.find(chunk) for chunk in file.chunks]
+        whole = b"".join(piece for piece in pieces if piece is not None)
+        if len(whole) != file.size_bytes:
+            raise Unavailable(Reason.STORE_UNAVAILABLE, "A chunk that was here can no longer be read: look at the disk, then try again.")
+        return whole
 
     def keep(self, chunk: Chunk, content: bytes) -> None:
         """Keeps a chunk that was verified. It is on the disk for good after the next `sync`.

@@ -104,6 +104,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             refusal=record.refusal,
             connected=record.replica_id is not None,
             certificate_issuer=record.certificate_issuer,
+            key_hash=record.key_hash,
         )
 
 

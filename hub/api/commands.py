@@ -16,6 +16,9 @@ from seawall.hub.v1 import command_pb2, command_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_NOT_OF_OPERATORS = (command_pb2.Command.ACTION_UNSPECIFIED, command_pb2.Command.TAKE_PART)
+"""In a round the hub alone says who takes part."""
+
 
 class CommandServicer(command_pb2_grpc.CommandServiceServicer):
     """Shows commands, and makes them.
@@ -80,7 +83,7 @@ def _read_name(name: str) -> tuple[str, str]:
 
 
 def _read_action(number: command_pb2.Command.Action.ValueType) -> str:
-    if number == command_pb2.Command.ACTION_UNSPECIFIED or number not in command_pb2.Command.Action.values():
+    if number in _NOT_OF_OPERATORS or number not in command_pb2.Command.Action.values():
         raise InvalidRequest(
             Reason.FIELD_INVALID, "command.action must be one of RESTART, RUN_DOCTOR, FETCH_LOGS, FORGET_ANSWERS, PROVE_RECEIPTS."
         )

@@ -65,6 +65,12 @@ _OURS: dict[str, dict[str, frozenset[str]]] = {
         "RollBackRollout": _OPERATOR,
         "WatchRollout": _READERS,
     },
+    "LearningService": {
+        "GetRound": _READERS,
+        "ListRounds": _READERS,
+        "CreateRound": _OPERATOR,
+        "GetReport": _READERS,
+    },
     "EventService": {"WatchEvents": _READERS, "ListEvents": _READERS},
     "AuditService": {
         "WitnessTreeHead": _AGENT,

@@ -23,7 +23,7 @@ app = typer.Typer(help="What was published for the fleet.", no_args_is_help=True
 def list_releases(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
     """Lists every version of everything."""
     with reach(data, config) as operator:
-        rows = _releases(operator)
+        rows = published(operator)
     if output is Output.JSON:
         Console().print_json(data=rows)
         return
@@ -42,7 +42,7 @@ def show(
 ) -> None:
     """Shows the files of one version."""
     with reach(data, config) as operator:
-        found = next((row for row in _releases(operator) if row["path"] == path), None)
+        found = next((row for row in published(operator) if row["path"] == path), None)
         if found is None:
             raise NotFound(Reason.RELEASE_NOT_FOUND, f"There is no {path[:160]}: seawall-hub releases list shows what there is.")
         request = release_pb2.GetTargetRequest(path=consistent_path(path, found["sha256"]))
@@ -56,8 +56,8 @@ def show(
     Console().print(table)
 
 
-def _releases(operator: Operator) -> list[dict[str, str]]:
-    """What agents are shown: what hangs from the timestamp of now."""
+def published(operator: Operator) -> list[dict[str, str]]:
+    """Returns what agents are shown: what hangs from the timestamp of now."""
     timestamp = operator.metadata("timestamp.json")
     if timestamp is None:
         return []

@@ -32,6 +32,7 @@ class CommandRecord:
         command_id: the UUID of the request that made it.
         action: a name of Command.Action.
         expire_time: not begun by then: never.
+        learning_round: that it is about, a LearningRound, serialised; empty: none.
         number: grows from command to command; None: not kept yet.
     """
 
@@ -46,6 +47,7 @@ class CommandRecord:
     end_time: datetime | None = None
     output: str = ""
     error: str = ""
+    learning_round: bytes = b""
     number: int | None = None
 
 

@@ -16,8 +16,9 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError
 
 from contract.errors import NotPossibleNow, Reason, Unavailable
-from hub.store import signals
+from hub.store import holding, signals
 from hub.store.engines import connection_arguments, create_engine, for_reading, for_writing, is_away, is_shared
+from hub.store.holding import Pace
 from hub.store.schema import migrate
 from hub.store.signals import Changes, React
 
@@ -82,6 +83,25 @@ class Database:
             await asyncio.Event().wait()
         finally:
             self._react = _ignore
+        raise AssertionError("waits for ever")
+
+    async def hold(self, lock: int, tell: Callable[[bool], None], pace: Pace = Pace()) -> Never:  # noqa: B008  # it is frozen
+        """Tells whether this process is the one that holds a lock, whenever that changes, until cancelled.
+
+        Where the database is not shared there is but one process, which holds it.
+
+        Args:
+            lock: of `hub.store.engines`.
+            tell: called with whether it is held.
+            pace: how often something is said.
+        """
+        if self.is_shared:
+            await holding.hold(connection_arguments(self._engine), lock, tell, pace)
+        tell(True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            tell(False)
         raise AssertionError("waits for ever")
 
     async def read(self, work: Callable[[Connection], T]) -> T:

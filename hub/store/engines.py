@@ -22,6 +22,7 @@ _UNUSABLE = ("42P01", "42703", "42501")
 
 WRITING = 0x5EA_0001
 MIGRATING = 0x5EA_0002
+LEARNING = 0x5EA_0003
 """PostgreSQL's advisory locks."""
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -150,6 +151,7 @@ commands = Table(
     Column("end_time", UtcDateTime),
     Column("output", Words(), nullable=False),
     Column("error", Words(), nullable=False),
+    Column("learning_round", LargeBinary, nullable=False),
     Index("commands_of_agent", "agent_id", "command_id", unique=True),
     Index("commands_by_state", "state", "expire_time"),
     sqlite_autoincrement=True,
@@ -297,4 +299,52 @@ audit_heads = Table(
     Column("time", UtcDateTime, nullable=False),
     Column("public_key", LargeBinary, nullable=False),
     Column("signature", LargeBinary, nullable=False),
+)
+
+learning_rounds = Table(
+    "learning_rounds",
+    metadata,
+    Column("number", COUNT, primary_key=True),
+    Column("round_id", Name(32), nullable=False, unique=True),
+    Column("window", Name(16), nullable=False),
+    Column("group_by", JSON, nullable=False),
+    Column("is_exact", Boolean, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("roster_version", BigInteger, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Column("state", Name(16), nullable=False),
+    Column("reason", Name(64), nullable=False),
+    Column("creator", Name(512), nullable=False),
+    Column("create_time", UtcDateTime, nullable=False),
+    Column("end_time", UtcDateTime),
+    Column("request_id", Name(36), nullable=False, unique=True),
+    Column("replica_id", Name(32)),
+    Index("learning_rounds_by_window", "window", "number"),
+    sqlite_autoincrement=True,
+)
+
+learning_cohorts = Table(
+    "learning_cohorts",
+    metadata,
+    Column("round_id", Name(32), ForeignKey("learning_rounds.round_id", ondelete="CASCADE"), primary_key=True),
+    Column("cohort", Integer, primary_key=True, autoincrement=False),
+    Column("group", JSON, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("threshold", Integer, nullable=False),
+    Column("state", Name(16), nullable=False),
+    Column("reason", Name(64), nullable=False),
+    Column("stage", Name(16), nullable=False),
+    Column("lost", JSON, nullable=False),
+    Column("contributors", Integer, nullable=False),
+    Column("rho", Float, nullable=False),
+    Column("variance", Float, nullable=False),
+    Column("sums", JSON, nullable=False),
+)
+
+learning_asked = Table(
+    "learning_asked",
+    metadata,
+    Column("window", Name(16), primary_key=True),
+    Column("agent_id", Name(63), primary_key=True),
+    Column("is_exposed", Boolean, nullable=False),
 )

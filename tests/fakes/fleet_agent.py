@@ -15,6 +15,8 @@ from agent.desired import Desired
 from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import Identity
+from agent.learning.carrier import Answer
+from agent.learning.taking_part import TakingPart
 from agent.narrowing import OwnLimits
 from agent.releases import Releases
 from agent.session import Session
@@ -68,10 +70,18 @@ class FleetAgent:
     releases: Releases
     metrics: Metrics
     done: Done
+    taking_part: TakingPart
 
 
 @asynccontextmanager
-async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, times: SessionTimes = QUICK) -> AsyncIterator[FleetAgent]:
+async def fleet_agent(
+    identity: Identity,
+    folder: Path,
+    own: OwnLimits = OWN,
+    times: SessionTimes = QUICK,
+    answering: Callable[[], Answer] | None = None,
+    learns: bool = True,
+) -> AsyncIterator[FleetAgent]:
     """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
     database, link, done = Database(folder / "agent.db"), HubLink(identity), Done()
     metrics = Metrics(CollectorRegistry())
@@ -81,7 +91,13 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, ti
     async def prove(entry: CommandEntry) -> str:
         return await database.run(lambda tables: prove_drawn(tables, entry.name, entry.log_lines))
 
-    actions = {int(Command.FORGET_ANSWERS): done.forget, int(Command.RUN_DOCTOR): done.doctor, int(Command.PROVE_RECEIPTS): prove}
+    taking_part = TakingPart(learns, lambda: identity.hub_address, answering)
+    actions = {
+        int(Command.FORGET_ANSWERS): done.forget,
+        int(Command.RUN_DOCTOR): done.doctor,
+        int(Command.PROVE_RECEIPTS): prove,
+        int(Command.TAKE_PART): taking_part.take,
+    }
     commands = Commands(CommandStore(database), f"agents/{identity.agent_id}", actions, done.restart)
     await commands.recover()
     randomness, told = random.Random(identity.agent_id), ToldAuthorities()
@@ -90,9 +106,9 @@ async def fleet_agent(identity: Identity, folder: Path, own: OwnLimits = OWN, ti
         lambda: REPORT, desired, told, commands, releases, randomness, times, heartbeat_answered=metrics.heartbeat_answered
     )
     session = Session(link, parts, metrics)
-    tasks = [asyncio.create_task(session.run()), asyncio.create_task(commands.run())]
+    tasks = [asyncio.create_task(work()) for work in (session.run, commands.run, taking_part.run)]
     try:
-        yield FleetAgent(link, session, told, desired, commands, releases, metrics, done)
+        yield FleetAgent(link, session, told, desired, commands, releases, metrics, done, taking_part)
         for task in tasks:
             assert not task.done(), task
     finally:

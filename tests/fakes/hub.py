@@ -18,6 +18,7 @@ from hub.clock import Clock, utc_now
 from hub.config import Limits, Listeners, ProviderSettings, Settings, TelemetrySettings
 from hub.fleet.certificates import CertificateAuthority
 from hub.folder import DataFolder, create
+from hub.learning.conductor import Gather
 from hub.server import Hub
 from seawall.hub.v1 import enrollment_pb2, enrollment_pb2_grpc, join_token_pb2, join_token_pb2_grpc
 
@@ -109,6 +110,7 @@ async def running_hub(
     clock: Clock = utc_now,
     database_url: str = "",
     telemetry: TelemetrySettings | None = None,
+    gather: Gather | None = None,
     **of_the_hub: Any,
 ) -> AsyncIterator[RunningHub]:
     """Makes a data folder in `path` (or uses the one that is there) and runs a hub on free ports until the block ends.
@@ -126,7 +128,7 @@ async def running_hub(
         telemetry=telemetry or TelemetrySettings(),
         **of_the_hub,
     )
-    async with Hub(folder, settings, api_keys or {}, clock) as hub:
+    async with Hub(folder, settings, api_keys or {}, clock, gather=gather) as hub:
         yield RunningHub(hub, folder, settings)
 
 

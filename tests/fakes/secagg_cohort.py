@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from contract.errors import NotPermitted, Reason, SeawallError
 from contract.identity import key_hash
-from contract.secagg.client import Member, Participant
+from contract.secagg.client import Ledger, Member, Participant
 from contract.secagg.masks import to_vector
 from contract.secagg.messages import Plan
 from contract.secagg.roster import Roster
@@ -82,10 +82,10 @@ class Cohort:
             self.agents,
         )
 
-    def participant(self, agent: str, contribute: Callable[[Plan], bytes] | None = None) -> Participant:
+    def participant(self, agent: str, contribute: Callable[[Plan], bytes] | None = None, ledger: Ledger | None = None) -> Participant:
         member = Member(agent, certificate_key(agent), self.roster, self.rules)
         vector = contribute or (lambda _: to_vector(self.values[agent]))
-        return Participant(member, self.terms, self.ledgers[agent], vector, self.randomness)
+        return Participant(member, self.terms, ledger or self.ledgers[agent], vector, self.randomness)
 
     def participants(self) -> dict[str, Participant]:
         return {agent: self.participant(agent) for agent in self.agents}

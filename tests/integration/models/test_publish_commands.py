@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tuf.api.metadata import Metadata
 
+from contract.secagg.roster import Roster
 from tests.fakes.hub_process import run_hub, serving
 from tests.fakes.models_command import Arguments, done, keys, refused
 from tests.fakes.usb_stick import read_as_agent
@@ -162,3 +163,18 @@ def test_a_hub_takes_the_trust_and_what_is_published(content: Path, tmp_path: Pa
         done("trust", "rotate", ceremony, "--role", "models")
         assert hub.operate("trust", "import", str(ceremony / "metadata")).stdout.splitlines() == ["targets version 2", "models version 2"]
     assert "No hub answers" in refused(*publish)
+
+
+def test_a_roster_is_published_from_its_file_under_its_own_version(ceremony: Path, tmp_path: Path) -> None:
+    mirror, roster = tmp_path / "mirror", tmp_path / "anything.json"
+    mirror.mkdir()
+    (ceremony / "metadata").rename(mirror / "metadata")
+    root, content = mirror / "metadata" / "1.root.json", Roster(7, {"plant-7": "a" * 64}).to_json()
+    roster.write_bytes(content)
+    to: Arguments = ("--to", mirror, "--online-key", *keys(ceremony, "online"), "--root", root, "--role", "rosters", "--name", "fleet")
+    publish: Arguments = ("publish", roster, *to, "--key", *keys(ceremony, "rosters"))
+    assert "published rosters/fleet/versions/7.json: 1 chunks" in done(*publish)
+    assert read_as_agent(mirror, root, tmp_path / "agent", "rosters/fleet/versions/7.json") == {"roster.json": content}
+    assert "its version is 7" in refused(*publish, "--version", "8")
+    roster.write_text("{}")
+    assert "roster cannot be used" in refused(*publish)

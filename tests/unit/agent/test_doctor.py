@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -201,7 +202,18 @@ def test_a_model_and_a_policy_that_cannot_be_used_are_findings_and_end_nothing(l
     assert not found["model"].ok
     assert not found["policy"].ok
     assert "@id" in found["policy"].detail
-    assert set(found) == {"state folder", "store", "model", "model slots", "policy", "detector", "broker", "certificate", "hub", "session"}
+    needed = {"state folder", "store", "model", "model slots", "policy", "detector", "broker", "certificate", "hub", "session", "learning"}
+    assert set(found) == needed
+
+
+def test_a_device_that_is_to_learn_and_cannot_is_told_what_to_install(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look()["learning"].detail == "off"
+    assert look(learning={"enabled": True})["learning"].detail == "on"
+    monkeypatch.setitem(sys.modules, "flwr", None)  # what Python says of a package that is not there
+    found = look(learning={"enabled": True})["learning"]
+    assert not found.ok
+    assert "pip install" in found.detail
+    assert look()["learning"].ok
 
 
 def test_a_state_folder_that_is_a_file_is_a_finding(look: Look, tmp_path: Path) -> None:

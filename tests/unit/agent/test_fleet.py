@@ -14,6 +14,7 @@ from agent.commands import Commands
 from agent.config import AgentSettings
 from agent.fleet import build_commands
 from agent.intake.settings import MqttSettings
+from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
@@ -47,7 +48,7 @@ def logs() -> Iterator[Logs]:
 @pytest.fixture
 def commands(tmp_path: Path, database: Database, logs: Logs) -> Commands:
     settings = AgentSettings(state_folder=tmp_path, mqtt=MqttSettings(port=free_port()))
-    return build_commands(settings, "a1", database, logs, lambda: NOW, restart=None)
+    return build_commands(settings, "a1", database, logs, TakingPart(False, lambda: "", None), lambda: NOW, restart=None)
 
 
 async def done(commands: Commands, database: Database, action: Command.Action.ValueType, log_lines: int = 0) -> CommandEntry:

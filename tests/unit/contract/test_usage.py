@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contract.receipts import Departure, Receipt
-from contract.usage import CELLS, MOST_CELLS_OF_ANSWER, named, norm, schema_digest, tally
+from contract.usage import CELLS, MOST_CELLS_OF_ANSWER, REFUSALS, Used, model_bucket, named, norm, tally
 
 RECEIPT = Receipt(
     "r1",
@@ -22,27 +22,61 @@ RECEIPT = Receipt(
     None,
     150.0,
 )
-LEFT = replace(RECEIPT, departure=Departure(1, 20, "azure", "private", "eu"))
+LEFT = replace(RECEIPT, departure=Departure(1, 20, "azure", "private", "eu"), input_tokens=40, output_tokens=257)
+DIGEST = "sha256:" + "c" * 64
+MOST = Used(replace(LEFT, route="cache", reasons=("quota-spent",), model_digest=DIGEST), is_good=False)
+"""One that falls into as many cells as any."""
+TOKENS = {"input_tokens.16", "output_tokens.16"}
 
 
-def counted(receipt: Receipt) -> set[str]:
-    return {cell for cell, count in named(tally([receipt], 1)).items() if count}
+def counted(receipt: Receipt, is_good: bool | None = None) -> set[str]:
+    return {cell for cell, count in named(tally([Used(receipt, is_good)], 1)).items() if count}
 
 
 def test_an_answer_is_counted_once_in_each_cell_that_it_falls_into() -> None:
-    assert counted(RECEIPT) == {"route.escalated", "class.public", "provisional", "confidence.4", "milliseconds.200"}
-    assert counted(LEFT) == counted(RECEIPT) | {"left.private"}
-    assert counted(replace(RECEIPT, provisional=False, confidence=None)) == {"route.escalated", "class.public", "milliseconds.200"}
-    assert sum(tally([LEFT] * 3, 10)) == 3 * MOST_CELLS_OF_ANSWER
+    assert counted(RECEIPT) == {"route.escalated", "class.public", "provisional", "confidence.4", "milliseconds.200", *TOKENS}
+    assert counted(LEFT) == counted(RECEIPT) - TOKENS | {"left.private", "input_tokens.64", "output_tokens.1024"}
+    assert counted(replace(RECEIPT, provisional=False, confidence=None)) == {"route.escalated", "class.public", "milliseconds.200", *TOKENS}
+    assert sum(tally([MOST] * 3, 10)) == 3 * MOST_CELLS_OF_ANSWER
+
+
+def test_what_people_said_is_counted_of_the_cache_and_of_the_model_too() -> None:
+    plain = replace(RECEIPT, provisional=False, model_digest=DIGEST)
+    assert counted(plain, True) - counted(plain) == {"said.good", "model.12.said.good"}
+    assert counted(replace(plain, route="cache"), False) - counted(replace(plain, route="cache")) == {
+        "said.bad",
+        "cache.said.bad",
+        "model.12.said.bad",
+    }
+    assert "provisional.said.bad" in counted(RECEIPT, False)
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_why_a_better_answer_did_not_come_is_counted(reason: str) -> None:
+    assert f"refused.{reason}" in counted(replace(RECEIPT, reasons=("a-policy", reason)))
+
+
+def test_a_model_is_counted_in_the_bucket_of_its_digest_and_what_is_no_digest_in_none() -> None:
+    assert model_bucket(DIGEST) == 12
+    for other in ("", "secret", DIGEST + "c", DIGEST.upper(), "c" * 64):
+        assert model_bucket(other) is None
+    assert "model.12" in counted(replace(RECEIPT, model_digest=DIGEST))
+
+
+@pytest.mark.parametrize(("celsius", "cell"), [(-5.0, "40"), (40.0, "40"), (40.5, "50"), (99.0, "more")])
+def test_how_hot_a_device_is_is_counted_once(celsius: float, cell: str) -> None:
+    counts = named(tally([Used(RECEIPT)] * 2, 10, celsius))
+    assert counts[f"celsius.{cell}"] == 1
+    assert sum(count for name, count in counts.items() if name.startswith("celsius.")) == 1
 
 
 def test_no_word_of_a_receipt_changes_what_is_counted() -> None:
     words = replace(
         LEFT, receipt_id="secret", prompt_id="secret", reasons=("secret",), data_kinds=("secret",), model="secret", model_digest="secret"
     )
-    assert tally([words], 1) == tally([LEFT], 1)
+    assert tally([Used(words)], 1) == tally([Used(LEFT)], 1)
     elsewhere = replace(LEFT, departure=Departure(9, 999, "secret", "private", "secret"))
-    assert tally([elsewhere], 1) == tally([LEFT], 1)
+    assert tally([Used(elsewhere)], 1) == tally([Used(LEFT)], 1)
 
 
 def test_what_has_no_name_here_is_counted_as_other() -> None:
@@ -64,15 +98,14 @@ def test_a_confidence_falls_into_its_tenth(confidence: float, tenth: int) -> Non
 
 @pytest.mark.parametrize("most", [1, 3, 100])
 def test_no_device_counts_more_than_the_norm_allows(most: int) -> None:
-    counts = tally([LEFT] * (2 * most), most)
+    counts = tally([MOST] * (2 * most), most, celsius=50.0)
     assert max(counts) == most
     square = sum(count * count for count in counts)
-    assert (norm(most) - 1) ** 2 < square <= norm(most) ** 2
+    assert (norm(most) - 1) ** 2 <= square <= norm(most) ** 2
 
 
-def test_cells_have_names_of_their_own_and_a_digest_that_pins_them() -> None:
-    assert len(set(CELLS)) == len(CELLS)
-    assert schema_digest().hex() == "6632b7916fcefe34fc50e280325ec982637dc64db82c2ed880cfcb859b13fefa"
+def test_cells_have_names_of_their_own_and_fit_into_a_vector() -> None:
+    assert len(set(CELLS)) == len(CELLS) <= 1024
 
 
 def test_an_empty_window_is_all_zeros() -> None:

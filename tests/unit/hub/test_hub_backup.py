@@ -34,6 +34,7 @@ from hub.store import (
     groups,
     heads,
     join_tokens,
+    learning,
     nonces,
     quotas,
     releases,
@@ -48,6 +49,7 @@ from hub.store.dump import TABLES
 from hub.store.events import NewEvent
 from hub.store.groups import GroupRecord
 from hub.store.join_tokens import JoinTokenRecord
+from hub.store.learning import CohortRecord, RoundRecord
 from hub.store.rollout_agents import RolloutAgentRecord
 from hub.store.rollouts import RolloutRecord
 from tests.fakes.postgres import Postgres
@@ -58,6 +60,10 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 ROLLOUT = RolloutRecord("june", "x", b"\xff\0", "ACTIVE", ((NOW.isoformat(), None, None),), (1,), "spiffe://x/operators/me", NOW, NOW)
 ROLLOUT_AGENT = RolloutAgentRecord("june", "plant-7", 0, "TAKE", NOW, NOW, "FETCHING", True, b"\xfe", NOW)
 KEY = ec.generate_private_key(ec.SECP256R1())
+COHORT = CohortRecord(
+    {"labels.site": "Århus"}, 8, 6, "SUCCEEDED", lost={"KEYS": 1}, contributors=7, rho=0.5, variance=1e30, sums=(-(2**63), 7)
+)
+ROUND = RoundRecord("w48-1", "2026-W48", ("labels.site",), False, 2, 2**40, "", NOW, "r1", "RUNNING", number=1, cohorts=(COHORT,))
 COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"')
 
 
@@ -84,6 +90,8 @@ def fill(connection: Connection) -> None:
     for number in range(5):
         audit.append(connection, NOW, "plant-7", f'{{"number":{number}}}')
     audit.put_head(connection, sign_head(KEY, TreeHead(HUB_LOG, 5, root(audit.nodes(connection), 5), NOW)))
+    learning.insert(connection, ROUND)
+    learning.begin(connection, ROUND, ["plant-7"])
     events.append(connection, [NewEvent(NOW, "AGENT_ENROLLED", f"agents/{number}") for number in range(1200)])
     events.forget(connection, NOW + timedelta(1))
 
@@ -107,6 +115,8 @@ def everything(connection: Connection) -> list[Any]:
         list(audit.entries(connection)),
         list(audit.leaves(connection)),
         root(audit.nodes(connection), audit.size(connection)),
+        learning.get(connection, "w48-1"),
+        learning.asked(connection, "2026-W48"),
     ]
 
 
@@ -194,6 +204,9 @@ LATER = (
     "audit_entries",
     "audit_nodes",
     "audit_heads",
+    "learning_rounds",
+    "learning_cohorts",
+    "learning_asked",
 )
 """Tables that came after revision 0002."""
 

@@ -78,6 +78,7 @@ class Agent(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     CERTIFICATE_ISSUER_FIELD_NUMBER: _builtins.int
+    KEY_HASH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`agents/{agent}`."""
     spiffe_id: _builtins.str
@@ -95,6 +96,8 @@ class Agent(_message.Message):
     """Whether a stream of this agent is open at some replica."""
     certificate_issuer: _builtins.str
     """SHA-256 of the key of the CA that issued its certificate, as in join tokens; empty: it was issued before this was kept."""
+    key_hash: _builtins.str
+    """SHA-256 of its certificate's public key, 64 of 0-9 and a-f: what a roster has of it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -128,10 +131,11 @@ class Agent(_message.Message):
         refusal: _builtins.str = ...,
         connected: _builtins.bool = ...,
         certificate_issuer: _builtins.str = ...,
+        key_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_expire_time", b"certificate_expire_time", "create_time", b"create_time", "last_seen_time", b"last_seen_time", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_generation", b"applied_generation", "certificate_expire_time", b"certificate_expire_time", "certificate_issuer", b"certificate_issuer", "connected", b"connected", "create_time", b"create_time", "desired_generation", b"desired_generation", "etag", b"etag", "labels", b"labels", "last_seen_time", b"last_seen_time", "name", b"name", "refusal", b"refusal", "report", b"report", "spiffe_id", b"spiffe_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_generation", b"applied_generation", "certificate_expire_time", b"certificate_expire_time", "certificate_issuer", b"certificate_issuer", "connected", b"connected", "create_time", b"create_time", "desired_generation", b"desired_generation", "etag", b"etag", "key_hash", b"key_hash", "labels", b"labels", "last_seen_time", b"last_seen_time", "name", b"name", "refusal", b"refusal", "report", b"report", "spiffe_id", b"spiffe_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from seawall.hub.v1 import learning_pb2 as _learning_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -40,6 +41,8 @@ class Command(_message.Message):
         FORGET_ANSWERS: Command._Action.ValueType  # 4
         PROVE_RECEIPTS: Command._Action.ValueType  # 5
         """Prove that receipts, drawn from the command's name, are in the log that the hub has witnessed last; see contract/challenge.py."""
+        TAKE_PART: Command._Action.ValueType  # 6
+        """Take part in a round of learning. The hub alone says so. The output is the public key of the node by which the agent takes part, in hex."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper): ...
     ACTION_UNSPECIFIED: Command.Action.ValueType  # 0
@@ -49,6 +52,8 @@ class Command(_message.Message):
     FORGET_ANSWERS: Command.Action.ValueType  # 4
     PROVE_RECEIPTS: Command.Action.ValueType  # 5
     """Prove that receipts, drawn from the command's name, are in the log that the hub has witnessed last; see contract/challenge.py."""
+    TAKE_PART: Command.Action.ValueType  # 6
+    """Take part in a round of learning. The hub alone says so. The output is the public key of the node by which the agent takes part, in hex."""
 
     class _State:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -85,6 +90,7 @@ class Command(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    LEARNING_ROUND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`agents/{agent}/commands/{command}`."""
     action: Global___Command.Action.ValueType
@@ -92,7 +98,7 @@ class Command(_message.Message):
     """For FETCH_LOGS: how many lines at most; 0: 200. For PROVE_RECEIPTS: how many receipts, at most 32; 0: 10."""
     state: Global___Command.State.ValueType
     output: _builtins.str
-    """What came of it: the doctor's findings or log lines, as text. Never prompt text. Not in lists: GetCommand returns it."""
+    """What came of it: the doctor's findings, log lines or a key, as text. Never prompt text. Not in lists: GetCommand returns it."""
     error: _builtins.str
     """Why it failed; empty: it did not."""
     @_builtins.property
@@ -105,6 +111,10 @@ class Command(_message.Message):
     def begin_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def learning_round(self) -> _learning_pb2.LearningRound:
+        """For TAKE_PART: in what."""
+
     def __init__(
         self,
         *,
@@ -118,10 +128,11 @@ class Command(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         output: _builtins.str = ...,
         error: _builtins.str = ...,
+        learning_round: _learning_pb2.LearningRound | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "learning_round", b"learning_round"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "begin_time", b"begin_time", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "log_lines", b"log_lines", "name", b"name", "output", b"output", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "begin_time", b"begin_time", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "learning_round", b"learning_round", "log_lines", b"log_lines", "name", b"name", "output", b"output", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

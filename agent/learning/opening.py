@@ -1,0 +1,104 @@
+"""Puts together this device's part in sums."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from agent.config import AgentSettings
+from agent.hub_link import HubLink
+from agent.inference.machine import temperature_celsius
+from agent.learning.ledger import LedgerStore
+from agent.learning.participation import Device, Participation, Site
+from agent.learning.reporting import MayLearn, Reporting
+from agent.learning.rosters import KeptRoster, RosterTaker
+from agent.policies.in_force import Chosen, PolicyInForce
+from agent.state import StateFolder
+from agent.store.database import Database
+from agent.update.chunk_folder import ChunkFolder
+from agent.update.fetcher import Fetcher
+from agent.update.opening import open_source, open_trust, rooted
+from agent.update.pacing import Pace, PaceSettings
+from contract.classification import Classification, DataClass
+from contract.errors import NotPossibleNow, Reason
+from contract.learning_limits import LearningLimits
+from contract.secagg.roster import Roster
+from contract.surroundings import Surroundings
+
+_CLASSES = {str(item): item for item in DataClass}
+
+
+def open_participation(
+    settings: AgentSettings,
+    state: StateFolder,
+    database: Database,
+    link: HubLink,
+    policy: PolicyInForce,
+    around: Callable[[], Surroundings],
+    clock: Callable[[], datetime],
+) -> Participation:
+    """Returns what answers rounds.
+
+    Args:
+        settings: of the agent.
+        state: its folder.
+        database: the store.
+        link: to the hub.
+        policy: in force.
+        around: returns what is known around any prompt now.
+        clock: returns the time, UTC.
+    """
+    ledger = LedgerStore(database)
+    reporting = Reporting(database, may_learn(policy, link, around), random.SystemRandom(), temperature_celsius)
+    site = Site(
+        limits=lambda: limits_of(settings, policy.chosen),
+        device=lambda: _device(state),
+        roster=lambda: take_roster(settings, state, ledger, link),
+        ledger=ledger,
+        reporting=reporting,
+        clock=clock,
+    )
+    return Participation(site)
+
+
+def limits_of(settings: AgentSettings, chosen: Chosen) -> LearningLimits:
+    """Returns this device's limits: those of its configuration, and of the signed policy where that says some; the stricter of both."""
+    own = settings.learning.limits()
+    return own if chosen.learning is None else own.stricter(chosen.learning)
+
+
+def may_learn(policy: PolicyInForce, link: HubLink, around: Callable[[], Surroundings]) -> MayLearn:
+    """Returns what says whether the policy in force now lets an answer be counted, too: it may be stricter than when it was given."""
+
+    def decide(receipt: Mapping[str, Any]) -> bool:
+        data_class = _CLASSES.get(receipt["data_class"], DataClass.RESTRICTED)
+        classification = Classification(data_class, tuple(receipt["data_kinds"]))
+        return policy.share(link.identity.agent_id, classification, around()).learn.allowed
+
+    return decide
+
+
+async def take_roster(settings: AgentSettings, state: StateFolder, ledger: LedgerStore, link: HubLink) -> Roster:
+    """Takes the newest signed roster.
+
+    Raises:
+        SeawallError: as `RosterTaker.take` says.
+    """
+    identity = rooted(link.identity)
+    async with open_source(settings.update.source, identity, link) as source:
+        trust = await open_trust(state.learning, source, identity, settings.update)
+        chunks = await asyncio.to_thread(ChunkFolder, state.learning / "chunks")
+        fetcher = Fetcher(chunks, Pace(PaceSettings(settings.update.bytes_per_second), datetime.now), random.SystemRandom())
+        return await RosterTaker(trust, fetcher, chunks, KeptRoster(state.learning), ledger, settings.learning.roster).take(source)
+
+
+def _device(state: StateFolder) -> Device:
+    identity = state.identity.read()
+    key = load_pem_private_key(identity.key_pem, None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise NotPossibleNow(Reason.CERTIFICATE_INVALID, "The key of this device is none that can sign in a round: enrol it again.")
+    return Device(identity.agent_id, key)

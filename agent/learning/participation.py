@@ -1,0 +1,140 @@
+"""This device in one round after another: a plan is held against the device's own limits, and what follows against the plan.
+
+The hub's messages come one by one, by whatever carries them; each is answered or refused. A new plan ends the round before: its secrets are
+dropped, and a window that it has spent stays spent.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.learning.ledger import LedgerStore, Price, RoundLedger
+from agent.learning.reporting import Reporting, vector
+from contract import usage
+from contract.errors import NotPermitted, NotPossibleNow, Reason, SeawallError
+from contract.learning import rho_of, schema, terms, windows_over
+from contract.learning_limits import LearningLimits
+from contract.privacy_noise import Bits
+from contract.secagg.client import Member, Participant
+from contract.secagg.messages import Plan
+from contract.secagg.roster import Roster
+from contract.secagg.rules import Rules, Terms
+from contract.secagg.wire import Kind, kind_of
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Who this device is now.
+
+    Args:
+        agent: its id.
+        certificate_key: of its certificate, which is renewed now and then.
+    """
+
+    agent: str
+    certificate_key: ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What rounds are answered with.
+
+    Args:
+        limits: returns the device's own, as they are now.
+        device: returns who it is now.
+        roster: returns the newest signed roster.
+        ledger: of what was contributed.
+        reporting: counts a window.
+        clock: returns the time, UTC.
+        randomness: returns so many bytes that nobody can guess.
+        bits: returns a number of so many random bits, likewise.
+    """
+
+    limits: Callable[[], LearningLimits]
+    device: Callable[[], Device]
+    roster: Callable[[], Awaitable[Roster]]
+    ledger: LedgerStore
+    reporting: Reporting
+    clock: Callable[[], datetime]
+    randomness: Callable[[int], bytes] = secrets.token_bytes
+    bits: Bits = secrets.randbits
+
+
+class Participation:
+    """Answers rounds.
+
+    Args:
+        site: what with.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._participant: Participant | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def answer(self, content: bytes) -> bytes:
+        """Takes a hub's message, and returns the answer to it.
+
+        Raises:
+            SeawallError: it is refused; nothing is sent.
+        """
+        async with self._one_at_a_time:
+            try:
+                if kind_of(content) is Kind.PLAN:
+                    self._participant = None
+                    self._participant = await self._join(Plan.from_bytes(content))
+                if self._participant is None:
+                    raise NotPossibleNow(Reason.ROUND_UNKNOWN, "This device is in no round: send it a plan first.")
+                return await asyncio.to_thread(self._participant.receive, content)
+            except SeawallError as error:
+                _log.info("a round is refused", reason=error.reason)
+                raise
+            finally:
+                if self._participant is not None and self._participant.is_over:
+                    self._participant = None
+
+    async def _join(self, plan: Plan) -> Participant:
+        limits = self._site.limits()
+        if not limits.enabled:
+            raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no sums: its owner says so, or its signed policy does.")
+        offered = _terms(plan, limits, self._site.clock())
+        roster, device = await self._site.roster(), self._site.device()
+        member = Member(device.agent, device.certificate_key, roster, _rules(plan, limits, roster))
+        ledger = RoundLedger(self._site.ledger, _price(plan, limits), lambda: self._site.clock().timestamp())
+        return Participant(member, offered, ledger, self._contribute, self._site.randomness)
+
+    def _contribute(self, plan: Plan) -> bytes:
+        counts = self._site.reporting.counts(plan.window)
+        self._site.ledger.keep_counts(plan.window, usage.named(counts))
+        return vector(counts, plan, self._site.bits)
+
+
+def _terms(plan: Plan, limits: LearningLimits, now: datetime) -> Terms:
+    """Returns what this device would report in such a round: of a window that is over, with noise unless it may be without."""
+    windows = windows_over(now)
+    window = plan.window if plan.window in windows else windows[0]
+    is_exact = _is_exact(plan)
+    if is_exact and not limits.may_be_exact(len(plan.cohort)):
+        raise NotPermitted(Reason.COHORT_TOO_SMALL, "For a sum without noise this cohort is too small here: ask for one with noise.")
+    return terms(window, is_exact)
+
+
+def _rules(plan: Plan, limits: LearningLimits, roster: Roster) -> Rules:
+    """Returns what the cohort is held to, and again those that are left of it: a sum without noise is never of fewer than it may be of."""
+    return Rules(limits.exact_cohort if _is_exact(plan) else limits.smallest_cohort, roster.version)
+
+
+def _price(plan: Plan, limits: LearningLimits) -> Price:
+    is_exact = _is_exact(plan)
+    return Price(0.0 if is_exact else rho_of(plan), limits.budget, len(plan.cohort), is_exact)
+
+
+def _is_exact(plan: Plan) -> bool:
+    return plan.schema == schema(is_exact=True)

@@ -1,0 +1,88 @@
+"""What a window comes to on this device: the answers that policy lets be learnt from, counted; then clipped, and noise added."""
+
+import json
+import random
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sqlite_utils import Database as Tables
+
+from agent.learning.ledger import store_broken
+from agent.store.database import Database
+from contract import usage
+from contract.errors import NotPossibleNow, Reason
+from contract.learning import MOST_ANSWERS, NORM, noise_of, schema, span
+from contract.privacy_noise import Bits, clipped
+from contract.receipts import Receipt
+from contract.secagg.masks import to_vector
+from contract.secagg.messages import Plan
+
+MayLearn = Callable[[Mapping[str, Any]], bool]
+"""Says of a receipt, as it is stored, whether its answer may be counted still."""
+
+
+class Reporting:
+    """Counts. It blocks: a round is answered in a thread of its own.
+
+    Args:
+        database: the store.
+        may_learn: asked of each answer that might be counted when it was given.
+        randomness: draws among answers where there are too many.
+        celsius: returns how hot the device is; None: nothing measures it.
+    """
+
+    def __init__(
+        self, database: Database, may_learn: MayLearn, randomness: random.Random, celsius: Callable[[], float | None] = lambda: None
+    ) -> None:
+        self._database = database
+        self._may_learn = may_learn
+        self._randomness = randomness
+        self._celsius = celsius
+
+    def counts(self, window: str) -> list[int]:
+        """Returns the entries of a window.
+
+        Raises:
+            NotPossibleNow: LOG_DAMAGED, a receipt cannot be read.
+            Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
+        """
+        begin, end = (time.timestamp() for time in span(window))
+        celsius = self._celsius()
+
+        def work(tables: Tables) -> list[int]:
+            return usage.tally(self._learnable(tables, begin, end), MOST_ANSWERS, celsius)
+
+        try:
+            return self._database.run_now(work)
+        except sqlite3.DatabaseError as error:
+            raise store_broken(error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotPossibleNow(
+                Reason.LOG_DAMAGED, "A receipt cannot be read, so nothing is reported of its week: seawall-agent receipts verify"
+            ) from error
+
+    def _learnable(self, tables: Tables, begin: float, end: float) -> Iterator[usage.Used]:
+        """Yields the answers of a span that may be learnt from, in random order, so that what is left out is no time of the week."""
+        query = "SELECT sequence FROM receipts WHERE may_learn = 1 AND create_time >= ? AND create_time < ?"
+        sequences = [sequence for (sequence,) in tables.execute(query, [begin, end])]
+        self._randomness.shuffle(sequences)
+        for sequence in sequences:
+            query = "SELECT receipt, is_good FROM receipts LEFT JOIN feedback USING (receipt_id) WHERE sequence = ?"
+            text, is_good = tables.execute(query, [sequence]).fetchone()
+            receipt = json.loads(text)
+            if self._may_learn(receipt):
+                yield usage.Used(Receipt.from_dict(receipt), None if is_good is None else bool(is_good))
+
+
+def vector(counts: list[int], plan: Plan, bits: Bits) -> bytes:
+    """Returns what leaves, before it is masked: clipped in each case, with this device's part of the noise unless the plan is exact.
+
+    Args:
+        counts: the entries.
+        plan: that was accepted.
+        bits: random ones.
+    """
+    if plan.schema == schema(is_exact=True):
+        return to_vector(clipped(counts, NORM))
+    return noise_of(plan).contribution(counts, bits)

@@ -1,0 +1,127 @@
+"""seawall-hub learning."""
+
+import sys
+import uuid
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from contract.errors import InvalidRequest, Reason
+from contract.learning import windows_over
+from contract.release import target_path
+from contract.roster_bundle import ROLE
+from contract.secagg.roster import Roster
+from hub.clock import utc_now
+from hub.config import DEFAULT_DATA
+from hub.console.learning_views import buckets, chart
+from hub.console.options import Config, Data, Output, Shown, minute, print_all, print_one, reach
+from hub.console.releases import published
+from hub.operator import Operator
+from seawall.hub.v1 import round_pb2
+
+app = typer.Typer(help="Sums over the fleet: what agents count of their use, together and no agent alone.", no_args_is_help=True)
+
+Window = Annotated[str, typer.Option("--window", help="The week, such as 2026-W48. [default: the newest that is over]")]
+By = Annotated[
+    list[str] | None,
+    typer.Option("--by", help="model, or labels.KEY such as labels.region; may be repeated. [default: nothing]"),
+]
+
+
+@app.command("rounds", epilog="Example: seawall-hub learning rounds --output json")
+def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
+    """Lists rounds, the newest first: who was asked, how many are in the sums, how many were late at which stage, and why one failed."""
+    with reach(data, config) as operator:
+        found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
+    heads = ("Round", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
+    print_all(found, output, heads, [_row(one) for one in found], "times in UTC")
+
+
+@app.command("start", epilog="Example: seawall-hub learning start --by model --by labels.region")
+def start_round(
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
+    window: Window = "",
+    by: By = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Ask for sums without noise, which few agents allow.")] = False,
+    output: Shown = Output.TABLE,
+) -> None:
+    """Begins a round: asks the agents that are connected, in cohorts that have what --by names in common."""
+    wanted = round_pb2.Round(window=window, group_by=by or [], exact=exact)
+    request = round_pb2.CreateRoundRequest(round=wanted, request_id=str(uuid.uuid4()))
+    with reach(data, config) as operator:
+        made = operator.call(operator.learning.CreateRound, request)
+    if output is Output.JSON:
+        print_one(made, output)
+        return
+    typer.echo(f"{made.name} begins. To see what becomes of it: seawall-hub learning rounds")
+
+
+@app.command("report", epilog="Example: seawall-hub learning report --by model")
+def report(
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
+    window: Window = "",
+    by: By = None,
+    cells: Annotated[str, typer.Option("--cells", help="Only cells that begin so. Example: --cells confidence")] = "",
+    output: Shown = Output.TABLE,
+) -> None:
+    """Shows usage and quality of a week, by what the rounds were grouped by; what noise may have made is said to be so."""
+    week = window or windows_over(utc_now())[0]
+    request = round_pb2.GetReportRequest(name=f"reports/{week}", group_by=by or [])
+    with reach(data, config) as operator:
+        found = operator.call(operator.learning.GetReport, request)
+        names = {} if output is Output.JSON else buckets(operator.list_agents())
+    if output is Output.JSON:
+        print_one(found, output)
+        return
+    if not found.groups:
+        typer.echo(f"Nothing was learnt of {week} yet. seawall-hub learning rounds says why, seawall-hub learning start asks.")
+    for group in found.groups:
+        Console().print(chart(week, group, cells, names))
+
+
+@app.command("roster", epilog="Example: seawall-hub learning roster > roster.json, then sign it where the key of rosters is")
+def propose_roster(
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
+    name: Annotated[str, typer.Option("--name", help="Of the roster that agents follow.")] = "fleet",
+    expression: Annotated[str, typer.Option("--expression", help="Which agents, such as 'labels.site = oslo'. [default: all]")] = "",
+) -> None:
+    """Prints a roster of the enrolled agents and their keys, to be looked at and signed off the hub: whoever signs it vouches for each."""
+    chosen = f"state = ACTIVE AND ({expression})" if expression else "state = ACTIVE"
+    with reach(data, config) as operator:
+        members = {agent.name.removeprefix("agents/"): agent.key_hash for agent in operator.list_agents(chosen)}
+        version = _newest(operator, name) + 1
+    if not members:
+        raise InvalidRequest(Reason.ROSTER_INVALID, "No agent is chosen, so there is no roster: seawall-hub agents list shows all.")
+    sys.stdout.write(Roster(version, members).to_json().decode())
+    sign = f"seawall-models publish --role {ROLE} --name {name} --key KEY --hub HOST:PORT roster.json"
+    typer.echo(f"{len(members)} agents, version {version}. Look at it, then sign it: {sign}", err=True)
+
+
+def _newest(operator: Operator, name: str) -> int:
+    """Returns the newest version that was published; 0: none was."""
+    begin, end = target_path(ROLE, name, "\n").split("\n")
+    paths = [row["path"] for row in published(operator)]
+    versions = [path.removeprefix(begin).removesuffix(end) for path in paths if path.startswith(begin) and path.endswith(end)]
+    return max((int(version) for version in versions if version.isascii() and version.isdigit()), default=0)
+
+
+def _row(one: round_pb2.Round) -> tuple[str, ...]:
+    lost: Counter[str] = Counter()
+    for cohort in one.cohorts:
+        lost.update(cohort.lost)
+    reasons = sorted({one.reason, *(cohort.reason for cohort in one.cohorts)} - {""})
+    return (
+        one.name.removeprefix("rounds/"),
+        round_pb2.Round.State.Name(one.state),
+        str(len(one.cohorts)),
+        str(sum(cohort.size for cohort in one.cohorts)),
+        str(sum(cohort.contributors for cohort in one.cohorts)),
+        ", ".join(f"{count} {stage.lower()}" for stage, count in lost.items() if count),
+        minute(one.create_time),
+        ", ".join(reasons),
+    )

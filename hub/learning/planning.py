@@ -1,0 +1,135 @@
+"""What a round is to be: who is asked for which window, and the plan of each cohort."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from contract.errors import InvalidRequest, NotPossibleNow, Reason
+from contract.learning import span, terms, windows_over
+from contract.secagg.messages import HASH_BYTES, Plan
+from contract.secagg.roster import Roster
+from contract.secagg.rules import least_threshold
+from hub.config import LearningSettings
+from hub.fleet.enrollment import Randomness
+from hub.learning.cohorts import Drawn, Group, Sizes, draw
+from hub.store import agents, learning
+from hub.store.agents import ACTIVE, AgentRecord
+from seawall.hub.v1 import agent_pb2
+
+MODEL = "model"
+LABEL = "labels."
+
+CHUNK = 1000
+"""Agents read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks for.
+
+    Args:
+        window: the week; empty: the newest that is over.
+        group_by: `model` or `labels.KEY`: agents of a cohort have these in common.
+        is_exact: whether sums bear no noise, which few devices allow.
+    """
+
+    window: str = ""
+    group_by: tuple[str, ...] = ()
+    is_exact: bool = False
+
+
+def checked(wanted: Wanted, now: datetime) -> Wanted:
+    """Returns what is wanted, with its window filled in.
+
+    Raises:
+        InvalidRequest: FIELD_INVALID.
+    """
+    windows = windows_over(now)
+    window = wanted.window or windows[0]
+    span(window)
+    if window not in windows:
+        raise InvalidRequest(Reason.FIELD_INVALID, f"Devices do not report {window} now: ask for one of {', '.join(windows)}.")
+    check_fields(wanted.group_by)
+    return Wanted(window, wanted.group_by, wanted.is_exact)
+
+
+def check_fields(group_by: Sequence[str]) -> None:
+    """Checks by what agents are to be told apart.
+
+    Raises:
+        InvalidRequest: FIELD_INVALID.
+    """
+    for name in group_by:
+        if name != MODEL and not (name.startswith(LABEL) and len(name) > len(LABEL)):
+            raise InvalidRequest(Reason.FIELD_INVALID, f"'{name[:80]}' tells no agents apart: use {MODEL}, or {LABEL}KEY.")
+    if len(set(group_by)) != len(group_by):
+        raise InvalidRequest(Reason.FIELD_INVALID, "A field is named twice: name each once.")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How cohorts are drawn now.
+
+    Args:
+        roster: the signed one.
+        settings: of learning.
+        now: the time, in UTC.
+        random: nobody should foresee who is in a cohort with whom.
+        is_by_itself: nobody has asked for the round: each agent is asked once for a window, and after the first round only where that is
+            worth another one.
+    """
+
+    roster: Roster
+    settings: LearningSettings
+    now: datetime
+    random: random.Random
+    is_by_itself: bool
+
+    def draw(self, connection: Connection, wanted: Wanted) -> Drawn:
+        """Returns cohorts of those who can be asked and have not reported the window.
+
+        Raises:
+            NotPossibleNow: COHORT_TOO_SMALL.
+        """
+        asked = learning.asked(connection, wanted.window)
+        left_out = {agent for agent, is_exposed in asked.items() if is_exposed or self.is_by_itself}
+        found = [record for record in _everyone(connection) if record.agent_id not in left_out and self._can_be_asked(record)]
+        least = self.settings.cohort if self.is_by_itself and asked else self.settings.smallest_cohort
+        groups = [(record.agent_id, _group(record, wanted.group_by)) for record in found]
+        drawn = draw(groups, Sizes(least, self.settings.cohort), self.random)
+        if not drawn.cohorts:
+            raise NotPossibleNow(
+                Reason.COHORT_TOO_SMALL,
+                f"{len(found)} agents can be asked for {wanted.window}, and no {least} of them together. Those can be that are connected, "
+                "are in the signed roster with the key they have now, and have not reported it yet.",
+            )
+        return drawn
+
+    def _can_be_asked(self, record: AgentRecord) -> bool:
+        """Whether an agent is there. One whose key is not the roster's would be refused by the others."""
+        since = self.now - timedelta(seconds=self.settings.heard_seconds)
+        is_there = record.replica_id is not None and record.last_seen_time is not None and record.last_seen_time >= since
+        return is_there and record.state == ACTIVE and self.roster.members.get(record.agent_id) == record.key_hash
+
+
+def make_plan(cohort: Sequence[str], window: str, is_exact: bool, roster: Roster, randomness: Randomness) -> Plan:
+    """Returns the plan of a cohort, of those who have come."""
+    asked = terms(window, is_exact)
+    fields = (asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(len(cohort)))
+    return Plan(randomness(HASH_BYTES), *fields, roster.version, roster.digest, tuple(cohort))
+
+
+def _everyone(connection: Connection) -> Iterable[AgentRecord]:
+    after = ""
+    while chunk := agents.page(connection, after, CHUNK):
+        yield from chunk
+        after = chunk[-1].agent_id
+
+
+def _group(record: AgentRecord, group_by: Sequence[str]) -> Group:
+    report = agent_pb2.AgentReport.FromString(record.report or b"")
+    values: Mapping[str, str] = {MODEL: report.model, **{f"{LABEL}{key}": value for key, value in record.labels.items()}}
+    return tuple((name, values.get(name, "")) for name in group_by)

@@ -1,0 +1,27 @@
+"""Makes a release of a roster: one file, which says its own version."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from contract.release import FORMAT_VERSION, Index
+from contract.roster_bundle import ROSTER_FILE, check_roster_bundle
+from contract.secagg.roster import Roster
+from models.chunks import Place, index_file
+
+
+def index_roster(path: Path, name: str, version: str) -> tuple[Index, dict[str, Place]]:
+    """Returns the index of a roster, and where each chunk is.
+
+    Args:
+        path: the file, or a folder with `roster.json` in it.
+        name: of the roster.
+        version: as it is to be signed; empty: the roster's own, which it must be in any case.
+
+    Raises:
+        InvalidRequest: ROSTER_INVALID or NAME_REPEATED, no agent would take it.
+    """
+    file = path / ROSTER_FILE if path.is_dir() else path
+    content = file.read_bytes()
+    roster = check_roster_bundle({ROSTER_FILE: content}, version or str(Roster.from_json(content).version))
+    entry, places = index_file(file, ())
+    return Index(FORMAT_VERSION, name, str(roster.version), (replace(entry, name=ROSTER_FILE),)), places

@@ -1,0 +1,79 @@
+"""Sums over a fleet from the operator's commands on: a roster is proposed, signed and published; agents are asked; a report is read."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from agent.identity.files import Identity
+from agent.learning.participation import Participation
+from agent.state import StateFolder
+from hub.clock import utc_now
+from hub.store import agents, replicas
+from seawall.hub.v1 import agent_pb2
+from tests.fakes.grid import FakeGrid
+from tests.fakes.hub import running_hub
+from tests.fakes.operator_site import WINDOW, Site
+
+SIZE = 8
+MODEL = "models/tiny/versions/1.0.0"
+
+
+async def heard_of(site: Site) -> None:
+    """Has the hub have heard of all agents just now, over sessions, and of what they serve."""
+    report = agent_pb2.AgentReport(model=MODEL, model_digest="sha256:" + "a" * 64).SerializeToString()
+
+    def work(connection: Connection) -> None:
+        [replica_id] = replicas.beats(connection)
+        for agent_id in site.devices:
+            agents.change(connection, agent_id, report=report, last_seen_time=utc_now(), replica_id=replica_id)
+
+    await site.hub.hub.database.write(work)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    grid = FakeGrid({})
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(running_hub(tmp_path / "hub", gather=grid.gather))
+
+        @asynccontextmanager
+        async def carry(identity: Identity, _state: StateFolder, participation: Participation) -> AsyncIterator[None]:
+            grid.devices[identity.agent_id] = participation.answer
+            yield
+
+        made = Site(hub, tmp_path / "ceremony", tmp_path, stack, carry)
+        await made.trust()
+        for number in range(SIZE):
+            await made.add_device(f"plant-{number}")
+        await heard_of(made)
+        yield made
+
+
+async def test_a_fleet_is_asked_and_its_report_is_read(site: Site) -> None:
+    assert "published rosters/fleet/versions/1.json" in await site.sign_roster()
+    begun = await site.read("learning", "start", "--exact", "--by", "model")
+    ended = await site.ended(begun["name"])
+    assert (ended["state"], ended["window"], ended["rosterVersion"]) == ("SUCCEEDED", WINDOW, "1")
+    [cohort] = ended["cohorts"]
+    assert (cohort["contributors"], cohort["group"]) == (SIZE, {"model": MODEL})
+    row = await site.run("learning", "rounds")
+    assert begun["name"].removeprefix("rounds/") in row
+    [group] = (await site.read("learning", "report", "--by", "model"))["groups"]
+    assert (group["sums"]["route.local"], group["contributors"], group["group"]) == (str(SIZE), SIZE, {"model": MODEL})
+    chart = await site.run("learning", "report", "--cells", "route")
+    assert f"{SIZE} agents in 1 cohorts" in chart
+    assert "route.local" in chart
+    assert "class." not in chart
+
+
+async def test_an_agent_that_is_not_in_the_signed_roster_is_not_asked(site: Site) -> None:
+    await site.sign_roster()
+    await site.add_device("newcomer")
+    await heard_of(site)
+    begun = await site.read("learning", "start")
+    ended = await site.ended(begun["name"])
+    assert sum(cohort["size"] for cohort in ended["cohorts"]) == SIZE
+    assert "published rosters/fleet/versions/2.json" in await site.sign_roster()

@@ -1,0 +1,173 @@
+"""A device's part in rounds: by its own limits, one round at a time, and no window twice."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from contract import usage
+from contract.errors import Reason
+from contract.learning import rho_of, terms, windows_over
+from contract.learning_limits import LearningLimits
+from contract.secagg.messages import Plan
+from contract.secagg.roster import Roster
+from contract.secagg.rules import least_threshold
+from contract.secagg.server import Coordinator, Sum
+from contract.secagg.wire import Kind
+from tests.fakes.learning_fleet import NOW, OPEN, WINDOW, FakeAgent, LearningFleet, learning_fleet
+from tests.fakes.secagg_cohort import STAGES, refused
+
+SIZE = 4
+
+
+@pytest.fixture
+async def fleet() -> AsyncIterator[LearningFleet]:
+    with learning_fleet(SIZE) as made:
+        for device in made.devices.values():
+            await device.use(2)
+        yield made
+
+
+def plan(fleet: LearningFleet, is_exact: bool = False, window: str = WINDOW, cohort: Sequence[str] = ()) -> Plan:
+    asked, names = terms(window, is_exact), tuple(cohort or fleet.devices)
+    fields = (asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(len(names)))
+    return Plan(fleet.random.randbytes(32), *fields, fleet.roster.version, fleet.roster.digest, names)
+
+
+async def play(fleet: LearningFleet, asked: Plan, until: Kind = Kind.UNMASKING) -> Sum | None:
+    """An honest hub's round, up to a stage."""
+    coordinator = Coordinator(asked, fleet.roster)
+    messages = coordinator.invitations()
+    for stage in STAGES:
+        for agent, message in messages.items():
+            coordinator.receive(agent, await fleet.devices[agent].answer(message))
+        if stage is until:
+            break
+        messages = coordinator.close_stage()
+    if until is Kind.UNMASKING:
+        coordinator.close_stage()
+    return coordinator.sum
+
+
+def first(fleet: LearningFleet) -> FakeAgent:
+    return next(iter(fleet.devices.values()))
+
+
+async def test_a_round_is_answered_and_remembered(fleet: LearningFleet) -> None:
+    asked = plan(fleet)
+    found = await play(fleet, asked)
+    assert found is not None
+    [one] = first(fleet).ledger.contributions()
+    assert (one.window, one.round_id, one.cohort, one.is_exact) == (WINDOW, asked.round_id().hex(), SIZE, False)
+    assert one.rho == pytest.approx(rho_of(asked))
+    assert one.counts is not None
+    assert one.counts["route.local"] == 2
+    assert found.values != fleet.sum_of(iter(fleet.devices)), "it bears noise"
+
+
+async def test_a_window_is_contributed_once_also_after_a_restart(fleet: LearningFleet) -> None:
+    await play(fleet, plan(fleet), until=Kind.MASKED)
+    for device in fleet.devices.values():
+        device.started()
+    with refused(Reason.WINDOW_SPENT):
+        await first(fleet).answer(plan(fleet, is_exact=True).to_bytes())
+
+
+async def test_a_round_that_is_left_before_the_vector_costs_nothing(fleet: LearningFleet) -> None:
+    await play(fleet, plan(fleet), until=Kind.SHARES)
+    assert not first(fleet).ledger.contributions()
+    assert await play(fleet, plan(fleet)) is not None
+
+
+async def test_a_new_plan_ends_the_round_before(fleet: LearningFleet) -> None:
+    device, old = first(fleet), plan(fleet)
+    coordinator = Coordinator(old, fleet.roster)
+    for agent, message in coordinator.invitations().items():
+        coordinator.receive(agent, await fleet.devices[agent].answer(message))
+    await device.answer(plan(fleet).to_bytes())
+    with refused(Reason.ROUND_UNKNOWN):
+        await device.answer(coordinator.close_stage()[device.agent_id])
+
+
+async def test_what_belongs_to_no_round_is_refused(fleet: LearningFleet) -> None:
+    device = first(fleet)
+    coordinator = Coordinator(plan(fleet), fleet.roster)
+    for agent, message in coordinator.invitations().items():
+        coordinator.receive(agent, await fleet.devices[agent].answer(message))
+    device.started()
+    with refused(Reason.ROUND_UNKNOWN):
+        await device.answer(coordinator.close_stage()[device.agent_id])
+    with refused(Reason.ROUND_MESSAGE_INVALID):
+        await device.answer(b"nothing")
+
+
+async def test_a_device_whose_owner_says_no_takes_no_part(fleet: LearningFleet) -> None:
+    first(fleet).limits = replace(OPEN, enabled=False)
+    with refused(Reason.LEARNING_OFF):
+        await first(fleet).answer(plan(fleet).to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_exact"),
+    [
+        (LearningLimits(True, smallest_cohort=SIZE + 1), False),
+        (LearningLimits(True, smallest_cohort=SIZE), True),
+        (LearningLimits(True, smallest_cohort=SIZE, exact_cohort=SIZE + 1), True),
+    ],
+)
+async def test_a_cohort_that_is_too_small_for_this_device_is_refused(fleet: LearningFleet, limits: LearningLimits, is_exact: bool) -> None:
+    first(fleet).limits = limits
+    with refused(Reason.COHORT_TOO_SMALL):
+        await first(fleet).answer(plan(fleet, is_exact).to_bytes())
+
+
+async def test_a_sum_without_noise_is_of_no_fewer_devices_once_some_are_lost() -> None:
+    limits = LearningLimits(True, smallest_cohort=4, exact_cohort=6)
+    with learning_fleet(6, limits) as fleet:
+        coordinator = Coordinator(plan(fleet, is_exact=True), fleet.roster)
+        for agent, message in list(coordinator.invitations().items())[1:]:
+            coordinator.receive(agent, await fleet.devices[agent].answer(message))
+        for agent, message in coordinator.close_stage().items():
+            with refused(Reason.ROUND_SHORT):
+                await fleet.devices[agent].answer(message)
+
+
+@pytest.mark.parametrize("weeks", [0, 5])
+async def test_a_week_that_is_not_over_or_too_long_ago_is_refused(fleet: LearningFleet, weeks: int) -> None:
+    window = windows_over(NOW - timedelta(weeks=weeks - 1))[0]
+    with refused(Reason.SCHEMA_UNKNOWN):
+        await first(fleet).answer(plan(fleet, window=window).to_bytes())
+
+
+async def test_an_earlier_week_is_reported_for_a_hub_that_was_away(fleet: LearningFleet) -> None:
+    assert await play(fleet, plan(fleet, window=windows_over(NOW)[3])) is not None
+
+
+async def test_a_budget_that_is_spent_ends_the_part_with_noise(fleet: LearningFleet) -> None:
+    first(fleet).limits = replace(OPEN, epsilon=0.5)
+    asked = plan(fleet)
+    coordinator = Coordinator(asked, fleet.roster)
+    messages = coordinator.invitations()
+    for _ in range(2):
+        for agent, message in messages.items():
+            coordinator.receive(agent, await fleet.devices[agent].answer(message))
+        messages = coordinator.close_stage()
+    with refused(Reason.PRIVACY_SPENT):
+        await first(fleet).answer(messages[first(fleet).agent_id])
+    assert not first(fleet).ledger.contributions()
+
+
+async def test_a_roster_that_this_device_is_not_in_is_refused(fleet: LearningFleet) -> None:
+    device = first(fleet)
+    others = {name: key for name, key in fleet.roster.members.items() if name != device.agent_id}
+    device.roster = lambda: Roster(1, others)
+    with refused(Reason.ROSTER_UNKNOWN):
+        await device.answer(plan(fleet).to_bytes())
+
+
+async def test_nothing_but_the_counts_is_kept_of_a_week(fleet: LearningFleet) -> None:
+    await play(fleet, plan(fleet, is_exact=True))
+    counts = first(fleet).ledger.contributions()[0].counts
+    assert counts is not None
+    assert set(counts) <= set(usage.CELLS)

@@ -1,0 +1,118 @@
+"""What a window comes to on a device."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from agent.learning.reporting import Reporting, vector
+from agent.store.audit import ReceiptStore
+from agent.store.database import Database
+from agent.store.live import LiveStore
+from contract import usage
+from contract.errors import Reason
+from contract.learning import MOST_ANSWERS, NORM, noise_of, span, terms
+from contract.secagg.masks import from_vector, signed
+from contract.secagg.messages import Plan
+from tests.fakes.answerer import receipt
+from tests.fakes.secagg_cohort import refused
+
+WEEK = "2026-W47"
+BEGIN, END = (time.timestamp() for time in span(WEEK))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "agent.db")
+    yield opened
+    opened.close()
+
+
+def named(reporting: Reporting) -> dict[str, int]:
+    return {cell: count for cell, count in usage.named(reporting.counts(WEEK)).items() if count}
+
+
+async def give(database: Database, name: str, time: float, may_learn: bool = True, **values: object) -> None:
+    given = replace(receipt(name), receipt_id=name, **values)  # type: ignore[arg-type]
+    await ReceiptStore(database, age_seconds=1e12).append("c", given, time, may_learn=may_learn)
+
+
+async def test_the_answers_of_the_week_count_and_no_others(database: Database) -> None:
+    for name, time in (("before", BEGIN - 0.001), ("first", BEGIN), ("last", END - 0.001), ("after", END)):
+        await give(database, name, time)
+    assert named(Reporting(database, lambda _: True, Random(1)))["route.local"] == 2
+
+
+async def test_what_policy_did_not_let_be_learnt_from_is_not_counted(database: Database) -> None:
+    await give(database, "forbidden then", BEGIN, may_learn=False)
+    await give(database, "forbidden now", BEGIN, data_class="confidential")
+    await give(database, "allowed", BEGIN)
+    reporting = Reporting(database, lambda row: row["data_class"] != "confidential", Random(1))
+    assert named(reporting)["route.local"] == 1
+
+
+async def test_what_people_said_is_counted_beside_the_answer(database: Database) -> None:
+    await give(database, "p1", BEGIN, route="cache")
+    await give(database, "p2", BEGIN)
+    await LiveStore(database, 1e12).give_feedback("c", "p1", is_good=False, now=BEGIN)
+    found = named(Reporting(database, lambda _: True, Random(1), lambda: 55.0))
+    assert (found["cache.said.bad"], found["said.bad"], found["celsius.60"]) == (1, 1, 1)
+    assert "said.good" not in found
+
+
+async def test_where_there_are_too_many_any_of_them_are_drawn(database: Database) -> None:
+    def fill(tables: object) -> None:
+        text = receipt("p").leaf("c")
+        rows = [(f"r{number}", "c", text, BEGIN + number, 1) for number in range(2 * MOST_ANSWERS)]
+        rows = [(name, client, text if time < BEGIN + MOST_ANSWERS else later, time, flag) for name, client, text, time, flag in rows]
+        query = "INSERT INTO receipts (receipt_id, client, receipt, create_time, may_learn) VALUES (?, ?, ?, ?, ?)"
+        tables.conn.executemany(query, rows)  # type: ignore[attr-defined]
+
+    later = replace(receipt("p"), route="cache").leaf("c")
+    await database.run(fill)
+    found = named(Reporting(database, lambda _: True, Random(1)))
+    assert found["route.local"] + found["route.cache"] == MOST_ANSWERS
+    assert min(found["route.local"], found["route.cache"]) > MOST_ANSWERS // 3
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"data_class": 3, "departure": {"unheard of": 1}}'])
+async def test_a_receipt_that_cannot_be_read_lets_nothing_be_reported(database: Database, text: str) -> None:
+    await give(database, "p", BEGIN)
+    await database.run(lambda tables: tables.execute("UPDATE receipts SET receipt = ?", [text]))
+    with refused(Reason.LOG_DAMAGED):
+        Reporting(database, lambda row: bool(row["data_class"]), Random(1)).counts(WEEK)
+
+
+async def test_a_store_that_is_broken_is_said_to_be(database: Database) -> None:
+    await database.run(lambda tables: tables.execute("DROP TABLE feedback"))
+    await give(database, "p", BEGIN)
+    with refused(Reason.STORE_UNAVAILABLE):
+        Reporting(database, lambda _: True, Random(1)).counts(WEEK)
+
+
+def plan(is_exact: bool) -> Plan:
+    asked = terms(WEEK, is_exact)
+    names = tuple(f"agent-{number:02}" for number in range(8))
+    return Plan(bytes(32), WEEK, asked.schema, asked.entries, 0, 6, 1, bytes(32), names)
+
+
+def test_a_vector_without_noise_is_the_counts_clipped() -> None:
+    counts = [10, *[0] * (len(usage.CELLS) - 1)]
+    assert list(signed(from_vector(vector(counts, plan(is_exact=True), Random(1).getrandbits)))) == counts
+    counts[0] = 10 * NORM
+    assert signed(from_vector(vector(counts, plan(is_exact=True), Random(1).getrandbits)))[0] == NORM
+
+
+def test_every_other_vector_bears_noise_in_each_entry() -> None:
+    noisy = signed(from_vector(vector([0] * len(usage.CELLS), plan(is_exact=False), Random(1).getrandbits)))
+    deviation = float(noise_of(plan(is_exact=False)).variance_each) ** 0.5
+    assert sum(value != 0 for value in noisy) == len(noisy)
+    assert 0.7 * deviation < (sum(value * value for value in noisy) / len(noisy)) ** 0.5 < 1.3 * deviation
+
+
+def test_a_week_without_answers_is_all_zeros(database: Database) -> None:
+    assert Reporting(database, lambda _: True, Random(1)).counts(WEEK) == [0] * len(usage.CELLS)
+    assert timedelta(seconds=END - BEGIN) == timedelta(days=7)
