@@ -58,7 +58,7 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 ROLLOUT = RolloutRecord("june", "x", b"\xff\0", "ACTIVE", ((NOW.isoformat(), None, None),), (1,), "spiffe://x/operators/me", NOW, NOW)
 ROLLOUT_AGENT = RolloutAgentRecord("june", "plant-7", 0, "TAKE", NOW, NOW, "FETCHING", True, b"\xfe", NOW)
 KEY = ec.generate_private_key(ec.SECP256R1())
-COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"')
+COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"', learning_round=b"\xff\0")
 
 
 def fill(connection: Connection) -> None:
@@ -207,6 +207,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_pat
             "agents": ("replica_id", "certificate_issuer", "release", "release_number", "release_rollout"),
             "join_tokens": ("labels",),
             "groups": ("escalations_per_day", "tokens_per_day"),
+            "commands": ("learning_round",),
         }
         for table, row in rows:
             for column in later.get(table, ()):
