@@ -16,7 +16,7 @@ from agent.learning.carrier import Answer, Target, carry
 from agent.store.commands import CommandEntry
 from contract.carrying import LONGEST_ROUND_SECONDS
 from contract.errors import Busy, InvalidRequest, NotPermitted, NotPossibleNow, Reason, SeawallError
-from seawall.hub.v1.learning_pb2 import LearningRound
+from seawall.hub.v1.command_pb2 import LearningRound
 
 _log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from contract.identity import agent_name
 from hub.store.commands import CommandRecord
-from seawall.hub.v1 import command_pb2, learning_pb2
+from seawall.hub.v1 import command_pb2
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
@@ -36,5 +36,5 @@ def command_message(record: CommandRecord) -> command_pb2.Command:
         end_time=timestamp(record.end_time),
         output=record.output,
         error=record.error,
-        learning_round=learning_pb2.LearningRound.FromString(record.learning_round) if record.learning_round else None,
+        learning_round=command_pb2.LearningRound.FromString(record.learning_round) if record.learning_round else None,
     )

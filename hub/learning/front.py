@@ -35,7 +35,7 @@ class Node:
     Args:
         agent: whose.
         waiting: one for each message that it has not pulled.
-        heard_at: when it last asked, monotonic seconds; None: it never has.
+        heard_at: when it last asked, monotonic seconds; 0: it never has.
         is_present: whether it was said that it is there.
         is_expelled: whether it may come no more.
         knows_end: whether it was told that the round is over.
@@ -43,7 +43,7 @@ class Node:
 
     agent: str
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
-    heard_at: float | None = None
+    heard_at: float = 0.0
     is_present: bool = False
     is_expelled: bool = False
     knows_end: bool = False
@@ -54,9 +54,11 @@ class Front:
 
     Args:
         tell: called with a frame for each node that comes or goes, each answer and each refusal.
+        elapsed: returns seconds that no change of the clock moves.
     """
 
-    def __init__(self, tell: Callable[[Frame], None]) -> None:
+    def __init__(self, tell: Callable[[Frame], None], elapsed: Callable[[], float] = monotonic) -> None:
+        self._elapsed = elapsed
         self.superlink = flower.SuperLink(tell, self._hold)
         self._tell = tell
         self._by_header: dict[bytes, Node] = {}
@@ -100,9 +102,9 @@ class Front:
 
     def look(self) -> None:
         """Finds those that have fallen silent."""
-        latest = monotonic() - SILENT_SECONDS
+        latest = self._elapsed() - SILENT_SECONDS
         for node in self._by_agent.values():
-            if node.is_present and (node.heard_at or 0.0) < latest:
+            if node.is_present and node.heard_at < latest:
                 self._set_present(node, False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,12 +140,12 @@ class Front:
 
     async def _hold(self, header: bytes) -> int:
         node = self._by_header[header]
-        node.heard_at = monotonic()
+        node.heard_at = self._elapsed()
         self._set_present(node, True)
         with suppress(TimeoutError):
             async with asyncio.timeout(HOLD_SECONDS):
                 await node.waiting.acquire()
-        node.heard_at = monotonic()
+        node.heard_at = self._elapsed()
         return self._end_of(node)
 
     def _look_who_knows(self) -> None:

@@ -23,7 +23,7 @@ from hub.store.commands import SUCCEEDED, CommandRecord
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.signals import Topic, signal
-from seawall.hub.v1.learning_pb2 import LearningRound
+from seawall.hub.v1.command_pb2 import LearningRound
 
 ACTION = "TAKE_PART"
 _ENDED = "COMMAND_ENDED"

@@ -33,7 +33,7 @@ from hub.listeners import cannot_listen
 from hub.store import agents
 from hub.store.agents import ACTIVE
 from hub.store.database import Database
-from seawall.hub.v1.learning_pb2 import LearningRound
+from seawall.hub.v1.command_pb2 import LearningRound
 
 GATHER_SECONDS = 60.0
 """A small device takes some seconds to load Flower."""

@@ -66,7 +66,8 @@ class FleetApi:
 
     def __init__(self) -> None:
         self.told: list[Frame] = []
-        self.front = Front(self.told.append)
+        self.now = 100.0
+        self.front = Front(self.told.append, lambda: self.now)
         self.superlink = self.front.superlink
 
     def node(self, agent: str, admitted: bool = True) -> Fleet:

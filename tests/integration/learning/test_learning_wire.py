@@ -161,6 +161,28 @@ async def test_the_hubs_child_inherits_no_variable_no_file_but_the_listener_and_
     assert secret not in files
 
 
+async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_stages(one_round: Round) -> None:
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def slow(message: bytes) -> bytes:
+        asked.set()
+        await released.wait()
+        return b"answer to " + message
+
+    carrying = asyncio.create_task(carry(one_round.target("a1"), slow, 100))
+    await one_round.grid.until_reachable(["a1"], 60)
+    first = asyncio.create_task(one_round.grid.exchange({"a1": b"one"}, 3600))
+    await asked.wait()
+    second = asyncio.create_task(one_round.grid.exchange({"a1": b"two"}, 60))
+    await asyncio.sleep(0)
+    released.set()
+    assert await second == {"a1": b"answer to two"}
+    first.cancel()
+    one_round.grid.end()
+    await carrying
+    await asyncio.gather(first, return_exceptions=True)
+
+
 async def test_when_flower_ends_the_round_is_over_and_says_so(one_round: Round) -> None:
     carrying = asyncio.create_task(carry(one_round.target("a1"), echo, 20))
     await one_round.grid.until_reachable(["a1"], 60)

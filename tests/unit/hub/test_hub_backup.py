@@ -64,7 +64,7 @@ COHORT = CohortRecord(
     {"labels.site": "Århus"}, 8, 6, "SUCCEEDED", lost={"KEYS": 1}, contributors=7, rho=0.5, variance=1e30, sums=(-(2**63), 7)
 )
 ROUND = RoundRecord("w48-1", "2026-W48", ("labels.site",), False, 2, 2**40, "", NOW, "r1", "RUNNING", number=1, cohorts=(COHORT,))
-COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"')
+COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"', learning_round=b"\xff\0")
 
 
 def fill(connection: Connection) -> None:
@@ -220,6 +220,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_pat
             "agents": ("replica_id", "certificate_issuer", "release", "release_number", "release_rollout"),
             "join_tokens": ("labels",),
             "groups": ("escalations_per_day", "tokens_per_day"),
+            "commands": ("learning_round",),
         }
         for table, row in rows:
             for column in later.get(table, ()):

@@ -24,32 +24,33 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from seawall.hub.v1 import learning_pb2 as seawall_dot_hub_dot_v1_dot_learning__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cseawall/hub/v1/command.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dseawall/hub/v1/learning.proto\"\x94\x05\n\x07\x43ommand\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.seawall.hub.v1.Command.Action\x12\x11\n\tlog_lines\x18\x03 \x01(\x05\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.seawall.hub.v1.Command.State\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nbegin_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06output\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x35\n\x0elearning_round\x18\x0b \x01(\x0b\x32\x1d.seawall.hub.v1.LearningRound\"\x84\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0b\n\x07RESTART\x10\x01\x12\x0e\n\nRUN_DOCTOR\x10\x02\x12\x0e\n\nFETCH_LOGS\x10\x03\x12\x12\n\x0e\x46ORGET_ANSWERS\x10\x04\x12\x12\n\x0ePROVE_RECEIPTS\x10\x05\x12\r\n\tTAKE_PART\x10\x06\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\t\n\x05\x42\x45GUN\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"\x8c\x01\n\x14\x43reateCommandRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12(\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x17.seawall.hub.v1.Command\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"!\n\x11GetCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListCommandsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x14ListCommandsResponse\x12)\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x17.seawall.hub.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x43\x61ncelCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xd5\x02\n\x0e\x43ommandService\x12N\n\rCreateCommand\x12$.seawall.hub.v1.CreateCommandRequest\x1a\x17.seawall.hub.v1.Command\x12H\n\nGetCommand\x12!.seawall.hub.v1.GetCommandRequest\x1a\x17.seawall.hub.v1.Command\x12Y\n\x0cListCommands\x12#.seawall.hub.v1.ListCommandsRequest\x1a$.seawall.hub.v1.ListCommandsResponse\x12N\n\rCancelCommand\x12$.seawall.hub.v1.CancelCommandRequest\x1a\x17.seawall.hub.v1.Commandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cseawall/hub/v1/command.proto\x12\x0eseawall.hub.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x05\n\x07\x43ommand\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1e.seawall.hub.v1.Command.Action\x12\x11\n\tlog_lines\x18\x03 \x01(\x05\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.seawall.hub.v1.Command.State\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nbegin_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06output\x18\t \x01(\t\x12\r\n\x05\x65rror\x18\n \x01(\t\x12\x35\n\x0elearning_round\x18\x0b \x01(\x0b\x32\x1d.seawall.hub.v1.LearningRound\"\x84\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0b\n\x07RESTART\x10\x01\x12\x0e\n\nRUN_DOCTOR\x10\x02\x12\x0e\n\nFETCH_LOGS\x10\x03\x12\x12\n\x0e\x46ORGET_ANSWERS\x10\x04\x12\x12\n\x0ePROVE_RECEIPTS\x10\x05\x12\r\n\tTAKE_PART\x10\x06\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\t\n\x05\x42\x45GUN\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\x0b\n\x07\x45XPIRED\x10\x05\x12\r\n\tCANCELLED\x10\x06\"q\n\rLearningRound\x12\x10\n\x08round_id\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12+\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8c\x01\n\x14\x43reateCommandRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12(\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x17.seawall.hub.v1.Command\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"!\n\x11GetCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListCommandsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x14ListCommandsResponse\x12)\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x17.seawall.hub.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x43\x61ncelCommandRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xd5\x02\n\x0e\x43ommandService\x12N\n\rCreateCommand\x12$.seawall.hub.v1.CreateCommandRequest\x1a\x17.seawall.hub.v1.Command\x12H\n\nGetCommand\x12!.seawall.hub.v1.GetCommandRequest\x1a\x17.seawall.hub.v1.Command\x12Y\n\x0cListCommands\x12#.seawall.hub.v1.ListCommandsRequest\x1a$.seawall.hub.v1.ListCommandsResponse\x12N\n\rCancelCommand\x12$.seawall.hub.v1.CancelCommandRequest\x1a\x17.seawall.hub.v1.Commandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.command_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMMAND']._serialized_start=145
-  _globals['_COMMAND']._serialized_end=805
-  _globals['_COMMAND_ACTION']._serialized_start=562
-  _globals['_COMMAND_ACTION']._serialized_end=694
-  _globals['_COMMAND_STATE']._serialized_start=696
-  _globals['_COMMAND_STATE']._serialized_end=805
-  _globals['_CREATECOMMANDREQUEST']._serialized_start=808
-  _globals['_CREATECOMMANDREQUEST']._serialized_end=948
-  _globals['_GETCOMMANDREQUEST']._serialized_start=950
-  _globals['_GETCOMMANDREQUEST']._serialized_end=983
-  _globals['_LISTCOMMANDSREQUEST']._serialized_start=985
-  _globals['_LISTCOMMANDSREQUEST']._serialized_end=1061
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=1063
-  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=1153
-  _globals['_CANCELCOMMANDREQUEST']._serialized_start=1155
-  _globals['_CANCELCOMMANDREQUEST']._serialized_end=1191
-  _globals['_COMMANDSERVICE']._serialized_start=1194
-  _globals['_COMMANDSERVICE']._serialized_end=1535
+  _globals['_COMMAND']._serialized_start=114
+  _globals['_COMMAND']._serialized_end=774
+  _globals['_COMMAND_ACTION']._serialized_start=531
+  _globals['_COMMAND_ACTION']._serialized_end=663
+  _globals['_COMMAND_STATE']._serialized_start=665
+  _globals['_COMMAND_STATE']._serialized_end=774
+  _globals['_LEARNINGROUND']._serialized_start=776
+  _globals['_LEARNINGROUND']._serialized_end=889
+  _globals['_CREATECOMMANDREQUEST']._serialized_start=892
+  _globals['_CREATECOMMANDREQUEST']._serialized_end=1032
+  _globals['_GETCOMMANDREQUEST']._serialized_start=1034
+  _globals['_GETCOMMANDREQUEST']._serialized_end=1067
+  _globals['_LISTCOMMANDSREQUEST']._serialized_start=1069
+  _globals['_LISTCOMMANDSREQUEST']._serialized_end=1145
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=1147
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=1237
+  _globals['_CANCELCOMMANDREQUEST']._serialized_start=1239
+  _globals['_CANCELCOMMANDREQUEST']._serialized_end=1275
+  _globals['_COMMANDSERVICE']._serialized_start=1278
+  _globals['_COMMANDSERVICE']._serialized_end=1619
 # @@protoc_insertion_point(module_scope)

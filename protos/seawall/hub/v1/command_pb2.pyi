@@ -10,7 +10,6 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from seawall.hub.v1 import learning_pb2 as _learning_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -112,7 +111,7 @@ class Command(_message.Message):
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def learning_round(self) -> _learning_pb2.LearningRound:
+    def learning_round(self) -> Global___LearningRound:
         """For TAKE_PART: in what."""
 
     def __init__(
@@ -128,7 +127,7 @@ class Command(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         output: _builtins.str = ...,
         error: _builtins.str = ...,
-        learning_round: _learning_pb2.LearningRound | None = ...,
+        learning_round: Global___LearningRound | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "learning_round", b"learning_round"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -137,6 +136,44 @@ class Command(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class LearningRound(_message.Message):
+    """A round of learning that an agent is asked to take part in. It is carried by Flower's Fleet API, over HTTPS, at the host of the hub that
+    the agent knows: a word of the hub cannot make an agent connect to anywhere else.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_ID_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    round_id: _builtins.str
+    """Names the round in logs; 32 hexadecimal digits."""
+    port: _builtins.int
+    """Of the Fleet API."""
+    certificate: _builtins.bytes
+    """The certificate that is shown there, DER: it alone is trusted. It lives for one round."""
+    @_builtins.property
+    def deadline(self) -> _duration_pb2.Duration:
+        """After which the round is over, whatever became of it. At most half an hour."""
+
+    def __init__(
+        self,
+        *,
+        round_id: _builtins.str = ...,
+        port: _builtins.int = ...,
+        certificate: _builtins.bytes = ...,
+        deadline: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "deadline", b"deadline", "port", b"port", "round_id", b"round_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearningRound: _TypeAlias = LearningRound  # noqa: Y015
 
 @_typing.final
 class CreateCommandRequest(_message.Message):

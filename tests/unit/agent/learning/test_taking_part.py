@@ -17,7 +17,7 @@ from agent.store.commands import CommandEntry
 from contract.errors import Reason, SeawallError, Unavailable
 from hub.clock import utc_now
 from hub.learning.certificate import round_certificate
-from seawall.hub.v1.learning_pb2 import LearningRound
+from seawall.hub.v1.command_pb2 import LearningRound
 from tests.fakes.fleet_agent import eventually
 
 _, PEM = round_certificate(x509.SubjectAlternativeName([x509.DNSName("hub.example.org")]), utc_now())

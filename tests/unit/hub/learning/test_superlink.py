@@ -14,7 +14,7 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 from agent.learning.flower_child import Fleet, Over
 from contract.carrying import ENTRY, MOST_BYTES, RECORD, Frame, FrameKind
 from hub.learning.flower import KEY_HEADER, MOST_OBJECTS, PATHS
-from hub.learning.front import MOST_BODY_BYTES
+from hub.learning.front import MOST_BODY_BYTES, SILENT_SECONDS
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.fleet_api import FleetApi, ask, here
 
@@ -143,6 +143,19 @@ async def test_who_is_expelled_comes_no_more_and_is_not_there(api: FleetApi) -> 
     assert api.told[-1] == Frame(FrameKind.ABSENT, 0, "a1")
     with pytest.raises(Over):
         await here(node.activate)
+
+
+async def test_a_node_that_falls_silent_is_not_there_until_it_asks_again(api: FleetApi) -> None:
+    node = await come(api, "a1")
+    await answered(api, node, "a1", b"body", b"answer")
+    api.now += SILENT_SECONDS - 1
+    api.front.look()
+    assert api.kinds()[-1] == (FrameKind.ANSWER, "a1")
+    api.now += 2
+    api.front.look()
+    assert api.kinds()[-1] == (FrameKind.ABSENT, "a1")
+    await answered(api, node, "a1", b"body", b"answer")
+    assert api.kinds()[-2:] == [(FrameKind.PRESENT, "a1"), (FrameKind.ANSWER, "a1")]
 
 
 async def test_all_who_are_there_hear_of_the_end(api: FleetApi) -> None:
