@@ -69,8 +69,15 @@ def choose(settings: AgentSettings, kept: KeptPolicy) -> Chosen:
     except SeawallError as error:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=error.message)
     if signed is not None and signed.index.model == wanted:
-        parts = {"recognizers": signed.recognizers, "calibrations": signed.calibrations, "learning": signed.learning}
-        return Chosen(signed.policy, signed.text, "signed", signed.name, **parts)
+        return Chosen(
+            signed.policy,
+            signed.text,
+            "signed",
+            signed.name,
+            recognizers=signed.recognizers,
+            calibrations=signed.calibrations,
+            learning=signed.learning,
+        )
     trouble = f"policies/{wanted} {_NONE_TAKEN}"
     if settings.privacy.policy_file is None:
         return Chosen(NOTHING, "", f"policies/{wanted}", trouble=trouble)
