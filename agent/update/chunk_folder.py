@@ -77,7 +77,7 @@ class ChunkFolder:
         """See Holder."""
         return _checked(self._pack.read(chunk.sha256), chunk)
 
-    def keep(self, chunk: Chunk, content: bytes) -> None:
+    def keep(self, chunk: Chunk, content: bytes | memoryview) -> None:
         """Keeps a chunk that was verified. It is on the disk for good after the next `sync`.
 
         Raises:
