@@ -11,7 +11,7 @@ from contract.blobs import unpack
 from contract.errors import InvalidRequest, SeawallError
 from contract.release import Chunk
 
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 2 * 1024 * 1024
 """So many are looked at together. Once as many wait behind them, the stream waits too."""
 
 Stored = bytes | bytearray | memoryview

@@ -1,5 +1,6 @@
 """Keeping what came: many blobs at a time, the good behind a bad one too, and never more waiting than a batch."""
 
+import asyncio
 import hashlib
 import random
 import threading
@@ -16,6 +17,9 @@ from contract.release import Chunk
 NOISE = random.Random(11)
 CONTENTS = [NOISE.randbytes(1 << 20) for _ in range(9)]
 CHUNKS = [Chunk(hashlib.sha256(content).hexdigest(), len(content)) for content in CONTENTS]
+BATCH = -(-BATCH_BYTES // (1 << 20))
+"""So many of them are a batch."""
+
 TEXT = b"the same line\n" * 10_000
 TEXT_CHUNK = Chunk(hashlib.sha256(TEXT).hexdigest(), len(TEXT))
 
@@ -68,26 +72,27 @@ async def test_what_came_packed_and_what_came_as_it_is_are_kept_alike(kept: Kept
 
 
 async def test_a_batch_is_kept_in_one_thread_and_not_in_the_loops(kept: Kept) -> None:
-    for number in range(3):
+    for number in range(BATCH - 1):
         await kept.settler.put(blob(number))
+    await asyncio.sleep(0)
     assert kept.folder.threads == [], "less than a batch came"
+    await kept.settler.put(blob(BATCH - 1))
     await kept.settler.finish()
-    assert len(kept.folder.threads) == 3
+    assert len(kept.folder.threads) == BATCH
     assert len(set(kept.folder.threads)) == 1
     assert threading.get_ident() not in kept.folder.threads
 
 
 async def test_no_more_than_a_batch_waits_behind_the_one_that_is_looked_at(kept: Kept) -> None:
     kept.folder.goes_on.clear()
-    batch = -(-BATCH_BYTES // (1 << 20))
-    for number in range(2 * batch - 1):
+    for number in range(2 * BATCH - 1):
         await kept.settler.put(blob(number))
     assert kept.chunks == []
     threading.Timer(0.05, kept.folder.goes_on.set).start()
-    await kept.settler.put(blob(2 * batch - 1))
-    assert kept.chunks == CHUNKS[:batch], "it waited for the first batch"
+    await kept.settler.put(blob(2 * BATCH - 1))
+    assert kept.chunks == CHUNKS[:BATCH], "it waited for the first batch"
     await kept.settler.finish()
-    assert kept.chunks == CHUNKS[: 2 * batch]
+    assert kept.chunks == CHUNKS[: 2 * BATCH]
 
 
 async def test_what_waits_is_kept_when_it_is_asked_for(kept: Kept) -> None:
@@ -115,12 +120,12 @@ async def test_the_good_behind_a_bad_one_is_kept_and_the_bad_one_is_said_once(ke
 async def test_a_bad_one_is_said_to_who_brings_the_next_batch(kept: Kept) -> None:
     await kept.settler.put(blob(0, bad=True))
     await kept.settler.settle()
-    for number in (1, 2, 3):
+    for number in range(1, BATCH):
         await kept.settler.put(blob(number))
     with pytest.raises(InvalidRequest):
-        await kept.settler.put(blob(4))
+        await kept.settler.put(blob(BATCH))
     await kept.settler.finish()
-    assert kept.chunks == CHUNKS[1:5]
+    assert kept.chunks == CHUNKS[1 : BATCH + 1]
 
 
 async def test_what_was_gone_on_with_and_does_not_fit_is_not_held_against_the_source(kept: Kept) -> None:
