@@ -24,8 +24,8 @@ def pack(content: bytes) -> bytes:
     return ZSTD + packed if len(packed) <= WORTH * len(content) else PLAIN + content
 
 
-def unpack(stored: bytes | bytearray | memoryview, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> bytes:
-    """Returns the chunk in a blob, having compared its digest.
+def unpack(stored: bytes | bytearray | memoryview, sha256: str, most_bytes: int = MAX_CHUNK_BYTES) -> memoryview:
+    """Returns the chunk in a blob, having compared its digest. Nothing is copied of one that was not packed.
 
     Args:
         stored: the blob.
@@ -38,7 +38,7 @@ def unpack(stored: bytes | bytearray | memoryview, sha256: str, most_bytes: int 
     head, body = bytes(stored[:1]), memoryview(stored)[1:]
     if len(stored) > MAX_STORED_BYTES or head not in (PLAIN, ZSTD):
         raise invalid_release(f"blob {sha256[:80]} is none: it is too long, or of an unknown form")
-    content = bytes(body) if head == PLAIN else _unpacked(body, sha256, most_bytes)
+    content = body if head == PLAIN else memoryview(_unpacked(body, sha256, most_bytes))
     if len(content) > most_bytes or hashlib.sha256(content).hexdigest() != sha256:
         raise invalid_release(f"blob {sha256[:80]} holds something else than its name says")
     return content

@@ -77,6 +77,7 @@ class ChunkFolder:
         """See Holder."""
         return _checked(self._pack.read(chunk.sha256), chunk)
 
+<<<<<<< HEAD
     def read(self, file: IndexFile) -> bytes:
         """Returns a small file whose chunks were all fetched.
 
@@ -90,6 +91,9 @@ class ChunkFolder:
         return whole
 
     def keep(self, chunk: Chunk, content: bytes) -> None:
+=======
+    def keep(self, chunk: Chunk, content: bytes | memoryview) -> None:
+>>>>>>> u1
         """Keeps a chunk that was verified. It is on the disk for good after the next `sync`.
 
         Raises:

@@ -72,6 +72,7 @@ class Fetcher:
         self._randomness = randomness
         self._settings = settings or FetchSettings()
         self._sleep = sleep
+        self._receivers = set[Receiver]()
 
     async def fetch(self, index: Index, source: Source, held: Sequence[Holder] = (), tell: Callable[[Progress], None] = _nobody) -> None:
         """Fetches what is missing; afterwards every chunk is in the folder or with a holder.
@@ -115,6 +116,8 @@ class Fetcher:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SYNC_SECONDS):
                     await ended.wait()
+            for receiver in tuple(self._receivers):
+                await receiver.settle()
             await asyncio.to_thread(self._folder.sync)
 
     def _missing(self, index: Index, held: Sequence[Holder]) -> list[Chunk]:
@@ -124,7 +127,12 @@ class Fetcher:
     async def _work(self, todo: deque[Chunk], source: Source, meter: Meter) -> None:
         while todo:
             batch = [todo.popleft() for _ in range(min(len(todo), self._settings.batch))]
-            await self._bring(Receiver(self._folder, source, self._pace, meter, self._settings.patience_seconds), batch, meter)
+            receiver = Receiver(self._folder, source, self._pace, meter, self._settings.patience_seconds)
+            self._receivers.add(receiver)
+            try:
+                await self._bring(receiver, batch, meter)
+            finally:
+                self._receivers.remove(receiver)
 
     async def _bring(self, receiver: Receiver, batch: list[Chunk], meter: Meter) -> None:
         failed = bad = 0

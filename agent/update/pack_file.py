@@ -50,7 +50,7 @@ class PackFile:
         except OSError:
             return None
 
-    def append(self, sha256: str, content: bytes) -> None:
+    def append(self, sha256: str, content: bytes | memoryview) -> None:
         """Adds a chunk; what cannot be written whole leaves nothing.
 
         Raises:
@@ -132,7 +132,7 @@ class PackFile:
             return
 
 
-def _write(file: int, content: bytes, offset: int) -> None:
+def _write(file: int, content: bytes | memoryview, offset: int) -> None:
     left = memoryview(content)
     while left:
         written = os.pwrite(file, left, offset)

@@ -8,14 +8,11 @@ from contextlib import aclosing
 from agent.update.chunk_folder import ChunkFolder
 from agent.update.pacing import Pace
 from agent.update.progress import Meter
+from agent.update.settling import Blob, Settler, Stored
 from agent.update.sources import Source, away, check_stored_size, refuse
-from contract.blobs import unpack
 from contract.errors import InvalidRequest
 from contract.pieces import Piece
 from contract.release import Chunk
-
-Stored = bytes | bytearray | memoryview
-"""A blob as it came: the piece itself where that was the whole of it."""
 
 _PATIENT_BYTES = 16 * 1024
 _PART_SECONDS = 1.0
@@ -51,6 +48,8 @@ class Receiver:
         self._clock = clock
         self._waited_seconds = 0.0
         self._patient_bytes = 0
+        self._batch = list[Chunk]()
+        self._settler = Settler(folder, source.name, self._settled)
         self.received_bytes = 0
 
     async def receive(self, batch: list[Chunk]) -> None:
@@ -64,7 +63,7 @@ class Receiver:
         """
         self._waited_seconds, self._patient_bytes = 0.0, 0
         begun = bytearray(await asyncio.to_thread(self._folder.part, batch[0]))
-        keeping: asyncio.Task[None] | None = None
+        self._batch = batch
         async with aclosing(self._source.blobs([chunk.sha256 for chunk in batch], len(begun))) as pieces:
             try:
                 for chunk in tuple(batch):
@@ -72,13 +71,14 @@ class Receiver:
                     stored = await self._fill(chunk, pieces, begun)
                     if stored is None:
                         return
-                    if keeping is not None:
-                        await keeping
-                    keeping = asyncio.create_task(self._keep(chunk, stored, batch, resumed))
+                    await self._settler.put(Blob(chunk, stored, resumed))
                     begun = bytearray()
             finally:
-                if keeping is not None:
-                    await keeping
+                await self._settler.finish()
+
+    async def settle(self) -> None:
+        """Keeps the whole blobs that wait for more of them."""
+        await self._settler.settle()
 
     async def _fill(self, chunk: Chunk, pieces: AsyncIterator[Piece], stored: bytearray) -> Stored | None:
         """Adds pieces until the blob is whole. Returns it; None: nothing may be fetched now. What there is of one that is not is kept."""
@@ -110,19 +110,9 @@ class Receiver:
                 await asyncio.to_thread(self._folder.keep_part, chunk, bytes(stored))
         return blob
 
-    async def _keep(self, chunk: Chunk, stored: Stored, batch: list[Chunk], resumed: bool) -> None:
-        try:
-            await asyncio.to_thread(self._settle, chunk, stored)
-        except InvalidRequest as error:
-            await asyncio.to_thread(self._folder.drop_part, chunk)
-            if resumed:  # what was here may be what did not fit: it is fetched from its beginning
-                raise away(self._source.name, "a chunk does not go on where it was cut off") from error
-            raise
-        batch.remove(chunk)
+    def _settled(self, chunk: Chunk) -> None:
+        self._batch.remove(chunk)
         self._meter.verified(chunk.size_bytes)
-
-    def _settle(self, chunk: Chunk, stored: Stored) -> None:
-        self._folder.keep(chunk, unpack(stored, chunk.sha256, chunk.size_bytes))
 
     async def _next(self, pieces: AsyncIterator[Piece]) -> Piece:
         begun = self._clock()

@@ -1,9 +1,7 @@
 """seawall.hub.v1.ReleaseService."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -13,7 +11,7 @@ from contract.errors import InvalidRequest, Reason
 from contract.release import blob_path, invalid_release
 from hub.release.blobs import Blobs
 from hub.release.repository import Repository
-from hub.release.shared_blobs import SharedBlob, SharedBlobs
+from hub.release.shared_blobs import SharedBlobs
 from seawall.hub.v1 import release_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -60,33 +58,18 @@ class ReleaseServicer:
         for digest in request.digests:
             blob_path(digest)
         offset, sent_bytes = request.first_offset, 0
-        async with aclosing(self._read_ahead(request.digests)) as blobs:
-            async for blob in blobs:
-                if not 0 <= offset <= blob.size_bytes:
-                    raise InvalidRequest(
-                        Reason.FIELD_INVALID, f"first_offset is not within the {blob.size_bytes} bytes of blob {blob.digest}."
-                    )
-                while offset < blob.size_bytes:
-                    most_bytes = PIECE_BYTES if sent_bytes < WHOLE_AFTER_BYTES else blob.size_bytes
-                    yield blob.message(offset, most_bytes)
-                    begun_at, offset = offset, min(offset + most_bytes, blob.size_bytes)
-                    sent_bytes += offset - begun_at
-                offset = 0
-
-    async def _read_ahead(self, digests: Sequence[str]) -> AsyncGenerator[SharedBlob, None]:
-        """Yields blobs, each having been read while the one before was used."""
-        begun: deque[asyncio.Task[SharedBlob]] = deque()
-        try:
-            for digest in digests[:1]:
-                begun.append(asyncio.create_task(self._shared.get(digest)))
-            for number in range(1, len(digests) + 1):
-                blob = await begun.popleft()
-                begun.extend(asyncio.create_task(self._shared.get(following)) for following in digests[number : number + 1])
-                yield blob
-        finally:
-            for task in begun:
-                task.cancel()
-            await asyncio.gather(*begun, return_exceptions=True)
+        ahead = [self._shared.begin(digest) for digest in request.digests[:1]]
+        for number in range(1, len(request.digests) + 1):
+            blob = await asyncio.shield(ahead.pop())
+            ahead += [self._shared.begin(following) for following in request.digests[number : number + 1]]
+            if not 0 <= offset <= blob.size_bytes:
+                raise InvalidRequest(Reason.FIELD_INVALID, f"first_offset is not within the {blob.size_bytes} bytes of blob {blob.digest}.")
+            while offset < blob.size_bytes:
+                most_bytes = PIECE_BYTES if sent_bytes < WHOLE_AFTER_BYTES else blob.size_bytes
+                yield blob.message(offset, most_bytes)
+                begun_at, offset = offset, min(offset + most_bytes, blob.size_bytes)
+                sent_bytes += offset - begun_at
+            offset = 0
 
 
 def add_release_servicer(servicer: ReleaseServicer, server: grpc.aio.Server) -> None:

@@ -48,25 +48,31 @@ class SharedBlobs:
     def __init__(self, blobs: Blobs, most_bytes: int = MOST_BYTES) -> None:
         self._blobs = blobs
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[str, SharedBlob] = OrderedDict()
+        self._kept: OrderedDict[str, asyncio.Task[SharedBlob]] = OrderedDict()
         self._kept_bytes = 0
         self._reading: dict[str, asyncio.Task[SharedBlob]] = {}
 
     async def get(self, digest: str) -> SharedBlob:
-        """Returns a blob. Those who ask for it while it is read wait for the same reading.
+        """Returns a blob, as `begin` says. One who goes away takes nothing from the others."""
+        return await asyncio.shield(self.begin(digest))
 
-        Raises:
-            NotFound: RELEASE_NOT_FOUND.
-            Unavailable: STORE_UNAVAILABLE.
+    def begin(self, digest: str) -> asyncio.Task[SharedBlob]:
+        """Begins to read a blob, unless it is here or being read: those who ask for it meanwhile wait for the same reading.
+
+        Args:
+            digest: of the plain chunk.
+
+        Returns:
+            the reading, for others too: to be waited for behind a shield. It raises NotFound (RELEASE_NOT_FOUND) or
+            Unavailable (STORE_UNAVAILABLE).
         """
         if digest in self._kept:
             self._kept.move_to_end(digest)
             return self._kept[digest]
-        reading = self._reading.get(digest)
-        if reading is None:
-            reading = self._reading[digest] = asyncio.create_task(self._read(digest))
-            reading.add_done_callback(lambda done: self._end(digest, done))
-        return await asyncio.shield(reading)  # one who goes away takes nothing from the others
+        if digest not in self._reading:
+            self._reading[digest] = asyncio.create_task(self._read(digest))
+            self._reading[digest].add_done_callback(lambda done: self._end(digest, done))
+        return self._reading[digest]
 
     async def _read(self, digest: str) -> SharedBlob:
         stored = await self._blobs.get(digest)
@@ -78,7 +84,7 @@ class SharedBlobs:
         del self._reading[digest]
         if done.cancelled() or done.exception() is not None:
             return
-        self._kept[digest] = done.result()
+        self._kept[digest] = done
         self._kept_bytes += done.result().size_bytes
         while self._kept_bytes > self._most_bytes:
-            self._kept_bytes -= self._kept.popitem(last=False)[1].size_bytes
+            self._kept_bytes -= self._kept.popitem(last=False)[1].result().size_bytes

@@ -116,3 +116,15 @@ def test_a_piece_is_what_lies_there_of_the_blob(offset: int, most_bytes: int) ->
     stored = bytes(range(250)) * 4
     piece = Piece.from_message(SharedBlob(DIGESTS[0], stored).message(offset, most_bytes))
     assert piece == Piece(DIGESTS[0], offset, 1000, stored[offset : offset + most_bytes])
+
+
+async def test_what_was_begun_is_read_once_and_may_fail_though_nobody_waits(store: SlowBlobs) -> None:
+    shared = SharedBlobs(store)
+    store.away = True
+    begun = shared.begin(DIGESTS[3])
+    assert shared.begin(DIGESTS[3]) is begun
+    store.ready.set()
+    await asyncio.wait([begun])
+    assert store.read == [DIGESTS[3]]
+    store.away = False
+    assert (await shared.get(DIGESTS[3])).size_bytes == 1000

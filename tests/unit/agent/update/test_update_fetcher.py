@@ -361,6 +361,24 @@ async def test_what_came_is_synced_where_the_source_goes_away(site: Site, synced
     assert {path.stat().st_ino for path in site.folder.iterdir()} <= synced
 
 
+async def test_a_whole_chunk_is_synced_though_no_other_comes_behind_it(site: Site, synced: set[int]) -> None:
+    came = asyncio.Event()
+
+    class Stalled(FakeSource):
+        async def blobs(self, digests: Sequence[str], first_offset: int) -> AsyncGenerator[Piece, None]:
+            async for piece in super().blobs(digests[:1], first_offset):
+                yield piece
+            await came.wait()
+
+    fetching = asyncio.create_task(site.fetch(Stalled(REPOSITORY)))
+    first = next(iter(INDEX.chunks().values()))
+    while not (site.folder / PACK).exists() or (site.folder / PACK).stat().st_ino not in synced:  # noqa: ASYNC110  # a disk has no event
+        await asyncio.sleep(0.01)
+    assert ChunkFolder(site.folder).find(first) is not None
+    fetching.cancel()
+    await asyncio.gather(fetching, return_exceptions=True)
+
+
 async def test_a_chunk_that_a_power_cut_tore_is_fetched_again(site: Site) -> None:
     site.chunks.keep(FIRST, WEIGHTS[0])
     damage(site, FIRST)
