@@ -27,6 +27,9 @@ from agent.inference.fit import fits_beside
 from agent.inference.loading import load_bundle
 from agent.inference.machine import free_memory_bytes
 from agent.known_hub import KnownHub
+from agent.later.promises import Promises
+from agent.later.prompts import LateAnswerer
+from agent.later.worker import LateWorker, Recipients
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.output_rules import build_rules
@@ -41,6 +44,7 @@ from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.heads import HeadStore
 from agent.store.live import LiveStore
+from agent.store.outbox import Outbox
 from agent.store.retention import Ages
 from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
@@ -60,6 +64,9 @@ from contract.surroundings import Hub, Surroundings
 from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
+
+MOST_LATE = 1000
+"""So many prompts wait for a better answer at most; the answers behind them stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,7 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         narrowing=lambda: desired.narrowing,
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None),
         tracing=tracing,
+        promises=Promises(Outbox(database, MOST_LATE), settings.hub.follow_up_seconds) if ground.link is not None else None,
     )
 
 
@@ -180,6 +188,13 @@ def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:
     """Returns what signs the log of receipts, and has the hub witness it."""
     heads = HeadStore(ground.database, ground.settings.keep.receipt_seconds)
     return HeadKeeper(heads, parts.receipts, ground.agent_id, ground.link, utc_now, random.SystemRandom())
+
+
+def build_late_worker(parts: Parts, answerer: LateAnswerer, recipients: Recipients) -> LateWorker | None:
+    """Returns what gets better answers later; None: none is promised."""
+    if parts.promises is None or not parts.promises.is_on:
+        return None
+    return LateWorker(parts.promises.outbox, answerer, recipients, parts.metrics, utc_now, random.SystemRandom())
 
 
 async def open_fleet(

@@ -20,12 +20,14 @@ from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
 from agent.inference.session import ModelFailed
-from agent.narrowing import Narrowing, both
+from agent.later.promises import Promises
+from agent.later.prompts import FOLLOWED_UP, LatePrompt
+from agent.narrowing import Narrowing, both, redacted_only
 from agent.output_rules import Rule, screened
 from agent.policies.in_force import PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.redacting import Outgoing, Redactor, restored
-from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
+from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled, whole
 from agent.store.audit import ReceiptStore
 from agent.store.conversations import ConversationStore
 from agent.telemetry import Metrics
@@ -52,6 +54,7 @@ class Parts:
         surroundings: returns what is known around any prompt now.
         rules: that the cloud's text must pass.
         floors: returns the least classes that a prompt may have, besides the site's.
+        promises: keeps prompts whose better answer is to follow; None: none does.
     """
 
     agent_id: str
@@ -71,6 +74,7 @@ class Parts:
     surroundings: Callable[[], Surroundings] = Surroundings
     rules: tuple[Rule, ...] = ()
     floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
+    promises: Promises | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The way that was chosen, for what was asked as it was decided on last, and why."""
+    """The way that was chosen, for what was asked as it was decided on last, and why.
+
+    Args:
+        is_unreached: whether the hub would have been asked, and could not be reached.
+    """
 
     asked: Asked
     pieces: AsyncGenerator[str | Outcome, None]
     reasons: tuple[str, ...]
+    is_unreached: bool = False
 
 
 class Pipeline:
@@ -122,7 +131,7 @@ class Pipeline:
                 texts: list[str] = []
                 async for piece in routed.pieces:
                     if isinstance(piece, Outcome):
-                        yield await self._record(routed.asked, texts, piece, routed.reasons)
+                        yield await self._record(routed, texts, piece)
                     elif piece:
                         if not texts:
                             self._parts.metrics.first_token(monotonic() - asked.started)
@@ -141,11 +150,13 @@ class Pipeline:
         started = monotonic()
         await stack.enter_async_context(self._turns.of(prompt))
         model = stack.enter_context(self._parts.models.held())
-        messages = await self._with_earlier_turns(prompt, model)
+        return await self._decided(prompt, model, await self._with_earlier_turns(prompt, model), started)
+
+    async def _decided(self, prompt: Prompt, model: LocalModel, messages: tuple[Message, ...], started: float, *floors: DataClass) -> Asked:
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
-            looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt))
+            looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt), *floors)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
             classification, decision = narrowing.decide(looked.classification, self._decider(prompt))
@@ -204,7 +215,7 @@ class Pipeline:
         except EscalationFailed as failure:
             departure = departed(outgoing) if failure.sent else None
             reasons = (*asked.decision.policy_ids, "not-confident", failure.why)
-            return Routed(asked, local.release(departure, provisional=True), reasons)
+            return Routed(asked, local.release(departure, provisional=True), reasons, failure.is_passing)
 
     async def _route_without_model(self, asked: Asked, away: ModelAway, stack: AsyncExitStack) -> Routed:
         """There is no model on the device now: what may leave the site is escalated, the rest refused, with when to ask again."""
@@ -241,10 +252,11 @@ class Pipeline:
         head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]
         return escalated(head, answer, outgoing, judged)
 
-    async def _record(self, asked: Asked, texts: Sequence[str], outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
+    async def _record(self, routed: Routed, texts: Sequence[str], outcome: Outcome) -> Answer:
+        asked = routed.asked
         # 7 record
         with self._parts.tracing.step(RECORD):
-            answer = await self._recorded(asked, "".join(texts), outcome, self._receipt(asked, outcome, (*reasons, *outcome.notes)))
+            answer = await self._recorded(routed, "".join(texts), outcome)
         if outcome.route != "cache" and outcome.confidence is not None:
             given = tuple(texts) if outcome.route == "local" else ()
             is_unsure, sampling = outcome.confidence < asked.bar, asked.prompt.sampling
@@ -252,16 +264,73 @@ class Pipeline:
             self._parts.traffic.answered(LiveAnswer(digest, is_unsure, asked.messages, sampling, given, outcome.output_tokens))
         return answer
 
-    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt) -> Answer:
-        is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
-        if is_worth_it and self._decided_again(asked).decision.may_cache:
-            digest = asked.model.bundle.digest()
-            await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
+    async def _recorded(self, routed: Routed, text: str, outcome: Outcome) -> Answer:
+        asked, receipt = routed.asked, self._receipt(routed.asked, outcome, (*routed.reasons, *outcome.notes))
+        await self._keep(asked, text, outcome)
+        better_until = await self._promised(asked, receipt) if routed.is_unreached else None
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
         await self._parts.receipts.append(asked.prompt.client, receipt, self._now())
         self._parts.metrics.answered(receipt, outcome.input_tokens, outcome.output_tokens)
+        return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt, better_until)
+
+    async def _keep(self, asked: Asked, text: str, outcome: Outcome) -> None:
+        is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
+        if is_worth_it and self._decided_again(asked).decision.may_cache:
+            digest = asked.model.bundle.digest()
+            await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
+
+    async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
+        """Keeps a prompt whose better answer somebody would get: the device by MQTT, whoever asks the same, or a conversation."""
+        prompt = asked.prompt
+        is_cached = asked.decision.may_cache and repeatable(prompt.sampling)
+        if self._parts.promises is None or not (prompt.intake == "mqtt" or prompt.conversation is not None or is_cached):
+            return None
+        whole = replace(prompt, messages=asked.messages, stream=False)
+        late = LatePrompt(whole, receipt.receipt_id, asked.classification.data_class, asked.decision.must_redact)
+        return await self._parts.promises.promise(late, self._clock())
+
+    async def reach(self) -> None:
+        """See agent.later.prompts.LateAnswerer."""
+        await self._parts.escalator.connect()
+
+    async def better(self, late: LatePrompt) -> Answer:
+        """See agent.later.prompts.LateAnswerer. The model on the device is not asked, and no live prompt of the conversation waits."""
+        started = monotonic() - (self._clock() - late.prompt.received_time).total_seconds()
+        async with AsyncExitStack() as stack:
+            model = stack.enter_context(self._parts.models.held())
+            asked = await self._decided(late.prompt, model, late.prompt.messages, started, late.data_class)
+            if late.must_redact:
+                asked = replace(asked, decision=redacted_only(asked.decision))
+            outgoing = Outgoing(asked.messages)
+            try:
+                # 6 escalate
+                outgoing = await self._redacted(asked)
+                asked = self._decided_again(asked)
+                if not _may_leave(asked, outgoing):
+                    raise EscalationFailed("not-allowed", sent=False)
+                text, outcome = await whole(await self._escalate(asked, outgoing, None, stack))
+            except EscalationFailed as failure:
+                if failure.sent:
+                    await self._record_vain(asked, outgoing, failure)
+                raise
+        # 7 record
+        return await self._record_better(asked, text, outcome)
+
+    async def _record_better(self, asked: Asked, text: str, outcome: Outcome) -> Answer:
+        prompt, receipt = asked.prompt, self._receipt(asked, outcome, (*asked.decision.policy_ids, FOLLOWED_UP, *outcome.notes))
+        await self._keep(asked, text, outcome)
+        if prompt.conversation is not None:
+            async with self._turns.of(prompt):
+                await self._parts.conversations.replace_answer(prompt, Message("assistant", text))
+        await self._parts.receipts.append(prompt.client, receipt, self._now())
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
+
+    async def _record_vain(self, asked: Asked, outgoing: Outgoing, failure: EscalationFailed) -> None:
+        """What left the site has its receipt, though no answer came."""
+        outcome = Outcome("escalated", "stop", 0, 0, "", departure=departed(outgoing), provisional=True)
+        receipt = self._receipt(asked, outcome, (*asked.decision.policy_ids, FOLLOWED_UP, failure.why))
+        await self._parts.receipts.append(asked.prompt.client, receipt, self._now())
 
     def _receipt(self, asked: Asked, outcome: Outcome, reasons: tuple[str, ...]) -> Receipt:
         return Receipt(

@@ -69,13 +69,18 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer, and how it came about."""
+    """The whole answer, and how it came about.
+
+    Args:
+        better_until: until when a better answer to the same prompt may follow; None: none does.
+    """
 
     text: str
     finish_reason: FinishReason
     input_tokens: int
     output_tokens: int
     receipt: Receipt
+    better_until: datetime | None = None
 
 
 class Answerer(Protocol):

@@ -54,6 +54,20 @@ class Device:
             if answer.get("id") == prompt_id:
                 return answer
 
+    def wait_for_better(self, prompt_id: str, seconds: float = 120.0) -> dict[str, Any]:
+        """Returns the better answer to a prompt that was answered provisionally; others that come are left out.
+
+        Raises:
+            TimeoutError: none came.
+        """
+        while True:
+            try:
+                answer = self._answers.get(timeout=seconds)
+            except queue.Empty:
+                raise TimeoutError(f"no better answer within {seconds:.0f} s") from None
+            if answer.get("id") == prompt_id and "replaces" in answer:
+                return answer
+
     def publish(self, text: str, max_tokens: int = 96) -> str:
         """Publishes a prompt, waits until the broker has it, and returns its id."""
         prompt_id = str(uuid.uuid4())

@@ -251,6 +251,11 @@ def _m0009_receipt_log(database: Database) -> None:
     database.table("receipts").create_index(["leaf"], unique=True)
 
 
+def _m0011_better_answers(database: Database) -> None:
+    """Until when the answer of a prompt may be followed by a better one."""
+    database.table("inbox").add_column("better_until", float)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -261,6 +266,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0007_rollouts,
     _m0008_sealed,
     _m0009_receipt_log,
+    _m0011_better_answers,
 )
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -138,6 +139,14 @@ def test_an_answer_is_written_with_its_receipt() -> None:
         "usage": {"input_tokens": 3, "output_tokens": 5},
         "receipt": json.loads(json.dumps(receipt("p1").to_dict())),
     }
+
+
+def test_an_answer_says_until_when_a_better_one_may_follow_and_that_one_which_it_replaces() -> None:
+    until = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
+    answer = Answer("a", "stop", 3, 5, receipt("p1"), until)
+    assert json.loads(payloads.write_answer("p1", answer))["better_until"] == "2026-01-02T03:04:05+00:00"
+    better = json.loads(payloads.write_answer("p1", replace(answer, better_until=None), replaces="receipt-0"))
+    assert (better["id"], better["replaces"], "better_until" in better) == ("p1", "receipt-0", False)
 
 
 def test_pieces_are_numbered_and_the_last_one_says_so() -> None:
