@@ -40,6 +40,7 @@ from agent.releases import Releases
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.heads import HeadStore
@@ -155,7 +156,8 @@ def own_limits(settings: AgentSettings) -> OwnLimits:
 def ages(settings: AgentSettings) -> Ages:
     """Returns how long what is sealed is kept."""
     keep = settings.keep
-    return Ages(answers=keep.answer_seconds, turns=keep.conversation_seconds, vault=keep.conversation_seconds)
+    turns = keep.conversation_seconds
+    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns)
 
 
 def build_parts(ground: Ground, desired: Desired) -> Parts:
@@ -175,6 +177,7 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         rules=build_rules(has_key, settings.privacy.denied_phrases),
         floors=lambda prompt: (settings.privacy.client_floors.get(prompt.client, DataClass.PUBLIC),),
         conversations=ConversationStore(database, keep.conversation_seconds),
+        classes=ClassStore(database, keep.conversation_seconds),
         receipts=ReceiptStore(database, keep.receipt_seconds),
         metrics=Metrics(CollectorRegistry()),
         narrowing=lambda: desired.narrowing,

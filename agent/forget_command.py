@@ -19,6 +19,7 @@ EXAMPLE = "Example: seawall-agent forget --client till, or one conversation: sea
 
 _WORDS = {
     "answers": "answers in the cache",
+    "classes": "classes that conversations have had",
     "inbox": "prompts taken by MQTT",
     "outbox": "prompts that waited for the hub",
     "turns": "turns of conversations",

@@ -29,7 +29,9 @@ from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.redacting import Outgoing, Redactor, restored
 from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled, whole
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
+from agent.store.subjects import Subject
 from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer, Traffic
@@ -66,6 +68,7 @@ class Parts:
     escalator: Escalator
     redactor: Redactor
     conversations: ConversationStore
+    classes: ClassStore
     receipts: ReceiptStore
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
@@ -156,7 +159,7 @@ class Pipeline:
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
-            looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt), *floors)
+            looked = await self._looked(prompt, messages, *self._parts.floors(prompt), prompt.floor, *floors)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
             classification, decision = narrowing.decide(looked.classification, self._decider(prompt))
@@ -165,6 +168,14 @@ class Pipeline:
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
         bar = min(settings.bar, narrowing.bar)
         return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
+
+    async def _looked(self, prompt: Prompt, messages: Sequence[Message], *floors: DataClass) -> Looked:
+        looked = await self._parts.classifier.look(messages, *floors)
+        if prompt.conversation is None:
+            return looked
+        subject, asked_time = Subject(prompt.client, prompt.conversation), prompt.received_time.timestamp()
+        risen = await self._parts.classes.rise(subject, looked.classification.data_class, asked_time, self._now())
+        return replace(looked, classification=looked.classification.raised(risen, "conversation-floor"))
 
     def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
         surroundings = replace(self._parts.surroundings(), intake=prompt.intake)
@@ -281,14 +292,11 @@ class Pipeline:
             await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
 
     async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
-        """Keeps a prompt whose better answer somebody would get: the device by MQTT, whoever asks the same, or a conversation."""
-        prompt = asked.prompt
-        is_cached = asked.decision.may_cache and repeatable(prompt.sampling)
-        if self._parts.promises is None or not (prompt.intake == "mqtt" or prompt.conversation is not None or is_cached):
+        if self._parts.promises is None:
             return None
-        whole = replace(prompt, messages=asked.messages, stream=False)
+        whole = replace(asked.prompt, messages=asked.messages, stream=False)
         late = LatePrompt(whole, receipt.receipt_id, asked.classification.data_class, asked.decision.must_redact)
-        return await self._parts.promises.promise(late, self._clock())
+        return await self._parts.promises.promise(late, asked.decision.may_cache, self._clock())
 
     async def reach(self) -> None:
         """See agent.later.prompts.LateAnswerer."""

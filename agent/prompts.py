@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from contract.classification import Classification
+from contract.classification import Classification, DataClass
 from contract.decision import Decision
 from contract.receipts import Receipt
 from contract.tracing import TraceParent
@@ -47,6 +47,7 @@ class Prompt:
         stream: whether pieces are wanted as they come.
         intake: by which way it came.
         trace_parent: the trace that the client says it belongs to.
+        floor: the least class that the client wants it to have, and all later prompts of its conversation.
     """
 
     prompt_id: str
@@ -58,6 +59,7 @@ class Prompt:
     stream: bool = False
     intake: Literal["", "http", "mqtt"] = ""
     trace_parent: TraceParent | None = None
+    floor: DataClass = DataClass.PUBLIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What is in an MQTT message: bytes to Prompt, Answer to bytes. Pure.
 
-A prompt is `{"prompt": text}` or `{"messages": [{"role", "content"}, …]}`, and may have `id`, `conversation`, `stream` and the fields of
-`SamplingRequest`. An answer is `{"id", "answer", "finish_reason", "usage", "receipt"}`, with `better_until` where a better one may follow,
-and that one with `replaces`. A piece of one is `{"id", "index", "delta"}`, the
-last piece `{"id", "index", "done": true}`. A refusal is a problem (RFC 9457) with `reason`, and `id` where it is known.
+A prompt is `{"prompt": text}` or `{"messages": [{"role", "content"}, …]}`, and may have `id`, `conversation`, `floor`, `stream` and the
+fields of `SamplingRequest`. An answer is `{"id", "answer", "finish_reason", "usage", "receipt"}`, with `better_until` where a better one
+may follow, and that one with `replaces`. A piece of one is `{"id", "index", "delta"}`, the last piece `{"id", "index", "done": true}`. A
+refusal is a problem (RFC 9457) with `reason`, and `id` where it is known.
 """
 
 import json
@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from agent.intake import strict_json
-from agent.intake.fields import Id, Request, SamplingRequest, checked_messages, explained, is_id
+from agent.intake.fields import ClassName, Id, Request, SamplingRequest, checked_messages, explained, is_id
 from agent.prompts import Answer, Message, Prompt
+from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason, SeawallError
 
 JSON = "application/json"
@@ -34,6 +35,7 @@ class _Payload(SamplingRequest):
     prompt: str | None = None
     messages: Annotated[list[_Message], Field(fail_fast=True)] | None = None
     conversation: Id | None = None
+    floor: ClassName | None = None
     stream: bool | None = None
 
 
@@ -77,6 +79,7 @@ def read_prompt(payload: bytes, client: str, prompt_id: str, received_time: date
         conversation=request.conversation,
         sampling=request.sampling(),
         stream=bool(request.stream),
+        floor=DataClass[request.floor.upper()] if request.floor is not None else DataClass.PUBLIC,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from agent.cache.exact import repeatable
 from agent.later.prompts import LatePrompt
 from agent.store.outbox import Outbox, OutboxEntry
 from agent.store.subjects import Subject
@@ -29,14 +30,21 @@ class Promises:
         """Whether any is promised."""
         return self._seconds > 0
 
-    async def promise(self, late: LatePrompt, now: datetime) -> datetime | None:
+    async def promise(self, late: LatePrompt, may_cache: bool, now: datetime) -> datetime | None:
         """Keeps a prompt to be asked again. Returns until when; None: no better answer follows.
 
-        A store that does not take it costs the promise, not the answer.
+        A store that does not take it costs the promise, not the answer. What would reach nobody is not promised: a better answer is for
+        the device by MQTT, for whoever asks the same, or for the conversation.
+
+        Args:
+            late: the prompt.
+            may_cache: whether its answer may be kept.
+            now: the time, UTC.
         """
         prompt = late.prompt
         asked_time, expire_time = prompt.received_time.timestamp(), now.timestamp() + self._seconds
-        if not self.is_on:
+        is_for_somebody = prompt.intake == "mqtt" or prompt.conversation is not None or (may_cache and repeatable(prompt.sampling))
+        if not self.is_on or not is_for_somebody:
             return None
         subject, entry_id = Subject(prompt.client, prompt.conversation), self.outbox.name(prompt.client, prompt.prompt_id)
         try:

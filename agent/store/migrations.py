@@ -251,9 +251,15 @@ def _m0009_receipt_log(database: Database) -> None:
     database.table("receipts").create_index(["leaf"], unique=True)
 
 
-def _m0011_better_answers(database: Database) -> None:
-    """Until when the answer of a prompt may be followed by a better one."""
+def _m0011_privacy(database: Database) -> None:
+    """Until when the answer of a prompt may be followed by a better one; the highest class that each conversation has had."""
     database.table("inbox").add_column("better_until", float)
+    database.execute(
+        "CREATE TABLE classes (subject TEXT PRIMARY KEY, key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE, "
+        "content BLOB NOT NULL, create_time REAL NOT NULL) STRICT"
+    )
+    database.table("classes").create_index(["key"])
+    database.table("classes").create_index(["create_time"])
 
 
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
@@ -266,7 +272,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0007_rollouts,
     _m0008_sealed,
     _m0009_receipt_log,
-    _m0011_better_answers,
+    _m0011_privacy,
 )
 
 

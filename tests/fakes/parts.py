@@ -14,6 +14,7 @@ from agent.redacting import Redactor
 from agent.routes import Models
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.vault import Vault
@@ -35,6 +36,7 @@ def make_parts(database: Database, models: Models, escalator: Escalator, **chang
         escalator=escalator,
         redactor=Redactor(Vault(database, 3600)),
         conversations=ConversationStore(database, 3600),
+        classes=ClassStore(database, 3600),
         receipts=ReceiptStore(database, 3600),
         metrics=Metrics(CollectorRegistry()),
         surroundings=lambda: HERE,

@@ -30,6 +30,7 @@ from agent.prompts import Answer, Delta, Message, Prompt
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.inbox import Wanted
@@ -170,6 +171,7 @@ class Run:
             escalator=HubEscalator(self.link, 0.1, 5.0),  # type: ignore[arg-type]  # the link is all that is not the agent's own
             redactor=Redactor(self.vaults, self.random.randrange),
             conversations=ConversationStore(self.database, 3600),
+            classes=ClassStore(self.database, 3600),
             receipts=ReceiptStore(self.database, 3600),
             metrics=self.metrics,
             surroundings=lambda: Surroundings("x", self.region, hub=self.hub, can_redact=True),

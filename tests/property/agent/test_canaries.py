@@ -49,8 +49,12 @@ async def walk(seed: int, database: Database) -> Run:
     check_found(canary)
     run = Run(random, database, random.choice(POLICIES))
     shipped = run.policy in POLICIES[:2]
+    least = DataClass.PUBLIC
     for prompt in make_turns(random, canary, seed):
         answer = await run.ask(prompt)
+        if answer is not None and prompt.conversation is not None:
+            assert DataClass[answer.receipt.data_class.upper()] >= least, "the class of a conversation never falls"
+            least = DataClass[answer.receipt.data_class.upper()]
         if answer is not None and answer.receipt.route == "escalated" and answer.finish_reason == "stop" and not answer.receipt.provisional:
             assert answer.text == "You said: " + prompt.messages[-1].content, "what comes back is what was said"
     await run.ask_later()

@@ -28,6 +28,7 @@ from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.redacting import NOTE, Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.live import LiveCounts, LiveStore
@@ -74,6 +75,7 @@ def build(database: Database) -> Build:
             escalator=escalator or FakeEscalator([], breaks_after=0, sent=False),
             redactor=Redactor(Vault(database, 3600)),
             conversations=ConversationStore(database, 3600),
+            classes=ClassStore(database, 3600),
             receipts=ReceiptStore(database, 3600),
             metrics=Metrics(CollectorRegistry()),
             surroundings=lambda: HERE,

@@ -7,6 +7,7 @@ import pytest
 
 from agent.intake import payloads
 from agent.prompts import Answer, Message, Prompt, Sampling
+from contract.classification import DataClass
 from contract.errors import Busy, InvalidRequest, Reason, SeawallError
 from tests.fakes.answerer import receipt
 
@@ -27,6 +28,7 @@ def test_all_fields_are_read() -> None:
             "id": "p1",
             "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "b"}],
             "conversation": "c1",
+            "floor": "confidential",
             "stream": True,
             "max_tokens": 10,
             "temperature": 1,
@@ -37,7 +39,7 @@ def test_all_fields_are_read() -> None:
             "stop": ["x", "y"],
         }
     )
-    assert (prompt.prompt_id, prompt.conversation, prompt.stream) == ("p1", "c1", True)
+    assert (prompt.prompt_id, prompt.conversation, prompt.floor, prompt.stream) == ("p1", "c1", DataClass.CONFIDENTIAL, True)
     assert prompt.messages == (Message("user", "a"), Message("assistant", ""), Message("user", "b"))
     assert prompt.sampling == Sampling(10, 1.0, 0.5, 40, 3, 1.2, ("x", "y"))
 
@@ -47,6 +49,7 @@ def test_null_means_left_out() -> None:
         "id",
         "messages",
         "conversation",
+        "floor",
         "stream",
         "max_tokens",
         "temperature",
@@ -97,6 +100,7 @@ def test_null_means_left_out() -> None:
         ({"prompt": "x", "id": "a" * 129}, "FIELD_INVALID", "'id'.*128"),
         ({"prompt": "x", "id": 7}, "FIELD_INVALID", "'id'"),
         ({"prompt": "x", "conversation": "a\n"}, "FIELD_INVALID", "'conversation'"),
+        ({"prompt": "x", "floor": "secret"}, "FIELD_INVALID", "'floor'.*'restricted'"),
         ([], "JSON_INVALID", "no object"),
         ("prompt", "JSON_INVALID", "no object"),
     ],

@@ -93,7 +93,7 @@ class Bench:
     async def promise(self, *names: str) -> None:
         for name in names:
             prompt = Prompt(name, "c1", (Message("user", "hello"),), NOW, intake="mqtt")
-            assert await Promises(self.outbox, 3600).promise(LatePrompt(prompt, "r", DataClass.PUBLIC, False), NOW)
+            assert await Promises(self.outbox, 3600).promise(LatePrompt(prompt, "r", DataClass.PUBLIC, False), True, NOW)
 
     async def rounds(self, count: int) -> list[float | None]:
         return [await self.worker.once() for _ in range(count)]
