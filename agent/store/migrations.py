@@ -252,8 +252,9 @@ def _m0009_receipt_log(database: Database) -> None:
 
 
 def _m0011_privacy(database: Database) -> None:
-    """Until when the answer of a prompt may be followed by a better one; the highest class that each conversation has had."""
+    """Answers that a better one may follow; the class of each conversation; what heads of the log say of those before."""
     database.table("inbox").add_column("better_until", float)
+    database.table("receipt_heads").add_column("chain", str)
     database.execute(
         "CREATE TABLE classes (subject TEXT PRIMARY KEY, key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE, "
         "content BLOB NOT NULL, create_time REAL NOT NULL) STRICT"
