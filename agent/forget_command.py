@@ -58,8 +58,8 @@ def forget(
     subject: Annotated[
         str | None,
         typer.Option(
-            help="Every conversation in which this text stands, in any case: a name, an address; '-' reads it from standard input (then --yes). "
-            "With --client: of that client alone. Example: --subject ada@example.org"
+            help="Every conversation in which this text stands, in any case: a name, an address; '-' reads it from standard input, "
+            "and needs --yes. With --client: its alone. Example: --subject ada@example.org"
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
