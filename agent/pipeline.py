@@ -332,6 +332,7 @@ class Pipeline:
             async with self._turns.of(prompt):
                 await self._parts.conversations.replace_answer(prompt, Message("assistant", text))
         await self._parts.receipts.append(prompt.client, receipt, self._now())
+        self._parts.metrics.took(outcome.route, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
 
     async def _record_vain(self, asked: Asked, outgoing: Outgoing, failure: EscalationFailed) -> None:

@@ -109,12 +109,16 @@ class Metrics:
         """Counts an answer."""
         self._duration.labels(receipt.route).observe(receipt.milliseconds / 1000)
         self._answers.labels(receipt.route, receipt.data_class, str(receipt.provisional).lower()).inc()
-        self._tokens.labels(receipt.route, "input").inc(input_tokens)
-        self._tokens.labels(receipt.route, "output").inc(output_tokens)
+        self.took(receipt.route, input_tokens, output_tokens)
         if receipt.route == "escalated" or receipt.provisional:
             self._escalations.labels(receipt.reasons[-1] if receipt.provisional and receipt.reasons else "answered").inc()
         if receipt.confidence is not None and receipt.route != "cache":
             self._confidence.observe(receipt.confidence)
+
+    def took(self, route: str, input_tokens: int, output_tokens: int) -> None:
+        """Counts tokens."""
+        self._tokens.labels(route, "input").inc(input_tokens)
+        self._tokens.labels(route, "output").inc(output_tokens)
 
     def followed_up(self, outcome: str, count: int = 1) -> None:
         """Counts prompts that waited for a better answer and no longer do."""

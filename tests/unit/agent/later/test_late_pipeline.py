@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry
 
 from agent.escalation import Completion, EscalationFailed
 from agent.later.promises import Promises
@@ -23,6 +24,7 @@ from agent.store.database import Database
 from agent.store.erasure import forget
 from agent.store.outbox import Outbox
 from agent.store.subjects import Subject
+from agent.telemetry import Metrics
 from contract.classification import Classification, DataClass
 from contract.decision import Decision
 from contract.policy import Policy
@@ -118,9 +120,12 @@ async def test_a_prompt_that_could_not_reach_the_hub_waits_on_the_disk_when_its_
 
 
 async def test_the_better_answer_has_its_receipt_and_is_what_whoever_asks_the_same_gets(database: Database) -> None:
-    site = Site(database)
+    registry = CollectorRegistry()
+    site = Site(database, metrics=Metrics(registry))
     await site.ask("hello")
     better = await site.better()
+    labels = {"seawall_route": "escalated", "gen_ai_token_type": "output"}
+    assert registry.get_sample_value("gen_ai_client_token_usage_total", labels) == 7
     assert (better.text, better.receipt.prompt_id, better.receipt.route, better.better_until) == ("better answer", "p1", "escalated", None)
     assert "followed-up" in better.receipt.reasons
     assert better.receipt.departure == Departure(1, 5, "cloud", "private", "eu")
