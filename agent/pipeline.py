@@ -155,11 +155,13 @@ class Pipeline:
         model = stack.enter_context(self._parts.models.held())
         return await self._decided(prompt, model, await self._with_earlier_turns(prompt, model), started)
 
-    async def _decided(self, prompt: Prompt, model: LocalModel, messages: tuple[Message, ...], started: float, *floors: DataClass) -> Asked:
+    async def _decided(
+        self, prompt: Prompt, model: LocalModel, messages: tuple[Message, ...], started: float, least: DataClass = DataClass.PUBLIC
+    ) -> Asked:
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
-            looked = await self._looked(prompt, messages, *self._parts.floors(prompt), prompt.floor, *floors)
+            looked = await self._looked(prompt, messages, least)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
             classification, decision = narrowing.decide(looked.classification, self._decider(prompt))
@@ -169,13 +171,14 @@ class Pipeline:
         bar = min(settings.bar, narrowing.bar)
         return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
 
-    async def _looked(self, prompt: Prompt, messages: Sequence[Message], *floors: DataClass) -> Looked:
-        looked = await self._parts.classifier.look(messages, *floors)
-        if prompt.conversation is None:
-            return looked
-        subject, asked_time = Subject(prompt.client, prompt.conversation), prompt.received_time.timestamp()
-        risen = await self._parts.classes.rise(subject, looked.classification.data_class, asked_time, self._now())
-        return replace(looked, classification=looked.classification.raised(risen, "conversation-floor"))
+    async def _looked(self, prompt: Prompt, messages: Sequence[Message], least: DataClass) -> Looked:
+        looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt), prompt.floor)
+        found = looked.classification
+        if prompt.conversation is not None:
+            subject, asked_time = Subject(prompt.client, prompt.conversation), prompt.received_time.timestamp()
+            risen = await self._parts.classes.rise(subject, found.data_class, asked_time, self._now())
+            found = found.raised(risen, "conversation-floor")
+        return replace(looked, classification=found.raised(least, "floor"))
 
     def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
         surroundings = replace(self._parts.surroundings(), intake=prompt.intake)
@@ -270,8 +273,7 @@ class Pipeline:
             answer = await self._recorded(routed, "".join(texts), outcome)
         if outcome.route != "cache" and outcome.confidence is not None:
             given = tuple(texts) if outcome.route == "local" else ()
-            is_unsure, sampling = outcome.confidence < asked.bar, asked.prompt.sampling
-            digest = asked.model.bundle.digest()
+            is_unsure, sampling, digest = outcome.confidence < asked.bar, asked.prompt.sampling, asked.model.bundle.digest()
             self._parts.traffic.answered(LiveAnswer(digest, is_unsure, asked.messages, sampling, given, outcome.output_tokens))
         return answer
 
@@ -288,15 +290,13 @@ class Pipeline:
     async def _keep(self, asked: Asked, text: str, outcome: Outcome) -> None:
         is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
         if is_worth_it and self._decided_again(asked).decision.may_cache:
-            digest = asked.model.bundle.digest()
-            await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
+            kept, prompt = _cached(text, outcome), asked.prompt
+            await self._parts.cache.keep(prompt, asked.messages, kept, self._now(), asked.model.bundle.digest())
 
     async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
-        if self._parts.promises is None:
-            return None
-        whole = replace(asked.prompt, messages=asked.messages, stream=False)
+        whole, promises = replace(asked.prompt, messages=asked.messages, stream=False), self._parts.promises
         late = LatePrompt(whole, receipt.receipt_id, asked.classification.data_class, asked.decision.must_redact)
-        return await self._parts.promises.promise(late, asked.decision.may_cache, self._clock())
+        return None if promises is None else await promises.promise(late, asked.decision.may_cache, self._clock())
 
     async def reach(self) -> None:
         """See agent.later.prompts.LateAnswerer."""

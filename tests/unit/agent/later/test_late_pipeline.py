@@ -230,6 +230,14 @@ async def test_the_class_that_it_had_is_the_least_that_it_has_later(database: Da
     assert better.receipt.data_class == "internal"
 
 
+async def test_what_the_hub_had_raised_holds_for_the_late_prompt_and_not_for_its_conversation(database: Database) -> None:
+    policy = Policy('@id("all") permit (principal, action, resource);')
+    await Site(database, policy=policy, narrowing=lambda: Narrowing(floor=DataClass.INTERNAL)).ask("hello", conversation="talk")
+    site = Site(database, policy=policy)
+    assert (await site.better()).receipt.data_class == "internal"
+    assert (await site.ask("and now?", prompt_id="p2", conversation="talk")).receipt.data_class == "public"
+
+
 async def test_it_takes_the_place_of_the_provisional_one_in_its_conversation(database: Database) -> None:
     site = Site(database)
     await site.ask("one", conversation="talk")
