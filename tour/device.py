@@ -79,7 +79,7 @@ class Device:
         self._client.publish(f"{self._prefix}/prompts", payload, qos=1).wait_for_publish(30)
 
     def collect(self, prompt_ids: list[str], quiet_seconds: float) -> list[str]:
-        """Returns the ids of the answers that come, those of other prompts left out, until all are there and it stays quiet.
+        """Returns the ids of the answers to prompts, better ones that follow left out, until all are there and it stays quiet.
 
         Args:
             prompt_ids: which are waited for, each for at most a minute.
@@ -92,7 +92,7 @@ class Device:
                 answer = self._answers.get(timeout=waits)
             except queue.Empty:
                 return heard
-            if answer.get("id") in prompt_ids:
+            if answer.get("id") in prompt_ids and "replaces" not in answer:
                 heard.append(answer["id"])
 
     def _heard(self, message: mqtt.MQTTMessage) -> None:

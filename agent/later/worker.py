@@ -34,13 +34,13 @@ class LateTimes:
 
     Args:
         first_seconds: the bound of the first delay.
-        away_seconds: the longest bound while the hub cannot be reached: trying that sends nothing.
+        away_seconds: the longest bound while the hub cannot be reached: trying that sends nothing over the channel that is there anyway.
         failing_seconds: the longest bound while the hub is there and gives no answer.
         attempts: of one prompt, after which it is given up.
     """
 
     first_seconds: float = 4.0
-    away_seconds: float = 60.0
+    away_seconds: float = 15.0
     failing_seconds: float = 900.0
     attempts: int = 8
 
@@ -88,6 +88,7 @@ class LateWorker:
         self._randomness = randomness
         self._times = times or LateTimes()
         self._last = 0
+        self._times_away = 0
         self._failures = 0
         self.state = "none waits"
 
@@ -98,7 +99,7 @@ class LateWorker:
             try:
                 delay = await self.once()
             except (SeawallError, sqlite3.DatabaseError) as error:
-                delay = self._delay(self._times.failing_seconds)
+                delay = self._failing()
                 _log.error("better answers are put off", error=type(error).__name__, again_in_seconds=round(delay, 1))
             if delay is None:
                 await self._outbox.appended.wait()
@@ -121,11 +122,13 @@ class LateWorker:
             await self._answerer.reach()
         except EscalationFailed as failure:
             self._tell(waiting, failure.why)
-            return self._delay(self._times.away_seconds)
+            self._times_away += 1
+            return self._delay(self._times_away, self._times.away_seconds)
+        self._times_away = 0
         entry = await self._outbox.next(self._last, self._now())
         if entry is None:  # all were looked at
             self._last = 0
-            return self._delay(self._times.away_seconds)
+            return self._delay(1, self._times.away_seconds)
         self._last = entry.sequence
         return await self._ask(entry, waiting)
 
@@ -153,7 +156,7 @@ class LateWorker:
         if attempts >= self._times.attempts:
             await self._end(entry, "given-up")
         self._tell(waiting, failure.why)
-        return self._delay(self._times.failing_seconds)
+        return self._failing()
 
     async def _end(self, entry: OutboxEntry, outcome: str) -> float:
         await self._outbox.done(entry.entry_id)
@@ -161,9 +164,12 @@ class LateWorker:
         self._tell(await self._outbox.count())
         return 0.0
 
-    def _delay(self, longest_seconds: float) -> float:
-        bound = min(longest_seconds, self._times.first_seconds * 2.0 ** min(self._failures, 30))
+    def _failing(self) -> float:
         self._failures += 1
+        return self._delay(self._failures, self._times.failing_seconds)
+
+    def _delay(self, failures: int, longest_seconds: float) -> float:
+        bound = min(longest_seconds, self._times.first_seconds * 2.0 ** min(failures - 1, 30))
         return bound * self._randomness.uniform(0.5, 1)
 
     def _tell(self, waiting: int, why: str = "") -> None:

@@ -118,10 +118,21 @@ async def test_while_the_hub_is_away_none_is_asked_no_attempt_counts_and_the_tri
     bench.hub.is_away = True
     delays = await bench.rounds(20)
     assert (bench.hub.asked, bench.worker.state) == ([], "1 wait: hub-unavailable")
-    assert all(delay is not None and 0.5 * bound <= delay <= bound for delay, bound in zip(delays, [4, 8, 16, 32, *[60] * 16], strict=True))
+    assert all(delay is not None and 0.5 * bound <= delay <= bound for delay, bound in zip(delays, [4, 8, *[15] * 18], strict=True))
     bench.hub.is_away = False
     await bench.rounds(1)
     assert bench.askers.given == ["a"]
+
+
+async def test_how_long_the_hub_was_away_does_not_count_when_a_provider_fails(bench: Bench) -> None:
+    await bench.promise("a")
+    bench.hub.is_away = True
+    await bench.rounds(9)
+    bench.hub.is_away = False
+    bench.hub.failures["a"] = BROKEN
+    (delay,) = await bench.rounds(1)
+    assert delay is not None
+    assert 2 <= delay <= 4
 
 
 async def test_one_that_fails_does_not_hold_back_those_behind_it_and_is_given_up_at_last(database: Database) -> None:
