@@ -27,6 +27,9 @@ from agent.inference.fit import fits_beside
 from agent.inference.loading import load_bundle
 from agent.inference.machine import free_memory_bytes
 from agent.known_hub import KnownHub
+from agent.later.promises import Promises
+from agent.later.prompts import LateAnswerer
+from agent.later.worker import LateWorker, Recipients
 from agent.learning.opening import open_participation
 from agent.learning.participation import Participation
 from agent.learning.taking_part import TakingPart
@@ -40,10 +43,12 @@ from agent.releases import Releases
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.heads import HeadStore
 from agent.store.live import LiveStore
+from agent.store.outbox import Outbox
 from agent.store.retention import Ages
 from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
@@ -63,6 +68,9 @@ from contract.surroundings import Hub, Surroundings, stepped
 from contract.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
+
+MOST_LATE = 1000
+"""So many prompts wait for a better answer at most; the answers behind them stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +160,8 @@ def own_limits(settings: AgentSettings) -> OwnLimits:
 def ages(settings: AgentSettings) -> Ages:
     """Returns how long what is sealed is kept."""
     keep = settings.keep
-    return Ages(answers=keep.answer_seconds, turns=keep.conversation_seconds, vault=keep.conversation_seconds)
+    turns = keep.conversation_seconds
+    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns)
 
 
 def build_parts(ground: Ground, desired: Desired) -> Parts:
@@ -172,12 +181,14 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         rules=build_rules(has_key, settings.privacy.denied_phrases),
         floors=lambda prompt: (settings.privacy.client_floors.get(prompt.client, DataClass.PUBLIC),),
         conversations=ConversationStore(database, keep.conversation_seconds),
+        classes=ClassStore(database, keep.conversation_seconds),
         receipts=ReceiptStore(database, keep.receipt_seconds),
         metrics=Metrics(CollectorRegistry()),
         narrowing=lambda: desired.narrowing,
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None, escalator.budget_tokens()),
         tracing=tracing,
         calibrations=lambda: policy.chosen.calibrations,
+        promises=Promises(Outbox(database, MOST_LATE), settings.hub.follow_up_seconds) if ground.link is not None else None,
     )
 
 
@@ -190,6 +201,13 @@ def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:
     """Returns what signs the log of receipts, and has the hub witness it."""
     heads = HeadStore(ground.database, ground.settings.keep.receipt_seconds)
     return HeadKeeper(heads, parts.receipts, ground.agent_id, ground.link, utc_now, random.SystemRandom())
+
+
+def build_late_worker(parts: Parts, answerer: LateAnswerer, recipients: Recipients) -> LateWorker | None:
+    """Returns what gets better answers later; None: none is promised."""
+    if parts.promises is None or not parts.promises.is_on:
+        return None
+    return LateWorker(parts.promises.outbox, answerer, recipients, parts.metrics, utc_now, random.SystemRandom())
 
 
 async def open_fleet(

@@ -12,7 +12,7 @@ from agent.identity.files import Identity
 from agent.store.audit import LoggedReceipt
 from contract.errors import NotAuthenticated, Reason
 from contract.identity import agent_name
-from contract.tree_heads import SignedHead, TreeHead, Witness, to_millisecond
+from contract.tree_heads import Chain, Previous, SignedHead, TreeHead, Witness, to_millisecond
 from seawall.hub.v1 import audit_pb2 as pb
 from seawall.hub.v1 import audit_pb2_grpc
 
@@ -100,15 +100,28 @@ async def record(channel: grpc.aio.Channel, identity: Identity, receipts: Sequen
 
 
 def _message(signed: SignedHead) -> pb.TreeHead:
-    time = Timestamp()
-    time.FromDatetime(signed.head.time)
     head = signed.head
-    return pb.TreeHead(log=head.log, size=head.size, root=head.root, time=time, public_key=signed.public_key, signature=signed.signature)
+    message = pb.TreeHead(log=head.log, size=head.size, root=head.root, public_key=signed.public_key, signature=signed.signature)
+    message.time.FromDatetime(head.time)
+    if head.chain is not None:
+        message.chain.kept_since.FromDatetime(head.chain.kept_since)
+        if (previous := head.chain.previous) is not None:
+            message.chain.previous_hash, message.chain.previous_size = previous.hash, previous.size
+            message.chain.previous_time.FromDatetime(previous.time)
+    return message
 
 
 def _read(message: pb.TreeHead) -> SignedHead:
-    head = TreeHead(message.log, message.size, message.root, _time(message.time))
+    chain = _chain(message.chain) if message.HasField("chain") else None
+    head = TreeHead(message.log, message.size, message.root, _time(message.time), chain)
     return SignedHead(head, message.public_key, message.signature)
+
+
+def _chain(message: pb.HeadChain) -> Chain:
+    previous = None
+    if message.previous_hash:
+        previous = Previous(message.previous_hash, message.previous_size, _time(message.previous_time))
+    return Chain(previous, _time(message.kept_since))
 
 
 def _time(message: Timestamp) -> datetime:

@@ -94,10 +94,12 @@ class HubSettings(_Frozen):
     Args:
         connect_seconds: how long an answer waits for a connection; the device answers by itself after that.
         timeout_seconds: for a whole answer from the hub.
+        follow_up_seconds: for how long a prompt whose answer is provisional, for the hub is away, waits for the better one; 0: not at all.
     """
 
     connect_seconds: Annotated[float, Field(gt=0)] = 2.0
     timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+    follow_up_seconds: Annotated[float, Field(ge=0)] = _DAY
 
 
 class TrustSettings(_Frozen):

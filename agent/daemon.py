@@ -11,7 +11,18 @@ from typing import Any
 
 import structlog
 
-from agent.assembly import Ground, ages, build_classifier, build_head_keeper, build_models, build_parts, open_fleet, own_limits, utc_now
+from agent.assembly import (
+    Ground,
+    ages,
+    build_classifier,
+    build_head_keeper,
+    build_late_worker,
+    build_models,
+    build_parts,
+    open_fleet,
+    own_limits,
+    utc_now,
+)
 from agent.config import AgentSettings
 from agent.desired import Desired
 from agent.fleet import Fleet
@@ -19,6 +30,7 @@ from agent.hub_link import HubLink
 from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
 from agent.known_hub import KnownHub
+from agent.later.worker import LateWorker
 from agent.logs import Logs
 from agent.pipeline import Parts, Pipeline
 from agent.policies.following import Following
@@ -102,6 +114,7 @@ class Agent:
     following: Following | None
     mqtt: MqttIntake = field(init=False)
     http: HttpIntake = field(init=False)
+    late: LateWorker | None = field(init=False, default=None)
 
     @property
     def agent_id(self) -> str:
@@ -113,7 +126,8 @@ class Agent:
         """What is to be run, side by side."""
         following = (self.following.run,) if self.following is not None else ()
         fleet = self.fleet.works if self.fleet is not None else ()
-        return (self.mqtt.run, self.http.run, self.retention.run, self.heads.run, *following, *fleet)
+        late = (self.late.run,) if self.late is not None else ()
+        return (self.mqtt.run, self.http.run, self.retention.run, self.heads.run, *late, *following, *fleet)
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
@@ -132,6 +146,7 @@ class Agent:
             "policy": self.policy.chosen.name or self.policy.chosen.origin,
             "policy_trouble": self.policy.trouble or "none",
             "receipt_log": self.heads.state,
+            "better_answers": self.late.state if self.late is not None else "none is promised",
             "mqtt": "connected" if self.mqtt.connected else "unreachable",
             **(self.fleet.health() if self.fleet is not None else {"hub": "not enrolled"}),
         }
@@ -223,11 +238,11 @@ def _open_intakes(settings: AgentSettings, agent: Agent, inbox: Inbox, live: Liv
         await live.give_feedback(client, prompt_id, is_good, utc_now().timestamp())
 
     parts = agent.parts
-    pipeline: Answerer = Pipeline(parts, utc_now)
-    if parts.tracing.is_on:
-        pipeline = TracedAnswerer(pipeline, parts.tracing)
+    pipeline = Pipeline(parts, utc_now)
+    answerer: Answerer = TracedAnswerer(pipeline, parts.tracing) if parts.tracing.is_on else pipeline
     model_name, metrics, randomness = parts.models.bundle.name, parts.metrics, random.SystemRandom()
-    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, pipeline, utc_now, randomness, metrics.refused, give_feedback)
-    agent.http = HttpIntake(settings.http, pipeline, model_name, agent.health, metrics.registry, utc_now, randomness, give_feedback)
+    agent.mqtt = MqttIntake(settings.mqtt, parts.agent_id, inbox, answerer, utc_now, randomness, metrics.refused, give_feedback)
+    agent.http = HttpIntake(settings.http, answerer, model_name, agent.health, metrics.registry, utc_now, randomness, give_feedback)
     agent.http.bind()
+    agent.late = build_late_worker(parts, pipeline, agent.mqtt.better_answers)
     metrics.describe(version("seawall"), model_name, lambda: agent.mqtt.connected)

@@ -75,6 +75,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
         ("session", lambda: _session(health) if identity.enrolled else "none, not enrolled"),
         ("learning", lambda: _learning(settings.learning.enabled)),
+        ("better answers", lambda: _better_answers(health)),
     ]
     for name, look in looks:
         yield _finding(name, look)
@@ -240,6 +241,14 @@ def _session(ask: Callable[[], dict[str, Any]]) -> str:
     if refusal != "none":
         raise _Wrong(f"open, but this agent refuses the hub's configuration ({refusal}): tell the hub's operator")
     return f"open, generation {health.get('generation')}"
+
+
+def _better_answers(ask: Callable[[], dict[str, Any]]) -> str:
+    """Asks the running agent. That some wait is no fault of this device."""
+    try:
+        return str(ask().get("better_answers", "an agent of an earlier version runs here"))
+    except Unavailable:
+        return "no agent runs here; prompts that wait for one are asked again when it does"
 
 
 def now_utc() -> datetime:

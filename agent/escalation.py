@@ -34,6 +34,8 @@ _SPAN_ATTRIBUTES: Attributes = {
 }
 _MOST_POLICY_IDS, _LONGEST_POLICY_ID = 64, 128  # the hub takes no more
 _QUOTA_SPENT = "quota-spent"
+_PASSING = ("hub-unavailable", "providers-unavailable")
+"""What is over when the hub, or a provider, is there again. All else is a refusal, which would be the same again."""
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 
 
@@ -67,6 +69,11 @@ class EscalationFailed(Unavailable):
         super().__init__(Reason.HUB_UNAVAILABLE, f"The better answer broke off ({why}): ask again.")
         self.why = why
         self.sent = sent
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether somebody could not be reached, so that it is worth asking again."""
+        return self.why in _PASSING
 
 
 class Escalator(Protocol):

@@ -7,11 +7,12 @@ What each check finds:
     4. a leaf or a node that was changed, or removed: the tree does not come out;
     5. a log that was cut off, or rewritten: a head says otherwise;
     6. a head, or a hub's word for it, that is signed by nobody, or by somebody else;
-    7. a log that was rewritten and signed anew with the device's own key: what the hub has witnessed says otherwise.
+    7. a head that was removed: the next one names it;
+    8. a log that was rewritten and signed anew with the device's own key: what the hub has witnessed says otherwise.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,9 +21,10 @@ from sqlite_utils import Database as Tables
 from agent.audit_client import HubRecord
 from agent.store.heads import KeptHead, read_head
 from agent.store.receipt_tree import kept_nodes
+from contract.head_chain import chain_faults, contradiction, forgotten_before
 from contract.log_walk import Walk, gone_too_early, head_faults, missing
 from contract.merkle import leaf_hash
-from contract.tree_heads import written
+from contract.tree_heads import TreeHead, written
 
 _LEAVES = """
 SELECT n.position, n.hash, r.receipt_id, r.client, CAST(r.receipt AS BLOB)
@@ -40,6 +42,7 @@ class Checked:
         heads: that are kept.
         witnessed: of these, that the hub has witnessed.
         findings: what is wrong, a sentence each; empty: nothing is.
+        forgotten_before: what is older was forgotten in order, as heads have signed it or as is set now.
     """
 
     receipts: int
@@ -47,6 +50,7 @@ class Checked:
     heads: int
     witnessed: int
     findings: tuple[str, ...]
+    forgotten_before: datetime
 
 
 def check_log(tables: Tables, record: HubRecord | None, kept_since: datetime) -> Checked:
@@ -62,12 +66,15 @@ def check_log(tables: Tables, record: HubRecord | None, kept_since: datetime) ->
     sizes = {kept.size for kept in heads} | ({record.size} if record is not None else set())
     leaves = Walk(kept_nodes(tables), sizes)
     findings += _walk(tables, leaves)
-    findings += gone_too_early(leaves, [kept.signed for kept in heads], kept_since, "receipts", "receipt_seconds")
+    chain = _chain(heads, record)
+    findings += gone_too_early(leaves, [kept.signed for kept in heads], forgotten_before(chain, kept_since), "receipts", "receipt_seconds")
+    findings += chain_faults(chain, kept_since)
     findings += _beside(tables, leaves.size)
     for kept in heads:
         findings += _head_faults(kept, leaves, record)
     findings += [] if record is None else _record_faults(record, heads, leaves)
-    return Checked(leaves.size, leaves.kept, len(heads), sum(kept.witness is not None for kept in heads), tuple(findings))
+    witnessed = sum(kept.witness is not None for kept in heads)
+    return Checked(leaves.size, leaves.kept, len(heads), witnessed, tuple(findings), forgotten_before(chain, kept_since))
 
 
 def _walk(tables: Tables, walk: Walk) -> Iterator[str]:
@@ -98,8 +105,16 @@ def _heads(tables: Tables, findings: list[str]) -> Iterator[KeptHead]:
     for row in tables.query("SELECT * FROM receipt_heads ORDER BY size"):
         try:
             yield read_head(row)
-        except (ValueError, TypeError):
+        except (ValueError, KeyError, TypeError):
             findings.append(f"the head of {row['size']} receipts cannot be read")
+
+
+def _chain(heads: Iterable[KeptHead], record: HubRecord | None) -> list[TreeHead]:
+    """Returns the heads, and in its place the one that the hub has witnessed last, if it is not here."""
+    chain = {kept.size: kept.signed.head for kept in heads}
+    if record is not None and record.signed is not None:
+        chain.setdefault(record.size, record.signed.head)
+    return [chain[size] for size in sorted(chain)]
 
 
 def _head_faults(kept: KeptHead, leaves: Walk, record: HubRecord | None) -> Iterator[str]:
@@ -113,7 +128,7 @@ def _head_faults(kept: KeptHead, leaves: Walk, record: HubRecord | None) -> Iter
         yield f"{word}, is signed by no key of this hub"
 
 
-def _record_faults(record: HubRecord, heads: Iterable[KeptHead], leaves: Walk) -> Iterator[str]:
+def _record_faults(record: HubRecord, heads: Sequence[KeptHead], leaves: Walk) -> Iterator[str]:
     most = max((kept.size for kept in heads if kept.witness is not None), default=0)
     if record.size < most:
         yield f"the hub says that it has witnessed {record.size} receipts, and its word for {most} is here: was its store set back?"
@@ -124,3 +139,6 @@ def _record_faults(record: HubRecord, heads: Iterable[KeptHead], leaves: Walk) -
         yield f"the log was cut off: the hub has witnessed {record.size} receipts, {time}, and {leaves.size} are here"
     elif leaves.roots.get(record.size) != record.signed.head.root:
         yield f"the log was rewritten: its first {record.size} receipts are not those that the hub has witnessed, {time}"
+    for kept in heads:
+        if kept.size == record.size and (fault := contradiction(record.signed.head, kept.signed.head)):
+            yield f"the heads were rewritten: {fault}"

@@ -161,6 +161,11 @@ def both(one: Decision, other: Decision) -> Decision:
     )
 
 
+def redacted_only(decision: Decision) -> Decision:
+    """Returns what is left of a decision for a prompt that may leave only redacted."""
+    return replace(decision, routes=tuple(replace(route, redacted=True) for route in decision.routes))
+
+
 def _widens(why: str) -> InvalidRequest:
     return InvalidRequest(Reason.CONFIGURATION_WIDENS, f"The configuration may only narrow what this agent allows: {why}.")
 

@@ -20,14 +20,18 @@ from agent.escalation import EscalationFailed, Escalator
 from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
 from agent.inference.session import ModelFailed
-from agent.narrowing import Narrowing, both
+from agent.later.promises import Promises
+from agent.later.prompts import FOLLOWED_UP, LatePrompt
+from agent.narrowing import Narrowing, both, redacted_only
 from agent.output_rules import Rule, screened
 from agent.policies.in_force import PolicyInForce
 from agent.prompts import Answer, Delta, Message, Prompt, Sampling
 from agent.redacting import Outgoing, Redactor, restored
-from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled
+from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled, whole
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
+from agent.store.subjects import Subject
 from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer, Traffic
@@ -54,6 +58,7 @@ class Parts:
         rules: that the cloud's text must pass.
         floors: returns the least classes that a prompt may have, besides the site's.
         calibrations: returns those in force now.
+        promises: keeps prompts whose better answer is to follow; None: none does.
     """
 
     agent_id: str
@@ -65,6 +70,7 @@ class Parts:
     escalator: Escalator
     redactor: Redactor
     conversations: ConversationStore
+    classes: ClassStore
     receipts: ReceiptStore
     metrics: Metrics
     narrowing: Callable[[], Narrowing] = Narrowing
@@ -74,6 +80,7 @@ class Parts:
     rules: tuple[Rule, ...] = ()
     floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
     calibrations: Callable[[], Calibrations] = Calibrations
+    promises: Promises | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +101,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """The way that was chosen, for what was asked as it was decided on last, and why."""
+    """The way that was chosen, for what was asked as it was decided on last, and why.
+
+    Args:
+        is_unreached: whether the hub would have been asked, and could not be reached.
+    """
 
     asked: Asked
     pieces: AsyncGenerator[str | Outcome, None]
     reasons: tuple[str, ...]
+    is_unreached: bool = False
 
 
 class Pipeline:
@@ -125,7 +137,7 @@ class Pipeline:
                 texts: list[str] = []
                 async for piece in routed.pieces:
                     if isinstance(piece, Outcome):
-                        yield await self._record(routed.asked, texts, piece, routed.reasons)
+                        yield await self._record(routed, texts, piece)
                     elif piece:
                         if not texts:
                             self._parts.metrics.first_token(monotonic() - asked.started)
@@ -144,11 +156,15 @@ class Pipeline:
         started = monotonic()
         await stack.enter_async_context(self._turns.of(prompt))
         model = stack.enter_context(self._parts.models.held())
-        messages = await self._with_earlier_turns(prompt, model)
+        return await self._decided(prompt, model, await self._with_earlier_turns(prompt, model), started)
+
+    async def _decided(
+        self, prompt: Prompt, model: LocalModel, messages: tuple[Message, ...], started: float, least: DataClass = DataClass.PUBLIC
+    ) -> Asked:
         narrowing = self._parts.narrowing()
         # 1 classify
         with self._parts.tracing.step(CLASSIFY):
-            looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt))
+            looked = await self._looked(prompt, messages, least)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
             classification, decision = narrowing.decide(looked.classification, self._decider(prompt))
@@ -157,6 +173,15 @@ class Pipeline:
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
         bar = min(settings.bar_for(model.bundle.digest(), self._parts.calibrations()), narrowing.bar)
         return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
+
+    async def _looked(self, prompt: Prompt, messages: Sequence[Message], least: DataClass) -> Looked:
+        looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt), prompt.floor)
+        found = looked.classification
+        if prompt.conversation is not None:
+            subject, asked_time = Subject(prompt.client, prompt.conversation), prompt.received_time.timestamp()
+            risen = await self._parts.classes.rise(subject, found.data_class, asked_time, self._now())
+            found = found.raised(risen, "conversation-floor")
+        return replace(looked, classification=found.raised(least, "floor"))
 
     def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
         surroundings = self._around(prompt)
@@ -214,7 +239,7 @@ class Pipeline:
         except EscalationFailed as failure:
             departure = departed(outgoing) if failure.sent else None
             reasons = (*asked.decision.policy_ids, "not-confident", failure.why)
-            return Routed(asked, local.release(departure, provisional=True), reasons)
+            return Routed(asked, local.release(departure, provisional=True), reasons, failure.is_passing)
 
     async def _route_without_model(self, asked: Asked, away: ModelAway, stack: AsyncExitStack) -> Routed:
         """There is no model on the device now: what may leave the site is escalated, the rest refused, with when to ask again."""
@@ -252,16 +277,16 @@ class Pipeline:
         head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]
         return escalated(head, answer, outgoing, judged)
 
-    async def _record(self, asked: Asked, texts: Sequence[str], outcome: Outcome, reasons: tuple[str, ...]) -> Answer:
+    async def _record(self, routed: Routed, texts: Sequence[str], outcome: Outcome) -> Answer:
+        asked = routed.asked
         # 7 record
         with self._parts.tracing.step(RECORD):
             sharing = self._sharing(asked)
-            receipt = self._receipt(asked, outcome, (*sharing.policy_ids, *reasons, *outcome.notes))
-            answer = await self._recorded(asked, "".join(texts), outcome, receipt, sharing)
+            receipt = self._receipt(asked, outcome, (*sharing.policy_ids, *routed.reasons, *outcome.notes))
+            answer = await self._recorded(routed, "".join(texts), outcome, receipt, sharing)
         if outcome.route != "cache" and outcome.confidence is not None:
             given = tuple(texts) if outcome.route == "local" else ()
-            is_unsure, sampling = outcome.confidence < asked.bar, asked.prompt.sampling
-            digest = asked.model.bundle.digest()
+            is_unsure, sampling, digest = outcome.confidence < asked.bar, asked.prompt.sampling, asked.model.bundle.digest()
             self._parts.traffic.answered(LiveAnswer(digest, is_unsure, asked.messages, sampling, given, outcome.output_tokens))
         return answer
 
@@ -273,17 +298,70 @@ class Pipeline:
         )
         return found.both(raised)
 
-    async def _recorded(self, asked: Asked, text: str, outcome: Outcome, receipt: Receipt, sharing: Sharing) -> Answer:
-        is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
-        if is_worth_it and self._decided_again(asked).decision.may_cache:
-            digest = asked.model.bundle.digest()
-            await self._parts.cache.keep(asked.prompt, asked.messages, _cached(text, outcome), self._now(), digest)
+    async def _recorded(self, routed: Routed, text: str, outcome: Outcome, receipt: Receipt, sharing: Sharing) -> Answer:
+        asked = routed.asked
+        await self._keep(asked, text, outcome)
+        better_until = await self._promised(asked, receipt) if routed.is_unreached else None
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
         may_record, may_learn = sharing.record.allowed, sharing.learn.allowed
         await self._parts.receipts.append(asked.prompt.client, receipt, self._now(), may_record, may_learn)
         self._parts.metrics.answered(receipt, outcome.input_tokens, outcome.output_tokens)
+        return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt, better_until)
+
+    async def _keep(self, asked: Asked, text: str, outcome: Outcome) -> None:
+        is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
+        if is_worth_it and self._decided_again(asked).decision.may_cache:
+            kept, prompt = _cached(text, outcome), asked.prompt
+            await self._parts.cache.keep(prompt, asked.messages, kept, self._now(), asked.model.bundle.digest())
+
+    async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
+        whole, promises = replace(asked.prompt, messages=asked.messages, stream=False), self._parts.promises
+        late = LatePrompt(whole, receipt.receipt_id, asked.classification.data_class, asked.decision.must_redact)
+        return None if promises is None else await promises.promise(late, asked.decision.may_cache, self._clock())
+
+    async def reach(self) -> None:
+        """See agent.later.prompts.LateAnswerer."""
+        await self._parts.escalator.connect()
+
+    async def better(self, late: LatePrompt) -> Answer:
+        """See agent.later.prompts.LateAnswerer. The model on the device is not asked, and no live prompt of the conversation waits."""
+        started = monotonic() - (self._clock() - late.prompt.received_time).total_seconds()
+        async with AsyncExitStack() as stack:
+            model = stack.enter_context(self._parts.models.held())
+            asked = await self._decided(late.prompt, model, late.prompt.messages, started, late.data_class)
+            if late.must_redact:
+                asked = replace(asked, decision=redacted_only(asked.decision))
+            outgoing = Outgoing(asked.messages)
+            try:
+                # 6 escalate
+                outgoing = await self._redacted(asked)
+                asked = self._decided_again(asked)
+                if not _may_leave(asked, outgoing):
+                    raise EscalationFailed("not-allowed", sent=False)
+                text, outcome = await whole(await self._escalate(asked, outgoing, None, stack))
+            except EscalationFailed as failure:
+                if failure.sent:
+                    await self._record_vain(asked, outgoing, failure)
+                raise
+        # 7 record
+        return await self._record_better(asked, text, outcome)
+
+    async def _record_better(self, asked: Asked, text: str, outcome: Outcome) -> Answer:
+        prompt, receipt = asked.prompt, self._receipt(asked, outcome, (*asked.decision.policy_ids, FOLLOWED_UP, *outcome.notes))
+        await self._keep(asked, text, outcome)
+        if prompt.conversation is not None:
+            async with self._turns.of(prompt):
+                await self._parts.conversations.replace_answer(prompt, Message("assistant", text))
+        await self._parts.receipts.append(prompt.client, receipt, self._now())
+        self._parts.metrics.took(outcome.route, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
+
+    async def _record_vain(self, asked: Asked, outgoing: Outgoing, failure: EscalationFailed) -> None:
+        """What left the site has its receipt, though no answer came."""
+        outcome = Outcome("escalated", "stop", 0, 0, "", departure=departed(outgoing), provisional=True)
+        receipt = self._receipt(asked, outcome, (*asked.decision.policy_ids, FOLLOWED_UP, failure.why))
+        await self._parts.receipts.append(asked.prompt.client, receipt, self._now())
 
     def _receipt(self, asked: Asked, outcome: Outcome, reasons: tuple[str, ...]) -> Receipt:
         return Receipt(

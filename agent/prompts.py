@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from contract.classification import Classification
+from contract.classification import Classification, DataClass
 from contract.decision import Decision
 from contract.receipts import Receipt
 from contract.tracing import TraceParent
@@ -48,6 +48,7 @@ class Prompt:
         intake: by which way it came.
         trace_parent: the trace that the client says it belongs to.
         timeout_seconds: how long the client waits for the answer, from `received_time` on; None: it does not say.
+        floor: the least class that the client wants it to have, and all later prompts of its conversation.
     """
 
     prompt_id: str
@@ -60,6 +61,7 @@ class Prompt:
     intake: Literal["", "http", "mqtt"] = ""
     trace_parent: TraceParent | None = None
     timeout_seconds: float | None = None
+    floor: DataClass = DataClass.PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,18 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The whole answer, and how it came about."""
+    """The whole answer, and how it came about.
+
+    Args:
+        better_until: until when a better answer to the same prompt may follow; None: none does.
+    """
 
     text: str
     finish_reason: FinishReason
     input_tokens: int
     output_tokens: int
     receipt: Receipt
+    better_until: datetime | None = None
 
 
 class Answerer(Protocol):

@@ -22,6 +22,7 @@ from agent.store.database import Database
 from agent.store.proofs import prove as make_proof
 from contract.errors import InvalidRequest, Reason, SeawallError
 from contract.receipt_proof import ReceiptProof
+from contract.tree_heads import written
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def verify(
         raise typer.Exit(1)
     print(
         f"{checked.receipts} receipts were logged, {checked.kept} are kept; {checked.heads} heads, {checked.witnessed} witnessed: "
-        "all is as it was signed."
+        f"all is as it was signed.{_forgetting(checked, settings)}"
     )
 
 
@@ -131,6 +132,13 @@ async def _record(state: StateFolder) -> HubRecord:
 def _check(state: StateFolder, settings: AgentSettings, record: HubRecord | None) -> Checked:
     kept_since = datetime.now(UTC) - timedelta(seconds=settings.keep.receipt_seconds)
     return _on_store(state, settings, lambda database: database.run(lambda tables: check_log(tables, record, kept_since)))
+
+
+def _forgetting(checked: Checked, settings: AgentSettings) -> str:
+    """Says what was forgotten earlier than it would be now, which is in order if `receipt_seconds` was less then."""
+    if checked.forgotten_before <= datetime.now(UTC) - timedelta(seconds=settings.keep.receipt_seconds):
+        return ""
+    return f" What is older than {written(checked.forgotten_before)} was forgotten under a shorter receipt_seconds, as its heads say."
 
 
 def _on_store(state: StateFolder, settings: AgentSettings, work: Callable[[Database], Awaitable[T]]) -> T:

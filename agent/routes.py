@@ -9,7 +9,7 @@ from typing import Protocol
 
 from agent.cache.exact import CachedAnswer
 from agent.confidence import confidence
-from agent.escalation import Completion
+from agent.escalation import Completion, EscalationFailed
 from agent.inference.current import LocalModel
 from agent.inference.engine import Finished, Piece
 from agent.prompts import FinishReason, Message, Sampling
@@ -165,6 +165,20 @@ async def escalated(
     if not head or isinstance(head[-1], str):
         async for piece in rest:
             yield _from_hub(piece, outgoing, judged)
+
+
+async def whole(pieces: AsyncIterator[str | Outcome]) -> tuple[str, Outcome]:
+    """Hears an answer of the hub to its end. Returns its text, and how it ended.
+
+    Raises:
+        EscalationFailed: it had none.
+    """
+    texts: list[str] = []
+    async for piece in pieces:
+        if isinstance(piece, Outcome):
+            return "".join(texts), piece
+        texts.append(piece)
+    raise EscalationFailed("hub-unavailable", sent=True)
 
 
 def _from_hub(piece: str | Completion, outgoing: Outgoing, judged: float | None) -> str | Outcome:

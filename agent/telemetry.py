@@ -60,6 +60,8 @@ class Metrics:
             registry=registry,
         )
         self._escalations = Counter("seawall_agent_escalations", "Prompts that the hub was asked for.", ["outcome"], registry=registry)
+        self._follow_ups = Counter("seawall_agent_follow_ups", "What came of provisional answers later.", ["outcome"], registry=registry)
+        self.follow_ups_waiting = Gauge("seawall_agent_follow_ups_waiting", "Prompts that wait for a better answer.", registry=registry)
 
     def _create_fleet(self, registry: CollectorRegistry) -> None:
         ProcessCollector(registry=registry)
@@ -107,12 +109,20 @@ class Metrics:
         """Counts an answer."""
         self._duration.labels(receipt.route).observe(receipt.milliseconds / 1000)
         self._answers.labels(receipt.route, receipt.data_class, str(receipt.provisional).lower()).inc()
-        self._tokens.labels(receipt.route, "input").inc(input_tokens)
-        self._tokens.labels(receipt.route, "output").inc(output_tokens)
+        self.took(receipt.route, input_tokens, output_tokens)
         if receipt.route == "escalated" or receipt.provisional:
             self._escalations.labels(receipt.reasons[-1] if receipt.provisional and receipt.reasons else "answered").inc()
         if receipt.confidence is not None and receipt.route != "cache":
             self._confidence.observe(receipt.confidence)
+
+    def took(self, route: str, input_tokens: int, output_tokens: int) -> None:
+        """Counts tokens."""
+        self._tokens.labels(route, "input").inc(input_tokens)
+        self._tokens.labels(route, "output").inc(output_tokens)
+
+    def followed_up(self, outcome: str, count: int = 1) -> None:
+        """Counts prompts that waited for a better answer and no longer do."""
+        self._follow_ups.labels(outcome).inc(count)
 
     def refused(self, reason: Reason) -> None:
         """Counts a prompt that was refused."""

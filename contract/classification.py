@@ -1,7 +1,7 @@
 """Which class a text has, by the data that is in it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -66,6 +66,12 @@ class Classification:
     data_class: DataClass
     kinds: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+
+    def raised(self, floor: DataClass, why: str) -> "Classification":
+        """Returns it with at least a class, and why where that is more than it was."""
+        if floor <= self.data_class:
+            return self
+        return replace(self, data_class=floor, reasons=(*self.reasons, why))
 
 
 def class_of(kind: str) -> DataClass:

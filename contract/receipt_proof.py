@@ -78,11 +78,10 @@ class ReceiptProof:
             if content["format_version"] != FORMAT_VERSION:
                 raise InvalidRequest(Reason.JSON_INVALID, "A newer version has made this proof: check it with that one.")
             head, witness = content["tree_head"], content["witness"]
-            tree_head = TreeHead(str(head["log"]), int(head["size"]), bytes.fromhex(head["root"]), datetime.fromisoformat(head["time"]))
             return cls(
                 str(content["leaf"]),
                 int(content["number"]),
-                SignedHead(tree_head, bytes.fromhex(content["public_key"]), bytes.fromhex(content["signature"])),
+                SignedHead(TreeHead.from_dict(head), bytes.fromhex(content["public_key"]), bytes.fromhex(content["signature"])),
                 tuple(bytes.fromhex(item) for item in content["inclusion_proof"]),
                 None if witness is None else _read_witness(witness),
             )

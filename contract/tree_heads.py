@@ -5,8 +5,11 @@ been caught. Signed by ECDSA on P-256 or P-384 with SHA-256 (FIPS 186-5), over J
 that a signature means nothing elsewhere.
 """
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,6 +27,52 @@ HUB_LOG = "hub"
 
 
 @dataclass(frozen=True, slots=True)
+class Previous:
+    """The head before a head.
+
+    Args:
+        hash: of it, see TreeHead.hash.
+        size: of the log then.
+        time: when it was made.
+    """
+
+    hash: bytes
+    size: int
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a head says of those before it, so that none of them can be taken away unseen.
+
+    Args:
+        previous: the one before; None: there was none.
+        kept_since: heads that were older were forgotten in order when this one was made: that bounds what may be missing.
+    """
+
+    previous: Previous | None
+    kept_since: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as plain JSON values."""
+        before = self.previous
+        named = None if before is None else {"hash": before.hash.hex(), "size": before.size, "time": written(before.time)}
+        return {"previous": named, "kept_since": written(self.kept_since)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Reads it.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is damaged.
+        """
+        named, kept_since = content["previous"], datetime.fromisoformat(content["kept_since"])
+        if named is None:
+            return cls(None, kept_since)
+        return cls(Previous(bytes.fromhex(named["hash"]), int(named["size"]), datetime.fromisoformat(named["time"])), kept_since)
+
+
+@dataclass(frozen=True, slots=True)
 class TreeHead:
     """A log at one moment.
 
@@ -32,20 +81,42 @@ class TreeHead:
         size: how many leaves.
         root: their tree's hash.
         time: when it was signed, UTC, to the millisecond.
+        chain: what it says of the heads before; None: nothing, it is the hub's, or of an agent of an earlier version.
     """
 
     log: str
     size: int
     root: bytes
     time: datetime
+    chain: Chain | None = None
 
     def signed_bytes(self) -> bytes:
         """Returns what the log's holder signs."""
         return HEAD_CONTEXT + canonical(self.to_dict()).encode()
 
-    def to_dict(self) -> dict[str, str | int]:
+    def hash(self) -> bytes:
+        """Returns what the next head knows it by: SHA-256 of what is signed. Signed anew with another key, it is the same head."""
+        return hashlib.sha256(self.signed_bytes()).digest()
+
+    def as_previous(self) -> Previous:
+        """Returns what the next head says of it."""
+        return Previous(self.hash(), self.size, self.time)
+
+    def to_dict(self) -> dict[str, Any]:
         """Returns the head as plain JSON values."""
-        return {"log": self.log, "size": self.size, "root": self.root.hex(), "time": written(self.time)}
+        alone = {"log": self.log, "size": self.size, "root": self.root.hex(), "time": written(self.time)}
+        return alone if self.chain is None else {**alone, **self.chain.to_dict()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Reads a head.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is none.
+        """
+        chain = Chain.from_dict(content) if "kept_since" in content else None
+        time = datetime.fromisoformat(content["time"])
+        return cls(str(content["log"]), int(content["size"]), bytes.fromhex(content["root"]), time, chain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,20 @@ class Device:
             if answer.get("id") == prompt_id:
                 return answer
 
+    def wait_for_better(self, prompt_id: str, seconds: float = 120.0) -> dict[str, Any]:
+        """Returns the better answer to a prompt that was answered provisionally; others that come are left out.
+
+        Raises:
+            TimeoutError: none came.
+        """
+        while True:
+            try:
+                answer = self._answers.get(timeout=seconds)
+            except queue.Empty:
+                raise TimeoutError(f"no better answer within {seconds:.0f} s") from None
+            if answer.get("id") == prompt_id and "replaces" in answer:
+                return answer
+
     def publish(self, text: str, max_tokens: int = 96) -> str:
         """Publishes a prompt, waits until the broker has it, and returns its id."""
         prompt_id = str(uuid.uuid4())
@@ -65,7 +79,7 @@ class Device:
         self._client.publish(f"{self._prefix}/prompts", payload, qos=1).wait_for_publish(30)
 
     def collect(self, prompt_ids: list[str], quiet_seconds: float) -> list[str]:
-        """Returns the ids of the answers that come, those of other prompts left out, until all are there and it stays quiet.
+        """Returns the ids of the answers to prompts, better ones that follow left out, until all are there and it stays quiet.
 
         Args:
             prompt_ids: which are waited for, each for at most a minute.
@@ -78,7 +92,7 @@ class Device:
                 answer = self._answers.get(timeout=waits)
             except queue.Empty:
                 return heard
-            if answer.get("id") in prompt_ids:
+            if answer.get("id") in prompt_ids and "replaces" not in answer:
                 heard.append(answer["id"])
 
     def _heard(self, message: mqtt.MQTTMessage) -> None:

@@ -92,11 +92,13 @@ class Answering:
             await self._arrived.wait()
 
     async def _answer(self, entry: InboxEntry) -> None:
+        better_until = None
         try:
-            answer, content_type = payloads.write_answer(entry.prompt_id, await self._worked(entry)), payloads.JSON
+            worked = await self._worked(entry)
+            answer, content_type, better_until = payloads.write_answer(entry.prompt_id, worked), payloads.JSON, worked.better_until
         except SeawallError as error:
             answer, content_type = payloads.write_problem(error, entry.prompt_id), payloads.PROBLEM_JSON
-        await _stored(lambda: self._inbox.set_answer(entry.sequence, answer, content_type))
+        await _stored(lambda: self._inbox.set_answer(entry.sequence, answer, content_type, better_until))
         self._answered()
 
     async def _worked(self, entry: InboxEntry) -> Answer:

@@ -5,10 +5,12 @@ import json
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sse_starlette import EventSourceResponse
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -19,12 +21,14 @@ from agent.intake.guard import authenticated
 from agent.intake.running import RunningAnswer
 from agent.intake.settings import HttpSettings
 from agent.prompts import Answer, Answerer, Delta, Prompt
+from contract.classification import DataClass
 from contract.errors import PayloadTooLarge, Reason, SeawallError
-from contract.tracing import TRACEPARENT, TraceParent, read_traceparent
+from contract.tracing import TRACEPARENT, read_traceparent
 
 T = TypeVar("T")
 
 CONVERSATION_HEADER = "x-seawall-conversation"
+FLOOR_HEADER = "x-seawall-floor"
 
 # Below this level it logs every piece of every answer.
 logging.getLogger("sse_starlette").setLevel(logging.INFO)
@@ -59,7 +63,7 @@ class ChatEndpoint:
         """
         client = authenticated(request.headers, self._settings)
         chat = read_chat(await read_body(request, self._settings.max_body_bytes), self._model_name)
-        prompt = self._prompt(chat, client, _conversation(request), read_traceparent(request.headers.getlist(TRACEPARENT)))
+        prompt = replace(self._prompt(chat, client, request.headers), conversation=_conversation(request), floor=_floor(request))
         completion = Completion(prompt.prompt_id, int(prompt.received_time.timestamp()), self._model_name)
         running = RunningAnswer(self._answerer, prompt)
         try:
@@ -74,17 +78,16 @@ class ChatEndpoint:
             raise
         return stream
 
-    def _prompt(self, chat: Chat, client: str, conversation: str | None, trace_parent: TraceParent | None) -> Prompt:
+    def _prompt(self, chat: Chat, client: str, headers: Headers) -> Prompt:
         return Prompt(
             prompt_id=f"chatcmpl-{self._randomness.getrandbits(128):032x}",
             client=client,
             messages=chat.messages,
             received_time=self._clock(),
-            conversation=conversation,
             sampling=chat.sampling,
             stream=chat.stream,
             intake="http",
-            trace_parent=trace_parent,
+            trace_parent=read_traceparent(headers.getlist(TRACEPARENT)),
             timeout_seconds=chat.timeout_seconds,
         )
 
@@ -142,6 +145,15 @@ def _conversation(request: Request) -> str | None:
         message = "The header X-Seawall-Conversation should be 1 to 128 printable characters."
         raise InvalidField(Reason.FIELD_INVALID, message, CONVERSATION_HEADER)
     return conversation
+
+
+def _floor(request: Request) -> DataClass:
+    """Of several, the highest."""
+    names = [str(item) for item in DataClass]
+    given = request.headers.getlist(FLOOR_HEADER)
+    if not set(given) <= set(names):
+        raise InvalidField(Reason.FIELD_INVALID, f"The header X-Seawall-Floor should be one of {', '.join(names)}.", FLOOR_HEADER)
+    return max((DataClass[name.upper()] for name in given), default=DataClass.PUBLIC)
 
 
 def _receipt_headers(answer: Answer) -> dict[str, str]:

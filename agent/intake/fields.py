@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
@@ -43,6 +43,8 @@ def _as_list(value: Any) -> Any:
 
 Id = Annotated[str, AfterValidator(_checked_id)]
 TimeoutSeconds = Annotated[float, Field(gt=0, le=86_400)]
+ClassName = Literal["public", "internal", "confidential", "restricted"]
+"""Of a contract.classification.DataClass."""
 StopTexts = Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=256)]], Field(max_length=8), BeforeValidator(_as_list)]
 
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent.intake.chat import error_body, write_error, write_model, write_models
-from agent.intake.chat_endpoint import CONVERSATION_HEADER, ChatEndpoint, read_body
+from agent.intake.chat_endpoint import CONVERSATION_HEADER, FLOOR_HEADER, ChatEndpoint, read_body
 from agent.intake.feedback import MAX_FEEDBACK_BYTES, GiveFeedback, read_feedback
 from agent.intake.guard import BrowserGuard, authenticated
 from agent.intake.settings import HttpSettings
@@ -146,7 +146,7 @@ def _middleware(settings: HttpSettings) -> list[Middleware]:
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", CONVERSATION_HEADER, TRACEPARENT],
+        allow_headers=["authorization", "content-type", CONVERSATION_HEADER, FLOOR_HEADER, TRACEPARENT],
         allow_private_network=True,
         expose_headers=["x-seawall-route", "x-seawall-receipt"],
     )

@@ -15,6 +15,7 @@ import structlog
 
 from agent.intake import payloads, topics
 from agent.intake.answering import Answering, Delivery
+from agent.intake.better_answers import BetterAnswers
 from agent.intake.broker import Incoming, Outgoing
 from agent.intake.connection import Connection, ConnectionLost, PublishRefused
 from agent.intake.feedback import GiveFeedback, read_feedback
@@ -78,6 +79,7 @@ class MqttIntake:
             randomness=randomness,
         )
         self._delivery = Delivery(inbox, self._connection, clock)
+        self.better_answers = BetterAnswers(inbox, self._delivery.answer_ready, clock)
         self._answering = Answering(
             agent_id, inbox, answerer, settings.max_concurrent_prompts, self._connection, self._delivery.answer_ready
         )
@@ -174,7 +176,7 @@ class MqttIntake:
         retention = timedelta(seconds=self._settings.retention_seconds)
         while True:
             try:
-                await self._inbox.forget(self._clock() - retention)
+                await self._inbox.forget(self._clock() - retention, self._clock())
             except Unavailable as error:
                 _log.error("inbox_not_cleaned", reason=error.reason)
             await asyncio.sleep(min(3600.0, self._settings.retention_seconds / 10))

@@ -1,10 +1,11 @@
 """What is in an MQTT message: bytes to Prompt, Answer to bytes. Pure.
 
-A prompt is `{"prompt": text}` or `{"messages": [{"role", "content"}, …]}`, and may have `id`, `conversation`, `stream`,
+A prompt is `{"prompt": text}` or `{"messages": [{"role", "content"}, …]}`, and may have `id`, `conversation`, `floor`, `stream`,
 `timeout_seconds` and the fields of `SamplingRequest`.
 
-An answer is `{"id", "answer", "finish_reason", "usage", "receipt"}`. A piece of one is `{"id", "index", "delta"}`, the
-last piece `{"id", "index", "done": true}`. A refusal is a problem (RFC 9457) with `reason`, and `id` where it is known.
+An answer is `{"id", "answer", "finish_reason", "usage", "receipt"}`, with `better_until` where a better one may follow, and that one
+with `replaces`. A piece of one is `{"id", "index", "delta"}`, the last piece `{"id", "index", "done": true}`. A refusal is a problem
+(RFC 9457) with `reason`, and `id` where it is known.
 """
 
 import json
@@ -15,8 +16,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from agent.intake import strict_json
-from agent.intake.fields import Id, Request, SamplingRequest, TimeoutSeconds, checked_messages, explained, is_id
+from agent.intake.fields import ClassName, Id, Request, SamplingRequest, TimeoutSeconds, checked_messages, explained, is_id
 from agent.prompts import Answer, Message, Prompt
+from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason, SeawallError
 
 JSON = "application/json"
@@ -35,6 +37,7 @@ class _Payload(SamplingRequest):
     prompt: str | None = None
     messages: Annotated[list[_Message], Field(fail_fast=True)] | None = None
     conversation: Id | None = None
+    floor: ClassName | None = None
     stream: bool | None = None
     timeout_seconds: TimeoutSeconds | None = None
 
@@ -80,6 +83,7 @@ def read_prompt(payload: bytes, client: str, prompt_id: str, received_time: date
         sampling=request.sampling(),
         stream=bool(request.stream),
         timeout_seconds=request.timeout_seconds,
+        floor=DataClass[request.floor.upper()] if request.floor is not None else DataClass.PUBLIC,
     )
 
 
@@ -91,17 +95,24 @@ def _messages(request: _Payload) -> tuple[Message, ...]:
     return tuple(Message(message.role, message.content) for message in request.messages or ())
 
 
-def write_answer(prompt_id: str, answer: Answer) -> bytes:
-    """Writes an answer."""
-    return _bytes(
-        {
-            "id": prompt_id,
-            "answer": answer.text,
-            "finish_reason": answer.finish_reason,
-            "usage": {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens},
-            "receipt": answer.receipt.to_dict(),
-        }
-    )
+def write_answer(prompt_id: str, answer: Answer, replaces: str = "") -> bytes:
+    """Writes an answer.
+
+    Args:
+        prompt_id: of the prompt.
+        answer: to it.
+        replaces: the id of the receipt of the provisional answer that this better one follows; empty: it follows none.
+    """
+    content: dict[str, Any] = {
+        "id": prompt_id,
+        "answer": answer.text,
+        "finish_reason": answer.finish_reason,
+        "usage": {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens},
+        "receipt": answer.receipt.to_dict(),
+    }
+    if answer.better_until is not None:
+        content["better_until"] = answer.better_until.isoformat(timespec="seconds")
+    return _bytes({**content, "replaces": replaces} if replaces else content)
 
 
 def write_chunk(prompt_id: str, index: int, delta: str) -> bytes:

@@ -64,6 +64,26 @@ class ConversationStore:
 
         await self._database.run(work)
 
+    async def replace_answer(self, prompt: Prompt, answer: Message) -> bool:
+        """Puts a better answer in the place of a prompt's, unless a later turn was made, or it was forgotten. Returns whether it did."""
+        keys = self._database.keys
+        subject, own = keys.subject(_subject(prompt)), keys.digest("prompt", prompt.client, prompt.prompt_id)
+
+        def work(tables: Tables) -> bool:
+            query = "SELECT turns.* FROM turns JOIN subject_keys USING (key) WHERE subject = ? ORDER BY turn DESC LIMIT 1"
+            row = next(iter(tables.query(query, [subject])), None)
+            if row is None or row["prompt"] != own:
+                return False
+            try:
+                key = keys.held(tables, row["key"])
+            except Unreadable:
+                return False
+            content = key.sealer.seal(answer.content.encode(), *_place(own, row["position"], row["role"]))
+            tables.table("turns").update(row["turn"], {"content": content})
+            return True
+
+        return await self._database.run(work)
+
     def _opened(self, tables: Tables, row: dict[str, Any]) -> Message | None:
         """Returns a turn; None: it can no longer be opened, and the conversation goes on without it."""
         try:

@@ -1,5 +1,6 @@
 """The heads of the log of receipts: what was signed, and what the hub has witnessed."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from sqlite_utils import Database as Tables
 from agent.store.database import Database
 from agent.store.receipt_tree import kept_nodes, tree_size
 from contract.errors import NotPossibleNow, Reason, Unavailable
+from contract.leaves import canonical
 from contract.merkle import consistency_proof, root
-from contract.tree_heads import SignedHead, TreeHead, Witness, written
+from contract.tree_heads import Chain, Previous, SignedHead, TreeHead, Witness, written
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class HeadStore:
 
     Raises:
         Unavailable: STORE_UNAVAILABLE, by every method: the disk is full or broken.
-        NotPossibleNow: LOG_DAMAGED, by every method: nodes of the tree are missing.
+        NotPossibleNow: LOG_DAMAGED, by every method: nodes of the tree are missing, or a head cannot be read.
     """
 
     def __init__(self, database: Database, age_seconds: float) -> None:
@@ -53,7 +55,9 @@ class HeadStore:
     async def sign(
         self, log: str, sign: Callable[[TreeHead], SignedHead], now: datetime, wanted: Callable[[KeptHead], bool]
     ) -> KeptHead | None:
-        """Makes a head of the log as it is, unless one of this size is there and wanted.
+        """Makes a head of the log as it is, which names the one before it, unless one of this size is there and wanted.
+
+        One that is there and not wanted is signed anew as it is, so that it stays the one that others name.
 
         Args:
             log: its name.
@@ -69,9 +73,14 @@ class HeadStore:
             size, newest = tree_size(tables), newest_head(tables)
             if not size or (newest is not None and (newest.size > size or (newest.size == size and wanted(newest)))):
                 return newest
-            made = KeptHead(sign(TreeHead(log, size, root(kept_nodes(tables), size), now)))
+            kept_since = now - self._age
+            if newest is not None and (newest.size, newest.signed.head.log) == (size, log):
+                head = newest.signed.head
+            else:
+                head = TreeHead(log, size, root(kept_nodes(tables), size), now, Chain(_previous(tables, size), kept_since))
+            made = KeptHead(sign(head))
             tables.table("receipt_heads").upsert(_row(made), pk="size")
-            tables.execute("DELETE FROM receipt_heads WHERE time < ? AND size < ?", [written(now - self._age), size])
+            tables.execute("DELETE FROM receipt_heads WHERE time < ? AND size < ?", [written(kept_since), size])
             return made
 
         return await self._run(work)
@@ -87,7 +96,7 @@ class HeadStore:
     async def _run(self, work: Callable[[Tables], T]) -> T:
         try:
             return await self._database.run(work)
-        except LookupError as error:
+        except (LookupError, ValueError, TypeError) as error:
             raise NotPossibleNow(
                 Reason.LOG_DAMAGED, f"The log of receipts is damaged ({error}): see what seawall-agent receipts verify says."
             ) from error
@@ -102,13 +111,21 @@ def newest_head(tables: Tables) -> KeptHead | None:
     return next((read_head(row) for row in tables.query("SELECT * FROM receipt_heads ORDER BY size DESC LIMIT 1")), None)
 
 
+def _previous(tables: Tables, size: int) -> Previous | None:
+    """Returns the head of the largest log below a size, as the next one names it."""
+    for row in tables.query("SELECT * FROM receipt_heads WHERE size < ? ORDER BY size DESC LIMIT 1", [size]):
+        return read_head(row).signed.head.as_previous()
+    return None
+
+
 def read_head(row: dict[str, Any]) -> KeptHead:
     """Reads a row.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError, KeyError, TypeError: it is damaged.
     """
-    head = TreeHead(row["log"], row["size"], bytes(row["root"]), datetime.fromisoformat(row["time"]))
+    chain = None if row["chain"] is None else Chain.from_dict(json.loads(row["chain"]))
+    head = TreeHead(row["log"], row["size"], bytes(row["root"]), datetime.fromisoformat(row["time"]), chain)
     signed = SignedHead(head, bytes(row["public_key"]), bytes(row["signature"]))
     if row["witness_time"] is None:
         return KeptHead(signed)
@@ -123,6 +140,7 @@ def _row(kept: KeptHead) -> dict[str, Any]:
         "log": head.log,
         "root": head.root,
         "time": written(head.time),
+        "chain": None if head.chain is None else canonical(head.chain.to_dict()),
         "public_key": kept.signed.public_key,
         "signature": kept.signed.signature,
         "witness_time": None if witness is None else written(witness.time),

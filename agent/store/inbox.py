@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any, TypeVar, cast
 
 from sqlite_utils import Database as Tables
@@ -71,6 +72,15 @@ class InboxEntry:
     trace_parent: str
 
 
+class Wanted(Enum):
+    """Whether a better answer to a prompt is still wanted."""
+
+    NO = "no"
+    NOT_YET = "not yet"
+    """The provisional one is not delivered."""
+    YES = "yes"
+
+
 class Inbox:
     """The inbox. When a method returns, what it did is on the disk.
 
@@ -106,9 +116,33 @@ class Inbox:
         """
         return await self._run(lambda tables: _begin(tables, self._keys, after))
 
-    async def set_answer(self, sequence: int, answer: bytes, content_type: str) -> None:
-        """Keeps a prompt's answer, to be delivered, and drops what was asked: its digest is enough to know the same prompt again."""
-        await self._run(lambda tables: _set_answer(tables, self._keys, sequence, answer, content_type))
+    async def set_answer(self, sequence: int, answer: bytes, content_type: str, better_until: datetime | None = None) -> None:
+        """Keeps a prompt's answer, to be delivered, and drops what was asked: its digest is enough to know the same prompt again.
+
+        Args:
+            sequence: of the prompt.
+            answer: to it.
+            content_type: of the answer.
+            better_until: until when a better one may follow; None: this one is the last.
+        """
+        await self._run(lambda tables: _set_answer(tables, self._keys, sequence, answer, content_type, better_until))
+
+    async def wants_better(self, client: str, prompt_id: str, now: datetime) -> Wanted:
+        """Says whether a better answer to a prompt is wanted."""
+        return await self._run(lambda tables: _wants_better(_named(tables, client, prompt_id), now))
+
+    async def set_better_answer(self, client: str, prompt_id: str, answer: bytes, content_type: str, now: datetime) -> bool:
+        """Keeps a better answer, to be delivered behind the one that was. Returns whether it is wanted; else nothing is kept."""
+
+        def work(tables: Tables) -> bool:
+            row = _named(tables, client, prompt_id)
+            if row is None or _wants_better(row, now) is not Wanted.YES:
+                return False
+            _set_answer(tables, self._keys, row["sequence"], answer, content_type)
+            tables.table("inbox").update(row["sequence"], {"delivered_time": None})
+            return True
+
+        return await self._run(work)
 
     async def undelivered(self, limit: int) -> list[InboxEntry]:
         """Returns the oldest answers that are still to be delivered."""
@@ -116,14 +150,19 @@ class Inbox:
         return await self._run(lambda tables: [_entry(tables, self._keys, row) for row in list(tables.query(query, [limit]))])
 
     async def set_delivered(self, sequence: int, now: datetime) -> None:
-        """Marks an answer as delivered, and drops it."""
+        """Marks an answer as delivered, and drops it, and where no better one may follow, what would go with that."""
         await self._write(
-            "UPDATE inbox SET delivered_time = ?, answer = x'', correlation_data = NULL WHERE sequence = ?", now.timestamp(), sequence
+            "UPDATE inbox SET delivered_time = ?1, answer = x'', correlation_data = iif(better_until > ?1, correlation_data, NULL) "
+            "WHERE sequence = ?2",
+            now.timestamp(),
+            sequence,
         )
 
-    async def forget(self, delivered_before: datetime) -> None:
-        """Deletes what was delivered before a time. Its ids may be used again."""
-        await self._write("DELETE FROM inbox WHERE delivered_time < ?", delivered_before.timestamp())
+    async def forget(self, delivered_before: datetime, now: datetime) -> None:
+        """Deletes what was delivered before a time, but for what waits for a better answer. Its ids may be used again."""
+        await self._write(
+            "DELETE FROM inbox WHERE delivered_time < ? AND ifnull(better_until, 0) <= ?", delivered_before.timestamp(), now.timestamp()
+        )
 
     async def _write(self, statement: str, *parameters: Any) -> None:
         await self._run(lambda tables: tables.execute(statement, parameters))
@@ -190,7 +229,9 @@ def _begin(tables: Tables, keys: SubjectKeys, after: int) -> InboxEntry | None:
     return _entry(tables, keys, {**row, "attempts": row["attempts"] + 1})
 
 
-def _set_answer(tables: Tables, keys: SubjectKeys, sequence: int, answer: bytes, content_type: str) -> None:
+def _set_answer(
+    tables: Tables, keys: SubjectKeys, sequence: int, answer: bytes, content_type: str, better_until: datetime | None = None
+) -> None:
     row = _first(tables, "SELECT key, client, prompt_id, received_time FROM inbox WHERE sequence = ?", sequence)
     if row is None:  # its client was forgotten meanwhile
         return
@@ -199,8 +240,23 @@ def _set_answer(tables: Tables, keys: SubjectKeys, sequence: int, answer: bytes,
     except Unreadable:
         key = keys.current(tables, Subject(row["client"]), row["received_time"])
     sealed = key.sealer.seal(answer, "inbox", "answer", row["client"], row["prompt_id"])
-    values = {"key": key.number, "answer": sealed, "content_type": content_type, "payload": b""}
+    until = None if better_until is None else better_until.timestamp()
+    values = {"key": key.number, "answer": sealed, "content_type": content_type, "payload": b"", "better_until": until}
     tables.table("inbox").update(sequence, values)
+
+
+def _named(tables: Tables, client: str, prompt_id: str) -> dict[str, Any] | None:
+    return _first(tables, "SELECT * FROM inbox WHERE client = ? AND prompt_id = ?", client, prompt_id)
+
+
+def _wants_better(row: dict[str, Any] | None, now: datetime) -> Wanted:
+    if row is None:
+        return Wanted.NO
+    if row["content_type"] is None:  # it is being answered, perhaps again
+        return Wanted.NOT_YET
+    if row["better_until"] is None or row["better_until"] <= now.timestamp():
+        return Wanted.NO
+    return Wanted.NOT_YET if row["delivered_time"] is None else Wanted.YES
 
 
 def _first(tables: Tables, query: str, *parameters: Any) -> dict[str, Any] | None:

@@ -258,6 +258,18 @@ def _m0010_sharing(database: Database) -> None:
     database.execute("CREATE INDEX idx_receipts_unrecorded ON receipts (leaf) WHERE may_record = 1 AND recorded = 0")
 
 
+def _m0011_privacy(database: Database) -> None:
+    """Answers that a better one may follow; the class of each conversation; what heads of the log say of those before."""
+    database.table("inbox").add_column("better_until", float)
+    database.table("receipt_heads").add_column("chain", str)
+    database.execute(
+        "CREATE TABLE classes (subject TEXT PRIMARY KEY, key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE, "
+        "content BLOB NOT NULL, create_time REAL NOT NULL) STRICT"
+    )
+    database.table("classes").create_index(["key"])
+    database.table("classes").create_index(["create_time"])
+
+
 def _m0012_learning(database: Database) -> None:
     """What this device has contributed to sums over the fleet, and the newest roster that it has seen. Nothing of it is ever deleted."""
     database.table("learning_windows").create(
@@ -280,6 +292,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0008_sealed,
     _m0009_receipt_log,
     _m0010_sharing,
+    _m0011_privacy,
     _m0012_learning,
 )
 

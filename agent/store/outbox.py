@@ -1,5 +1,6 @@
 """Prompts whose escalation was interrupted, and which are to be asked again later."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ class OutboxEntry:
         content: what is to be asked, as whoever appended it wrote it.
         create_time: POSIX time, seconds.
         expire_time: after it, nobody wants the answer any more.
-        attempts: how often it was taken out to be asked, this time included.
+        attempts: how often it was begun to be asked.
         sequence: its place in the order of arrival; 0: not yet given one.
     """
 
@@ -45,15 +46,22 @@ class Outbox:
     def __init__(self, database: Database, most_entries: int) -> None:
         self._database = database
         self._most_entries = most_entries
+        self.appended = asyncio.Event()
+        """Set whenever a prompt is taken; whoever waits for one clears it."""
+
+    def name(self, client: str, prompt_id: str) -> str:
+        """Returns the entry's id of a client's prompt: the same whenever the prompt is answered again, and free of both."""
+        return self._database.keys.digest("prompt", client, prompt_id)
 
     async def append(self, entry: OutboxEntry) -> bool:
-        """Takes a prompt, once. Returns whether it is in the outbox now; False: too many wait, or who asked was forgotten meanwhile."""
+        """Takes a prompt, in place of an earlier one of its id. False: too many wait, or who asked was forgotten meanwhile."""
         keys = self._database.keys
 
         def work(tables: Tables) -> bool:
-            if tables.execute("SELECT 1 FROM outbox WHERE entry_id = ?", [entry.entry_id]).fetchone():
-                return True
-            if keys.erased_since(tables, entry.subject, entry.create_time) or tables.table("outbox").count >= self._most_entries:
+            if keys.erased_since(tables, entry.subject, entry.create_time):
+                return False
+            known = tables.execute("SELECT sequence FROM outbox WHERE entry_id = ?", [entry.entry_id]).fetchone()
+            if known is None and tables.table("outbox").count >= self._most_entries:
                 return False
             key = keys.current(tables, entry.subject, entry.create_time)
             asker = json.dumps([entry.subject.client, entry.subject.conversation]).encode()
@@ -62,13 +70,24 @@ class Outbox:
                 for column, content in (("asker", asker), ("content", entry.content))
             }
             times = {"create_time": entry.create_time, "expire_time": entry.expire_time}
-            tables.table("outbox").insert({"entry_id": entry.entry_id, "key": key.number, **sealed, **times, "attempts": 0})
+            row = {"entry_id": entry.entry_id, "key": key.number, **sealed, **times, "attempts": 0}
+            if known is None:
+                tables.table("outbox").insert(row)
+            else:
+                tables.table("outbox").update(known[0], row)
             return True
 
-        return await self._database.run(work)
+        is_taken = await self._database.run(work)
+        if is_taken:
+            self.appended.set()
+        return is_taken
+
+    async def count(self) -> int:
+        """Returns how many wait."""
+        return await self._database.run(lambda tables: int(tables.table("outbox").count))
 
     async def next(self, after: int, now: float) -> OutboxEntry | None:
-        """Returns the first prompt behind a place, and counts the attempt to ask it; None: there is none.
+        """Returns the first prompt behind a place; None: there is none.
 
         One that has expired or can no longer be opened is deleted.
 
@@ -82,10 +101,19 @@ class Outbox:
             for row in list(tables.query("SELECT * FROM outbox WHERE sequence > ? ORDER BY sequence", [after])):
                 entry = self._opened(tables, row)
                 if entry is not None:
-                    tables.table("outbox").update(entry.sequence, {"attempts": entry.attempts})
                     return entry
                 tables.table("outbox").delete(row["sequence"])
             return None
+
+        return await self._database.run(work)
+
+    async def begin(self, entry_id: str) -> int:
+        """Counts an attempt to ask a prompt. Returns how many there were, this one included; 0: it is gone."""
+
+        def work(tables: Tables) -> int:
+            tables.execute("UPDATE outbox SET attempts = attempts + 1 WHERE entry_id = ?", [entry_id])
+            row = tables.execute("SELECT attempts FROM outbox WHERE entry_id = ?", [entry_id]).fetchone()
+            return 0 if row is None else int(row[0])
 
         return await self._database.run(work)
 
@@ -104,4 +132,4 @@ class Outbox:
         except Unreadable:
             return None
         times = {name: row[name] for name in ("create_time", "expire_time", "sequence")}
-        return OutboxEntry(row["entry_id"], Subject(*json.loads(asker)), content, attempts=row["attempts"] + 1, **times)
+        return OutboxEntry(row["entry_id"], Subject(*json.loads(asker)), content, attempts=row["attempts"], **times)

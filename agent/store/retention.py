@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -26,6 +26,7 @@ class Ages:
     answers: float
     turns: float
     vault: float
+    classes: float
 
 
 class Retention:
@@ -81,8 +82,8 @@ class Retention:
     def sweep(self, tables: Tables) -> None:
         """Deletes what is too old, and keys that are a day old and hold nothing."""
         now = self._clock().timestamp()
-        for table, age_seconds in (("answers", self._ages.answers), ("turns", self._ages.turns), ("vault", self._ages.vault)):
-            tables.execute(f"DELETE FROM {table} WHERE create_time < ?", [now - age_seconds])  # noqa: S608 - the names above
+        for table, age_seconds in asdict(self._ages).items():
+            tables.execute(f"DELETE FROM {table} WHERE create_time < ?", [now - age_seconds])  # noqa: S608 - the names of Ages
         tables.execute("DELETE FROM outbox WHERE expire_time <= ?", [now])
         _destroy_empty_keys(tables, now - _KEY_SECONDS)
         tables.execute("DELETE FROM erasures WHERE scrubbed = 1 AND erase_time < ?", [now - _TOLD_SECONDS])

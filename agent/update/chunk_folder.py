@@ -77,7 +77,6 @@ class ChunkFolder:
         """See Holder."""
         return _checked(self._pack.read(chunk.sha256), chunk)
 
-<<<<<<< HEAD
     def read(self, file: IndexFile) -> bytes:
         """Returns a small file whose chunks were all fetched.
 
@@ -90,10 +89,7 @@ class ChunkFolder:
             raise Unavailable(Reason.STORE_UNAVAILABLE, "A chunk that was here can no longer be read: look at the disk, then try again.")
         return whole
 
-    def keep(self, chunk: Chunk, content: bytes) -> None:
-=======
     def keep(self, chunk: Chunk, content: bytes | memoryview) -> None:
->>>>>>> u1
         """Keeps a chunk that was verified. It is on the disk for good after the next `sync`.
 
         Raises:

@@ -10,7 +10,7 @@ from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason, SeawallError
 from contract.identity import agent_name
 from contract.merkle import HASH_BYTES
-from contract.tree_heads import SignedHead, TreeHead, Witness, to_millisecond
+from contract.tree_heads import Chain, Previous, SignedHead, TreeHead, Witness, to_millisecond
 from hub.fleet.messages import timestamp
 from hub.store.audit import EntryRecord
 from seawall.hub.v1 import audit_pb2, escalation_pb2
@@ -34,6 +34,19 @@ def head_message(signed: SignedHead) -> audit_pb2.TreeHead:
         time=timestamp(head.time),
         public_key=signed.public_key,
         signature=signed.signature,
+        chain=None if head.chain is None else _chain_message(head.chain),
+    )
+
+
+def _chain_message(chain: Chain) -> audit_pb2.HeadChain:
+    previous = chain.previous
+    if previous is None:
+        return audit_pb2.HeadChain(kept_since=timestamp(chain.kept_since))
+    return audit_pb2.HeadChain(
+        previous_hash=previous.hash,
+        previous_size=previous.size,
+        previous_time=timestamp(previous.time),
+        kept_since=timestamp(chain.kept_since),
     )
 
 
@@ -55,8 +68,18 @@ def read_head(message: audit_pb2.TreeHead) -> SignedHead:
     """
     if len(message.root) != HASH_BYTES:
         raise InvalidRequest(Reason.FIELD_INVALID, f"A tree's root has {HASH_BYTES} bytes.")
-    head = TreeHead(message.log, message.size, message.root, to_millisecond(read_time(message.time)))
+    chain = _read_chain(message.chain) if message.HasField("chain") else None
+    head = TreeHead(message.log, message.size, message.root, to_millisecond(read_time(message.time)), chain)
     return SignedHead(head, message.public_key, message.signature)
+
+
+def _read_chain(message: audit_pb2.HeadChain) -> Chain:
+    kept_since = to_millisecond(read_time(message.kept_since))
+    if not message.previous_hash:
+        return Chain(None, kept_since)
+    if len(message.previous_hash) != HASH_BYTES:
+        raise InvalidRequest(Reason.FIELD_INVALID, f"A head's hash has {HASH_BYTES} bytes.")
+    return Chain(Previous(message.previous_hash, message.previous_size, to_millisecond(read_time(message.previous_time))), kept_since)
 
 
 def read_time(message: Timestamp) -> datetime:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
 from contract.errors import InvalidRequest, NotPossibleNow, Reason, SeawallError, Superseded
+from contract.head_chain import contradiction
 from contract.identity import agent_name, key_hash
 from contract.merkle import is_consistent
 from contract.tree_heads import SignedHead, TreeHead, Witness, public_der, to_millisecond, witness_head
@@ -113,22 +114,20 @@ class Witnessing:
             raise Superseded(
                 Reason.LOG_HEAD_MOVED, "Something else was witnessed since. Ask for the head that was witnessed last, then try again."
             )
-        if before is None or _goes_on(before, claim):
+        why = "" if before is None else _misfit(before, claim)
+        if before is None or not why:
             return self._witnessed(claim, connection), []
         if last is not None and last[1].time < record.create_time:
             detail = f"enrolled anew; of the log before, {before.size} receipts were witnessed, root {before.root.hex()}"
             return self._witnessed(claim, connection), [self._event(LOG_BEGUN_ANEW, claim, detail)]
-        return self._refused(claim, before, record, connection)
+        return self._refused(claim, why, record, connection)
 
     def _witnessed(self, claim: Claim, connection: Connection) -> tuple[SignedHead, Witness]:
         given = witness_head(self._key, claim.signed, to_millisecond(self._clock()))
         heads.put(connection, claim.agent_id, claim.signed, given)
         return claim.signed, given
 
-    def _refused(
-        self, claim: Claim, before: TreeHead, record: AgentRecord, connection: Connection
-    ) -> tuple[NotPossibleNow, list[NewEvent]]:
-        why = _why(before, claim.signed.head)
+    def _refused(self, claim: Claim, why: str, record: AgentRecord, connection: Connection) -> tuple[NotPossibleNow, list[NewEvent]]:
         last = heads.get(connection, record.agent_id)
         witnessed = head_message(last[0]) if last is not None else audit_pb2.TreeHead()
         evidence = refused_message(head_message(claim.signed), witnessed, self._clock(), why)
@@ -142,9 +141,12 @@ class Witnessing:
         return NewEvent(self._clock(), kind, agent_name(claim.agent_id), detail=detail)
 
 
-def _goes_on(before: TreeHead, claim: Claim) -> bool:
+def _misfit(before: TreeHead, claim: Claim) -> str:
+    """Returns why a head does not go on from the one that was witnessed last; empty: it does."""
     head = claim.signed.head
-    return is_consistent(before.size, before.root, head.size, head.root, claim.proof)
+    if is_consistent(before.size, before.root, head.size, head.root, claim.proof):
+        return contradiction(before, head)
+    return _why(before, head)
 
 
 def _why(before: TreeHead, head: TreeHead) -> str:

@@ -49,7 +49,7 @@ class Rosters:
         stored = await self._blobs.get(sha256)
         if stored is None:
             raise self._unknown()
-        return unpack(stored, sha256)
+        return bytes(unpack(stored, sha256))
 
     def _unknown(self) -> NotPossibleNow:
         return NotPossibleNow(

@@ -1,12 +1,14 @@
 """What was witnessed of agents' logs, what was refused, and the keys that this hub has ever signed with."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select
 
 from contract.identity import agent_name, key_hash
-from contract.tree_heads import SignedHead, TreeHead, Witness
+from contract.leaves import canonical
+from contract.tree_heads import Chain, SignedHead, TreeHead, Witness
 from hub.store.tables import hub_keys, refused_heads, witnessed_heads
 
 MOST_REFUSED = 20
@@ -18,7 +20,8 @@ def get(connection: Connection, agent_id: str) -> tuple[SignedHead, Witness] | N
     row = connection.execute(select(witnessed_heads).where(witnessed_heads.c.agent_id == agent_id)).mappings().one_or_none()
     if row is None:
         return None
-    head = TreeHead(agent_name(agent_id), row["size"], row["root"], row["time"])
+    chain = None if row["chain"] is None else Chain.from_dict(json.loads(row["chain"]))
+    head = TreeHead(agent_name(agent_id), row["size"], row["root"], row["time"], chain)
     return (
         SignedHead(head, row["public_key"], row["signature"]),
         Witness(row["witness_time"], row["witness_key"], row["witness_signature"]),
@@ -39,6 +42,7 @@ def put(connection: Connection, agent_id: str, signed: SignedHead, witness: Witn
             witness_time=witness.time,
             witness_key=witness.public_key,
             witness_signature=witness.signature,
+            chain=None if signed.head.chain is None else canonical(signed.head.chain.to_dict()),
         )
     )
 

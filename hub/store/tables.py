@@ -256,6 +256,7 @@ witnessed_heads = Table(
     Column("witness_time", UtcDateTime, nullable=False),
     Column("witness_key", LargeBinary, nullable=False),
     Column("witness_signature", LargeBinary, nullable=False),
+    Column("chain", Text),
 )
 
 refused_heads = Table(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from datetime import datetime
 
 from agent.prompts import Answer, Delta, Prompt
 from contract.errors import SeawallError
@@ -33,7 +34,8 @@ class FakeAnswerer:
         seconds_a_word: how long each word takes; 0 does not even yield.
         faults: what goes wrong, until replaced.
 
-    Where a `gate` is set, no answer begins before it opens; where a `pause` is set, none goes on behind the first word before it ends.
+    Where `better_until` is set, each answer says so. Where a `gate` is set, no answer begins before it opens; where a `pause` is set, none
+    goes on behind the first word before it ends.
     """
 
     def __init__(self, seconds_a_word: float = 0, faults: Faults | None = None) -> None:
@@ -47,6 +49,7 @@ class FakeAnswerer:
         self.ended = asyncio.Event()
         self.gate: asyncio.Event | None = None
         self.pause: asyncio.Event | None = None
+        self.better_until: datetime | None = None
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[Delta | Answer, None]:
         """Answers, and keeps book."""
@@ -81,7 +84,7 @@ class FakeAnswerer:
                 await self.pause.wait()
         if not self.faults.silent:
             words = len(text.split(" "))
-            yield Answer(text, "stop", words, words, receipt(prompt.prompt_id))
+            yield Answer(text, "stop", words, words, receipt(prompt.prompt_id), self.better_until)
 
 
 def backwards(text: str) -> str:

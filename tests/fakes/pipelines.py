@@ -2,31 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from agent.cache.exact import ExactCache
-from agent.confidence import ConfidenceSettings
 from agent.inference.away import AwayModel, model_loading
 from agent.inference.current import LocalModel
-from agent.pipeline import Parts, Pipeline
+from agent.pipeline import Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt
-from agent.redacting import Redactor
-from agent.store.answers import AnswerStore
-from agent.store.audit import ReceiptStore
-from agent.store.conversations import ConversationStore
 from agent.store.database import Database
-from agent.store.vault import Vault
-from agent.telemetry import Metrics
-from contract.policy import Policy
-from tests.fakes.classifier import classifier
 from tests.fakes.engine import FakeEngine
 from tests.fakes.escalator import FakeEscalator
-from tests.fakes.surroundings import HERE
+from tests.fakes.parts import make_parts
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
@@ -53,21 +39,8 @@ class Exchanged:
 
 def build_pipeline(database: Database, engine: FakeEngine | Exchanged, escalator: FakeEscalator | None = None, **changes: Any) -> Pipeline:
     """Makes a pipeline; what is not named is the shipped thing."""
-    parts = Parts(
-        agent_id="a1",
-        classifier=classifier(),
-        policy=Policy(resources.files("contract").joinpath("default.cedar").read_text()),
-        cache=ExactCache(AnswerStore(database, 100, 3600), b"k" * 32, ["model", "policy"]),
-        models=engine,
-        confidence=ConfidenceSettings(bar=0.5, held_tokens=2),
-        escalator=escalator or FakeEscalator([], breaks_after=0, sent=False),
-        redactor=Redactor(Vault(database, 3600)),
-        conversations=ConversationStore(database, 3600),
-        receipts=ReceiptStore(database, 3600),
-        metrics=Metrics(CollectorRegistry()),
-        surroundings=lambda: HERE,
-    )
-    return Pipeline(replace(parts, **changes), lambda: NOW)
+    parts = make_parts(database, engine, escalator or FakeEscalator([], breaks_after=0, sent=False), **changes)
+    return Pipeline(parts, lambda: NOW)
 
 
 def prompt(text: str, **fields: Any) -> Prompt:

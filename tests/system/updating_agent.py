@@ -32,6 +32,7 @@ from agent.prompts import Answer, Message, Prompt, Sampling
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.inbox import Inbox, InboxEntry, NewPrompt
@@ -192,6 +193,7 @@ class UpdatingAgent:
             escalator=NoHub(),
             redactor=Redactor(MemoryVaults()),
             conversations=ConversationStore(self._database, 3600),
+            classes=ClassStore(self._database, 3600),
             receipts=ReceiptStore(self._database, 3600),
             metrics=Metrics(CollectorRegistry()),
         )

@@ -18,7 +18,7 @@ from agent.identity.enrollment import enroll
 from agent.identity.files import Identity
 from agent.state import StateFolder
 from agent.store.heads import read_head
-from contract.tree_heads import witness_head
+from contract.tree_heads import sign_head, witness_head
 from hub.clock import utc_now
 from hub.folder import DataFolder, create
 from tests.fakes.hub_process import HubProcess, serving
@@ -103,6 +103,34 @@ def sign_by_itself(path: Path, identity: Identity) -> None:
         connection.execute(
             "UPDATE receipt_heads SET witness_time = ?, witness_key = ?, witness_signature = ? WHERE size = 9",
             [witness.time.isoformat(timespec="milliseconds"), witness.public_key, witness.signature],
+        )
+    connection.close()
+
+
+def remove_the_oldest_with_their_heads(path: Path, _: Identity) -> None:
+    on_disk(path, "DELETE FROM receipts WHERE leaf < 10", "DELETE FROM receipt_heads WHERE size < 12")
+
+
+def remove_the_oldest_and_sign_the_rest_anew(path: Path, identity: Identity) -> None:
+    """As an agent of an earlier version would, whose heads name none before them."""
+    rewrite(path, identity, lambda text: text)
+    remove_the_oldest_with_their_heads(path, identity)
+
+
+def remove_all_heads(path: Path, _: Identity) -> None:
+    on_disk(path, "DELETE FROM receipts WHERE leaf < 10", "DELETE FROM receipt_heads")
+
+
+def put_another_head_there(path: Path, identity: Identity) -> None:
+    """One of the size of a true one, signed with the device's key."""
+    key = device_key(identity)
+    with sqlite3.connect(path) as connection:
+        connection.row_factory = sqlite3.Row
+        row = dict(connection.execute("SELECT * FROM receipt_heads WHERE size = 9").fetchone())
+        signed = sign_head(key, replace(read_head(row).signed.head, time=now().replace(microsecond=0)))
+        connection.execute(
+            "UPDATE receipt_heads SET time = ?, signature = ?, witness_time = NULL WHERE size = 9",
+            [signed.head.time.isoformat(timespec="milliseconds"), signed.signature],
         )
     connection.close()
 
@@ -198,6 +226,37 @@ CASES: dict[str, tuple[Tamper, str, bool]] = {
     "the hub's word bent": (
         lambda path, _: on_disk(path, "UPDATE receipt_heads SET witness_time = time WHERE size = 9"),
         "the hub's word for the head of 9 receipts, .* is not signed by the key",
+        True,
+    ),
+    "the oldest receipts removed, and all heads of their time": (
+        remove_the_oldest_with_their_heads,
+        "the head of 9 receipts, .* is missing, and is younger than receipt_seconds",
+        True,
+    ),
+    "the oldest receipts removed, and the heads that are left signed anew": (
+        remove_the_oldest_and_sign_the_rest_anew,
+        "the heads were rewritten: its head of 12 receipts is another than the one that was witnessed",
+        False,
+    ),
+    "the oldest receipts removed, and every head": (
+        remove_all_heads,
+        "the head of 9 receipts, .* is missing, and is younger than receipt_seconds",
+        False,
+    ),
+    "a head removed from between": (
+        lambda path, _: on_disk(path, "DELETE FROM receipt_heads WHERE size = 9"),
+        "the head of 9 receipts, .* is missing",
+        True,
+    ),
+    "another head in a head's place": (put_another_head_there, "the head of 9 receipts, .* is not the one that the head of 12 names", True),
+    "what a head says of the one before": (
+        lambda path, _: on_disk(path, "UPDATE receipt_heads SET chain = replace(chain, '\"size\":4', '\"size\":3') WHERE size = 9"),
+        "the head of 9 receipts, .* is not signed by the key that it names",
+        True,
+    ),
+    "what a head says of the one before, taken out": (
+        lambda path, _: on_disk(path, "UPDATE receipt_heads SET chain = NULL WHERE size = 12"),
+        "the head of 12 receipts, .* names none before it, as older ones do",
         True,
     ),
     "a hub's word of one's own making": (sign_by_itself, "the hub's word for the head of 9 receipts, .* by no key of this hub", False),

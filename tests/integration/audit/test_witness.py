@@ -161,6 +161,21 @@ async def test_a_log_that_was_written_anew_and_signed_with_the_devices_key_is_re
     assert (await shown(device.hub)).tree_head.size == 6
 
 
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        ("DELETE FROM receipt_heads", "its head of 7 receipts names none before it, and one of 6 was witnessed"),
+        ("DELETE FROM receipt_heads WHERE size = 6", "its head of 7 receipts leaves out the one of 6 that was witnessed"),
+    ],
+)
+async def test_a_log_whose_witnessed_heads_were_taken_away_is_refused(device: Device, damage: str, why: str) -> None:
+    await device.fill(4, 2)
+    await device.database.run(lambda tables: tables.execute(damage))
+    error = await device.refusal(1)
+    assert (error.reason, why in error.message) == (Reason.LOG_INCONSISTENT, True)
+    assert await happened(device.hub, "LOG_INCONSISTENT") == [why]
+
+
 async def test_heads_go_on_under_a_renewed_key_also_one_that_waited(device: Device, tmp_path: Path) -> None:
     keeper = await device.fill(3)
     store = ReceiptStore(device.database, AGE_SECONDS)

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from agent.intake.http import HttpIntake
 from agent.intake.settings import HttpSettings
+from contract.classification import DataClass
 from contract.errors import Busy, NotPossibleNow, PromptTooLong, Reason
 from tests.fakes.answerer import FakeAnswerer, Faults
 from tests.fakes.feedback import FakeFeedback
@@ -239,6 +240,17 @@ async def test_a_conversation_id_that_is_none_is_refused(serve: Serve) -> None:
         response = await client.post("/v1/chat/completions", json=CHAT, headers={"x-seawall-conversation": "c" * 200})
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "x-seawall-conversation"
+
+
+async def test_a_floor_is_read_from_its_header_the_highest_of_several_and_what_is_none_is_refused(
+    serve: Serve, answerer: FakeAnswerer
+) -> None:
+    async with serve() as intake, plain(intake) as client:
+        for headers in ([], [("x-seawall-floor", "internal")], [("x-seawall-floor", "restricted"), ("x-seawall-floor", "public")]):
+            assert (await client.post("/v1/chat/completions", json=CHAT, headers=headers)).status_code == 200
+        refused = await client.post("/v1/chat/completions", json=CHAT, headers={"x-seawall-floor": "secret"})
+    assert [prompt.floor for prompt in answerer.prompts] == [DataClass.PUBLIC, DataClass.INTERNAL, DataClass.RESTRICTED]
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "x-seawall-floor")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,13 +1,17 @@
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
+from agent.later.prompts import LatePrompt
+from agent.prompts import Answer
 from agent.store.database import Database
-from agent.store.inbox import Inbox, NewPrompt
+from agent.store.inbox import Inbox, NewPrompt, Wanted
+from contract.classification import DataClass
 from contract.errors import InvalidRequest, PromptTooLong, Reason
-from tests.fakes.answerer import FakeAnswerer, Faults
+from tests.fakes.answerer import FakeAnswerer, Faults, receipt
 from tests.fakes.feedback import FakeFeedback
 from tests.integration.intake.conftest import StartIntake
 from tests.integration.intake.device import PREFIX, Device
@@ -172,6 +176,25 @@ async def test_the_answer_goes_to_the_response_topic_with_the_correlation_data(d
     heard = await device5.hear()
     assert (heard.topic, heard.body["answer"]) == ("replies/deep/7", "two one")
     assert (heard.correlation_data, heard.content_type) == (b"\x00\xff", "application/json")
+
+
+async def test_a_better_answer_comes_behind_the_provisional_one_to_the_same_place(
+    broker: Mosquitto, start: StartIntake, answerer: FakeAnswerer
+) -> None:
+    answerer.better_until = datetime.now(UTC) + timedelta(hours=1)
+    async with start(broker.port) as intake, Device(broker.port) as device:
+        await device.until_status("online")
+        await device.send({"id": "p1", "prompt": "one two"}, response_topic=PREFIX + "replies/7", correlation_data=b"\x00\xff")
+        provisional = await device.hear()
+        late = LatePrompt(answerer.prompts[0], provisional.body["receipt"]["receipt_id"], DataClass.PUBLIC, False)
+        async with asyncio.timeout(SECONDS):
+            while await intake.better_answers.want(late) is not Wanted.YES:  # noqa: ASYNC110 - the broker's word is on its way to the store
+                await asyncio.sleep(0.01)
+        await intake.better_answers.give(late, Answer("two, of course", "stop", 1, 3, receipt("p1")))
+        better = await device.hear()
+    assert "better_until" in provisional.body
+    assert (better.topic, better.correlation_data) == (provisional.topic, provisional.correlation_data) == ("replies/7", b"\x00\xff")
+    assert (better.body["id"], better.body["answer"], better.body["replaces"]) == ("p1", "two, of course", "receipt-p1")
 
 
 async def test_an_answer_on_a_topic_like_those_of_prompts_is_not_taken_for_one(device5: Device) -> None:

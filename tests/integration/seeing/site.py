@@ -25,6 +25,7 @@ from agent.pipeline import Parts, Pipeline
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.inbox import Inbox
@@ -112,6 +113,7 @@ def _parts(link: HubLink, database: Database, tracing: Tracing) -> Parts:
         escalator=HubEscalator(link, tracing=tracing),
         redactor=Redactor(MemoryVaults()),
         conversations=ConversationStore(database, 3600),
+        classes=ClassStore(database, 3600),
         receipts=ReceiptStore(database, 3600),
         metrics=Metrics(CollectorRegistry()),
         tracing=tracing,

@@ -54,6 +54,26 @@ def test_the_agent_finds_its_hub_again_after_the_hub_was_away(running: RunningSi
     pytest.fail(f"never escalated again: {receipt}")
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_provisional_answer_is_followed_by_the_better_one_when_the_hub_is_there_again(
+    running: RunningSite, device: Device, is_killed: bool
+) -> None:
+    running.stop_hub()
+    provisional = device.ask(f"{HARD_OFFLINE} It is {'red' if is_killed else 'green'}.")
+    assert provisional["receipt"]["provisional"]
+    if is_killed:
+        running.kill_agent()
+        running.start_agent()
+    running.start_hub()
+    better = device.wait_for_better(provisional["id"])
+    assert (better["id"], better["replaces"]) == (provisional["id"], provisional["receipt"]["receipt_id"])
+    assert (better["receipt"]["route"], better["receipt"]["provisional"], "better_until" in better) == ("escalated", False, False)
+    assert better["answer"]
+    assert "better_until" in provisional
+    again = device.ask(f"{HARD_OFFLINE} It is {'red' if is_killed else 'green'}.")
+    assert (again["answer"], again["receipt"]["route"]) == (better["answer"], "cache")
+
+
 def test_the_official_openai_client_is_answered_whole_and_in_pieces(running: RunningSite) -> None:
     client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
     model = client.models.list().data[0].id

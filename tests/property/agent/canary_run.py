@@ -21,14 +21,20 @@ from agent.confidence import ConfidenceSettings
 from agent.detection.detector import PHONE_REGIONS, pattern_finders
 from agent.detection.secrets import has_key
 from agent.escalation import HubEscalator
+from agent.later.promises import Promises
+from agent.later.prompts import LatePrompt
+from agent.later.worker import LateTimes, LateWorker
 from agent.output_rules import build_rules
 from agent.pipeline import Parts, Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
+from agent.store.inbox import Wanted
+from agent.store.outbox import Outbox
 from agent.telemetry import Metrics
 from contract.classification import DataClass, Finding
 from contract.errors import Reason, SeawallError, Unavailable
@@ -49,6 +55,8 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NAMES = tuple(f"Heronsford{number}" for number in range(50))
 SITE = SiteRecognizers(names=NAMES)
 FAULT_SHARE = 0.12
+AWAY_SHARE = 0.3
+"""More often than all else fails: what waits then for the hub goes its own way out."""
 WORDS = ("please", "tell", "me", "what", "the", "pump", "near", "the", "gate", "does", "when", "it", "rains", "and", "who", "would", "know")
 
 
@@ -128,6 +136,7 @@ class Run:
     database: Database
     policy: Policy
     said: list[str] = field(default_factory=list)
+    better: list[tuple[LatePrompt, Answer]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         random = self.random
@@ -141,9 +150,11 @@ class Run:
             )
         labels = {"region": random.choice((self.region, "de-fra")), "site": "x"}
         self.link = HubInProcess(self.policy, self.hub, self.providers, labels, Meter(CollectorRegistry(), monotonic))
-        self.link.is_away = self._fails()
+        self.link.is_away = random.random() < AWAY_SHARE
         self.link.breaks_after = random.randrange(6) if self._fails() else None
         self.metrics = Metrics(CollectorRegistry())
+        self.crossed_live = 0
+        self.outbox = Outbox(self.database, 100)
         self.pipeline = Pipeline(self._parts(), lambda: NOW)
 
     def _fails(self) -> bool:
@@ -160,11 +171,41 @@ class Run:
             escalator=HubEscalator(self.link, 0.1, 5.0),  # type: ignore[arg-type]  # the link is all that is not the agent's own
             redactor=Redactor(self.vaults, self.random.randrange),
             conversations=ConversationStore(self.database, 3600),
+            classes=ClassStore(self.database, 3600),
             receipts=ReceiptStore(self.database, 3600),
             metrics=self.metrics,
             surroundings=lambda: Surroundings("x", self.region, hub=self.hub, can_redact=True),
             rules=build_rules(has_key) if self.random.random() < 0.5 else (),
+            promises=Promises(self.outbox, 3600),
         )
+
+    async def ask_later(self) -> None:
+        """The hub is back, mostly; much else may have changed: another process asks for what waits, until nothing does."""
+        self.crossed_live = len(self.link.crossed)
+        self.link.is_away = self._fails()
+        self.link.breaks_after = self.random.randrange(6) if self._fails() else None
+        self.vaults.breaks = self._fails()
+        pipeline, times = Pipeline(self._parts(), lambda: NOW), LateTimes(attempts=2)
+        worker = LateWorker(self.outbox, pipeline, self, self.metrics, lambda: NOW, self.random, times)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(12):
+                try:
+                    if await worker.once() is None:
+                        break
+                except SeawallError as error:
+                    self.said.append(str(error))
+        self.said += [json.dumps(logs, default=str), generate_latest(self.metrics.registry).decode(), worker.state]
+        await self.database.run(lambda tables: tables.execute("DELETE FROM outbox"))  # the next run begins with none
+
+    async def want(self, late: LatePrompt) -> Wanted:
+        """All wait for better answers."""
+        del late
+        return Wanted.YES
+
+    async def give(self, late: LatePrompt, answer: Answer) -> None:
+        """Keeps it."""
+        self.said.append(json.dumps(answer.receipt.to_dict()))
+        self.better.append((late, answer))
 
     async def ask(self, prompt: Prompt) -> Answer | None:
         """Asks, and keeps all that is said meanwhile; None: it was refused."""
@@ -195,6 +236,10 @@ class Run:
         """All that has left the site."""
         asked = [turn.content for provider in self.providers for escalation in provider.asked for turn in escalation.turns]
         return "\n".join((*asked, *(crossed.decode("utf-8", "replace") for crossed in self.link.crossed)))
+
+    def crossed_later(self) -> str:
+        """What of it has left in `ask_later`."""
+        return "\n".join(crossed.decode("utf-8", "replace") for crossed in self.link.crossed[self.crossed_live :])
 
     def reached(self) -> set[tuple[str, str]]:
         """The tiers and regions that were asked."""

@@ -49,10 +49,18 @@ async def walk(seed: int, database: Database) -> Run:
     check_found(canary)
     run = Run(random, database, random.choice(POLICIES))
     shipped = run.policy in POLICIES[:2]
+    least = DataClass.PUBLIC
     for prompt in make_turns(random, canary, seed):
         answer = await run.ask(prompt)
+        if answer is not None and prompt.conversation is not None:
+            assert DataClass[answer.receipt.data_class.upper()] >= least, "the class of a conversation never falls"
+            least = DataClass[answer.receipt.data_class.upper()]
         if answer is not None and answer.receipt.route == "escalated" and answer.finish_reason == "stop" and not answer.receipt.provisional:
             assert answer.text == "You said: " + prompt.messages[-1].content, "what comes back is what was said"
+    await run.ask_later()
+    for late, answer in run.better:
+        if answer.finish_reason == "stop":
+            assert answer.text == "You said: " + late.prompt.messages[-1].content
     assert canary.value not in run.crossed()
     for said in run.said:
         assert canary.value not in said
@@ -78,16 +86,22 @@ def test_no_canary_leaves_and_nobody_is_asked_who_may_not_be(seed: int, database
 
 @pytest.mark.system
 def test_no_canary_leaves_in_twenty_thousand_runs(database: Database, runner: asyncio.Runner) -> None:
-    escalated = 0
+    escalated = later = answered = 0
     for seed in range(20_000):
         run = runner.run(walk(seed, database))
         escalated += bool(run.link.crossed)
-    print(f"{escalated} of 20,000 runs sent something")
+        later += bool(run.crossed_later())
+        answered += bool(run.better)
+    print(f"{escalated} of 20,000 runs sent something, {later} of them later, which {answered} times brought a better answer")
     assert escalated > 2000
+    assert answered > 200
 
 
 def test_runs_do_send_redacted_prompts_and_do_fail(database: Database, runner: asyncio.Runner) -> None:
     runs = [runner.run(walk(seed, database)) for seed in range(60)]
     assert sum(bool(run.link.crossed) for run in runs) > 5
     assert any("<" in run.crossed() for run in runs)
+    assert sum(bool(run.crossed_later()) for run in runs) > 3
+    assert any(run.better for run in runs)
+    assert any("<" in run.crossed_later() for run in runs)
     assert any("classifier failed" in said for run in runs for said in run.said)

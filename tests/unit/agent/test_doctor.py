@@ -152,6 +152,12 @@ def test_the_running_agent_says_how_its_session_is(look: Look, health: dict[str,
     assert words in session.detail
 
 
+def test_the_running_agent_says_how_many_prompts_wait_for_a_better_answer_and_that_is_no_fault(look: Look) -> None:
+    with agent_saying({"better_answers": "3 wait: hub-unavailable"}) as http:
+        assert look(http=http)["better answers"] == Finding("better answers", True, "3 wait: hub-unavailable")
+    assert look(http=HttpSettings(port=free_port()))["better answers"].ok
+
+
 def test_a_session_is_no_matter_where_no_agent_runs(look: Look) -> None:
     assert look(free_port(), http=HttpSettings(port=free_port()))["session"].ok
 
@@ -202,7 +208,20 @@ def test_a_model_and_a_policy_that_cannot_be_used_are_findings_and_end_nothing(l
     assert not found["model"].ok
     assert not found["policy"].ok
     assert "@id" in found["policy"].detail
-    needed = {"state folder", "store", "model", "model slots", "policy", "detector", "broker", "certificate", "hub", "session", "learning"}
+    needed = {
+        "state folder",
+        "store",
+        "model",
+        "model slots",
+        "policy",
+        "detector",
+        "broker",
+        "certificate",
+        "hub",
+        "session",
+        "learning",
+        "better answers",
+    }
     assert set(found) == needed
 
 

@@ -1,6 +1,7 @@
 """Proofs of receipts as documents: whole, bent, and what is none."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from contract.errors import InvalidRequest, Reason
 from contract.merkle import inclusion_proof, leaf_hash, root
 from contract.receipt_proof import ReceiptProof
-from contract.tree_heads import SignedHead, TreeHead, sign_head, witness_head
+from contract.tree_heads import Chain, SignedHead, TreeHead, sign_head, witness_head
 from tests.fakes.tree import kept
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -26,6 +27,18 @@ def test_a_document_says_all_that_it_takes() -> None:
     assert read == PROOF
     assert list(read.faults()) == []
     assert read.vouchers().startswith("receipt 4 of agents/plant-7, 2026-11-28T12:00:00.000+00:00: signed with the key ")
+
+
+def test_a_head_that_names_the_one_before_is_checked_with_what_it_says() -> None:
+    chain = Chain(SIGNED.head.as_previous(), NOW)
+    signed = sign_head(DEVICE, replace(SIGNED.head, chain=chain))
+    document = replace(PROOF, signed=signed, witness=witness_head(HUB, signed, NOW)).to_dict()
+    assert list(ReceiptProof.from_json(json.dumps(document)).faults()) == []
+    document["tree_head"]["previous"]["size"] = 6
+    assert len(list(ReceiptProof.from_json(json.dumps(document)).faults())) == 2
+    del document["tree_head"]["previous"]
+    with pytest.raises(InvalidRequest):
+        ReceiptProof.from_json(json.dumps(document))
 
 
 def test_an_unsigned_and_unwitnessed_one_says_so() -> None:

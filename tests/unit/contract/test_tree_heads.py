@@ -1,5 +1,6 @@
 """Heads: signed by a key, witnessed by another, good for nothing else."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from contract.tree_heads import SignedHead, TreeHead, public_der, sign_head, to_millisecond, verify, witness_head
+from contract.tree_heads import Chain, Previous, SignedHead, TreeHead, public_der, sign_head, to_millisecond, verify, witness_head
 
 DEVICE, HUB = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
 NOW = datetime(2026, 11, 28, 12, 0, 0, 123000, tzinfo=UTC)
@@ -21,6 +22,30 @@ def test_what_is_signed_is_one_text() -> None:
     )
     elsewhere = replace(HEAD, time=NOW.astimezone(timezone(timedelta(hours=2))))
     assert elsewhere.signed_bytes() == HEAD.signed_bytes()
+
+
+CHAIN = Chain(Previous(b"h" * 32, 2, NOW - timedelta(hours=1)), NOW - timedelta(days=30))
+
+
+@pytest.mark.parametrize("chain", [None, CHAIN, replace(CHAIN, previous=None)])
+def test_a_head_is_read_as_it_was_written_and_one_of_an_earlier_version_is_signed_as_ever(chain: Chain | None) -> None:
+    head = replace(HEAD, chain=chain)
+    assert TreeHead.from_dict(json.loads(json.dumps(head.to_dict()))) == head
+    assert ("previous" in head.to_dict(), len(head.hash())) == (chain is not None, 32)
+
+
+def test_what_a_head_says_of_the_one_before_is_signed_too() -> None:
+    head = replace(HEAD, chain=CHAIN)
+    signed = sign_head(DEVICE, head)
+    assert CHAIN.previous is not None
+    for bent in (
+        None,
+        replace(CHAIN, previous=None),
+        replace(CHAIN, kept_since=NOW),
+        replace(CHAIN, previous=replace(CHAIN.previous, size=1)),
+    ):
+        assert not replace(signed, head=replace(head, chain=bent)).is_good()
+    assert signed.is_good()
 
 
 @pytest.mark.parametrize("bent", [{"log": "agents/plant-8"}, {"size": 4}, {"root": b"s" * 32}, {"time": NOW + timedelta(milliseconds=1)}])

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import Connection
 
-from contract.tree_heads import TreeHead, public_der, sign_head, witness_head
+from contract.tree_heads import Chain, TreeHead, public_der, sign_head, witness_head
 from hub.store import heads
 from hub.store.database import Database
 
@@ -41,6 +41,15 @@ async def test_a_head_takes_the_place_of_the_one_before(database: Database) -> N
     assert kept is not None
     assert (kept[0].head.size, kept[0].is_good(), kept[1].is_good(kept[0])) == (5, True, True)
     assert await database.read(lambda connection: heads.get(connection, "plant-8")) is None
+
+
+@pytest.mark.parametrize("chain", [None, Chain(None, NOW), Chain(replace(HEAD, size=2).as_previous(), NOW - timedelta(days=30))])
+async def test_what_a_head_says_of_the_one_before_is_kept_as_it_was_signed(database: Database, chain: Chain | None) -> None:
+    signed = sign_head(DEVICE, replace(HEAD, chain=chain))
+    await database.write(lambda connection: heads.put(connection, "plant-7", signed, witness_head(NEW, signed, NOW)))
+    kept = await database.read(lambda connection: heads.get(connection, "plant-7"))
+    assert kept is not None
+    assert (kept[0].head.chain, kept[0].is_good(), kept[1].is_good(kept[0])) == (chain, True, True)
 
 
 async def test_of_refused_heads_the_first_are_kept_and_each_is_told_once(database: Database) -> None:

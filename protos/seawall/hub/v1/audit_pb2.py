@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from seawall.hub.v1 import escalation_pb2 as seawall_dot_hub_dot_v1_dot_escalation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/audit.proto\x12\x0eseawall.hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseawall/hub/v1/escalation.proto\"\x84\x01\n\x08TreeHead\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npublic_key\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"b\n\x0fTreeHeadWitness\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xa5\x01\n\x0fRefusedTreeHead\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12+\n\twitnessed\x18\x02 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\"t\n\x16WitnessTreeHeadRequest\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12\x12\n\nfirst_size\x18\x02 \x01(\x03\x12\x19\n\x11\x63onsistency_proof\x18\x03 \x03(\x0c\"\"\n\x12GetTreeHeadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xb6\x01\n\x11WitnessedTreeHead\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12\x30\n\x07witness\x18\x02 \x01(\x0b\x32\x1f.seawall.hub.v1.TreeHeadWitness\x12\x10\n\x08hub_keys\x18\x03 \x03(\x0c\x12\x30\n\x07refused\x18\x04 \x03(\x0b\x32\x1f.seawall.hub.v1.RefusedTreeHead\"-\n\rLoggedReceipt\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04leaf\x18\x02 \x01(\t\"H\n\x15RecordReceiptsRequest\x12/\n\x08receipts\x18\x01 \x03(\x0b\x32\x1d.seawall.hub.v1.LoggedReceipt\"\x18\n\x16RecordReceiptsResponse\"\xee\x03\n\nAuditEntry\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12-\n\ndata_class\x18\x05 \x01(\x0e\x32\x19.seawall.hub.v1.DataClass\x12\x12\n\ndata_kinds\x18\x06 \x03(\t\x12\x12\n\npolicy_ids\x18\x07 \x03(\t\x12\x10\n\x08redacted\x18\x08 \x01(\x08\x12\x10\n\x08provider\x18\t \x01(\t\x12*\n\x04tier\x18\n \x01(\x0e\x32\x1c.seawall.hub.v1.ProviderTier\x12\x0e\n\x06region\x18\x0b \x01(\t\x12\r\n\x05model\x18\x0c \x01(\t\x12\x14\n\x0cinput_tokens\x18\r \x01(\x03\x12\x15\n\routput_tokens\x18\x0e \x01(\x03\x12\x18\n\x0b\x63ost_micros\x18\x0f \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x63urrency\x18\x10 \x01(\t\x12\x0f\n\x07outcome\x18\x11 \x01(\t\x12\x0c\n\x04leaf\x18\x12 \x01(\t\x12\x1b\n\x0ereceipt_number\x18\x13 \x01(\x03H\x01\x88\x01\x01\x42\x0e\n\x0c_cost_microsB\x11\n\x0f_receipt_number\"\xd9\x01\n\x17ListAuditEntriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0c\x61\x66ter_number\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_after_number\"f\n\x18ListAuditEntriesResponse\x12\x31\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1a.seawall.hub.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x17GetAuditTreeHeadRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\"i\n\rAuditTreeHead\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12\x19\n\x11\x63onsistency_proof\x18\x02 \x03(\x0c\x12\x10\n\x08hub_keys\x18\x03 \x03(\x0c\x32\xe6\x03\n\x0c\x41uditService\x12\\\n\x0fWitnessTreeHead\x12&.seawall.hub.v1.WitnessTreeHeadRequest\x1a!.seawall.hub.v1.WitnessedTreeHead\x12T\n\x0bGetTreeHead\x12\".seawall.hub.v1.GetTreeHeadRequest\x1a!.seawall.hub.v1.WitnessedTreeHead\x12_\n\x0eRecordReceipts\x12%.seawall.hub.v1.RecordReceiptsRequest\x1a&.seawall.hub.v1.RecordReceiptsResponse\x12\x65\n\x10ListAuditEntries\x12\'.seawall.hub.v1.ListAuditEntriesRequest\x1a(.seawall.hub.v1.ListAuditEntriesResponse\x12Z\n\x10GetAuditTreeHead\x12\'.seawall.hub.v1.GetAuditTreeHeadRequest\x1a\x1d.seawall.hub.v1.AuditTreeHeadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/audit.proto\x12\x0eseawall.hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fseawall/hub/v1/escalation.proto\"\xae\x01\n\x08TreeHead\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npublic_key\x18\x05 \x01(\x0c\x12\x11\n\tsignature\x18\x06 \x01(\x0c\x12(\n\x05\x63hain\x18\x07 \x01(\x0b\x32\x19.seawall.hub.v1.HeadChain\"\x9c\x01\n\tHeadChain\x12\x15\n\rprevious_hash\x18\x01 \x01(\x0c\x12\x15\n\rprevious_size\x18\x02 \x01(\x03\x12\x31\n\rprevious_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nkept_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x0fTreeHeadWitness\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\xa5\x01\n\x0fRefusedTreeHead\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12+\n\twitnessed\x18\x02 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x04 \x01(\t\"t\n\x16WitnessTreeHeadRequest\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12\x12\n\nfirst_size\x18\x02 \x01(\x03\x12\x19\n\x11\x63onsistency_proof\x18\x03 \x03(\x0c\"\"\n\x12GetTreeHeadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xb6\x01\n\x11WitnessedTreeHead\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12\x30\n\x07witness\x18\x02 \x01(\x0b\x32\x1f.seawall.hub.v1.TreeHeadWitness\x12\x10\n\x08hub_keys\x18\x03 \x03(\x0c\x12\x30\n\x07refused\x18\x04 \x03(\x0b\x32\x1f.seawall.hub.v1.RefusedTreeHead\"-\n\rLoggedReceipt\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04leaf\x18\x02 \x01(\t\"H\n\x15RecordReceiptsRequest\x12/\n\x08receipts\x18\x01 \x03(\x0b\x32\x1d.seawall.hub.v1.LoggedReceipt\"\x18\n\x16RecordReceiptsResponse\"\xee\x03\n\nAuditEntry\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12-\n\ndata_class\x18\x05 \x01(\x0e\x32\x19.seawall.hub.v1.DataClass\x12\x12\n\ndata_kinds\x18\x06 \x03(\t\x12\x12\n\npolicy_ids\x18\x07 \x03(\t\x12\x10\n\x08redacted\x18\x08 \x01(\x08\x12\x10\n\x08provider\x18\t \x01(\t\x12*\n\x04tier\x18\n \x01(\x0e\x32\x1c.seawall.hub.v1.ProviderTier\x12\x0e\n\x06region\x18\x0b \x01(\t\x12\r\n\x05model\x18\x0c \x01(\t\x12\x14\n\x0cinput_tokens\x18\r \x01(\x03\x12\x15\n\routput_tokens\x18\x0e \x01(\x03\x12\x18\n\x0b\x63ost_micros\x18\x0f \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x63urrency\x18\x10 \x01(\t\x12\x0f\n\x07outcome\x18\x11 \x01(\t\x12\x0c\n\x04leaf\x18\x12 \x01(\t\x12\x1b\n\x0ereceipt_number\x18\x13 \x01(\x03H\x01\x88\x01\x01\x42\x0e\n\x0c_cost_microsB\x11\n\x0f_receipt_number\"\xd9\x01\n\x17ListAuditEntriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x0c\x61\x66ter_number\x18\x06 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_after_number\"f\n\x18ListAuditEntriesResponse\x12\x31\n\raudit_entries\x18\x01 \x03(\x0b\x32\x1a.seawall.hub.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"-\n\x17GetAuditTreeHeadRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\"i\n\rAuditTreeHead\x12+\n\ttree_head\x18\x01 \x01(\x0b\x32\x18.seawall.hub.v1.TreeHead\x12\x19\n\x11\x63onsistency_proof\x18\x02 \x03(\x0c\x12\x10\n\x08hub_keys\x18\x03 \x03(\x0c\x32\xe6\x03\n\x0c\x41uditService\x12\\\n\x0fWitnessTreeHead\x12&.seawall.hub.v1.WitnessTreeHeadRequest\x1a!.seawall.hub.v1.WitnessedTreeHead\x12T\n\x0bGetTreeHead\x12\".seawall.hub.v1.GetTreeHeadRequest\x1a!.seawall.hub.v1.WitnessedTreeHead\x12_\n\x0eRecordReceipts\x12%.seawall.hub.v1.RecordReceiptsRequest\x1a&.seawall.hub.v1.RecordReceiptsResponse\x12\x65\n\x10ListAuditEntries\x12\'.seawall.hub.v1.ListAuditEntriesRequest\x1a(.seawall.hub.v1.ListAuditEntriesResponse\x12Z\n\x10GetAuditTreeHead\x12\'.seawall.hub.v1.GetAuditTreeHeadRequest\x1a\x1d.seawall.hub.v1.AuditTreeHeadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,33 +34,35 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'seawall.hub.v1.audit_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TREEHEAD']._serialized_start=113
-  _globals['_TREEHEAD']._serialized_end=245
-  _globals['_TREEHEADWITNESS']._serialized_start=247
-  _globals['_TREEHEADWITNESS']._serialized_end=345
-  _globals['_REFUSEDTREEHEAD']._serialized_start=348
-  _globals['_REFUSEDTREEHEAD']._serialized_end=513
-  _globals['_WITNESSTREEHEADREQUEST']._serialized_start=515
-  _globals['_WITNESSTREEHEADREQUEST']._serialized_end=631
-  _globals['_GETTREEHEADREQUEST']._serialized_start=633
-  _globals['_GETTREEHEADREQUEST']._serialized_end=667
-  _globals['_WITNESSEDTREEHEAD']._serialized_start=670
-  _globals['_WITNESSEDTREEHEAD']._serialized_end=852
-  _globals['_LOGGEDRECEIPT']._serialized_start=854
-  _globals['_LOGGEDRECEIPT']._serialized_end=899
-  _globals['_RECORDRECEIPTSREQUEST']._serialized_start=901
-  _globals['_RECORDRECEIPTSREQUEST']._serialized_end=973
-  _globals['_RECORDRECEIPTSRESPONSE']._serialized_start=975
-  _globals['_RECORDRECEIPTSRESPONSE']._serialized_end=999
-  _globals['_AUDITENTRY']._serialized_start=1002
-  _globals['_AUDITENTRY']._serialized_end=1496
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1499
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1716
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1718
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1820
-  _globals['_GETAUDITTREEHEADREQUEST']._serialized_start=1822
-  _globals['_GETAUDITTREEHEADREQUEST']._serialized_end=1867
-  _globals['_AUDITTREEHEAD']._serialized_start=1869
-  _globals['_AUDITTREEHEAD']._serialized_end=1974
-  _globals['_AUDITSERVICE']._serialized_start=1977
-  _globals['_AUDITSERVICE']._serialized_end=2463
+  _globals['_TREEHEAD']._serialized_end=287
+  _globals['_HEADCHAIN']._serialized_start=290
+  _globals['_HEADCHAIN']._serialized_end=446
+  _globals['_TREEHEADWITNESS']._serialized_start=448
+  _globals['_TREEHEADWITNESS']._serialized_end=546
+  _globals['_REFUSEDTREEHEAD']._serialized_start=549
+  _globals['_REFUSEDTREEHEAD']._serialized_end=714
+  _globals['_WITNESSTREEHEADREQUEST']._serialized_start=716
+  _globals['_WITNESSTREEHEADREQUEST']._serialized_end=832
+  _globals['_GETTREEHEADREQUEST']._serialized_start=834
+  _globals['_GETTREEHEADREQUEST']._serialized_end=868
+  _globals['_WITNESSEDTREEHEAD']._serialized_start=871
+  _globals['_WITNESSEDTREEHEAD']._serialized_end=1053
+  _globals['_LOGGEDRECEIPT']._serialized_start=1055
+  _globals['_LOGGEDRECEIPT']._serialized_end=1100
+  _globals['_RECORDRECEIPTSREQUEST']._serialized_start=1102
+  _globals['_RECORDRECEIPTSREQUEST']._serialized_end=1174
+  _globals['_RECORDRECEIPTSRESPONSE']._serialized_start=1176
+  _globals['_RECORDRECEIPTSRESPONSE']._serialized_end=1200
+  _globals['_AUDITENTRY']._serialized_start=1203
+  _globals['_AUDITENTRY']._serialized_end=1697
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1700
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1917
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1919
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=2021
+  _globals['_GETAUDITTREEHEADREQUEST']._serialized_start=2023
+  _globals['_GETAUDITTREEHEADREQUEST']._serialized_end=2068
+  _globals['_AUDITTREEHEAD']._serialized_start=2070
+  _globals['_AUDITTREEHEAD']._serialized_end=2175
+  _globals['_AUDITSERVICE']._serialized_start=2178
+  _globals['_AUDITSERVICE']._serialized_end=2664
 # @@protoc_insertion_point(module_scope)

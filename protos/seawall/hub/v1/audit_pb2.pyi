@@ -32,6 +32,7 @@ class TreeHead(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """`agents/{agent}`, or `hub`."""
     size: _builtins.int
@@ -45,6 +46,10 @@ class TreeHead(_message.Message):
     def time(self) -> _timestamp_pb2.Timestamp:
         """To the millisecond."""
 
+    @_builtins.property
+    def chain(self) -> Global___HeadChain:
+        """What it says of the heads before. Unset: the head is the hub's own, or of an agent of an earlier version."""
+
     def __init__(
         self,
         *,
@@ -54,14 +59,50 @@ class TreeHead(_message.Message):
         time: _timestamp_pb2.Timestamp | None = ...,
         public_key: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
+        chain: Global___HeadChain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "public_key", b"public_key", "root", b"root", "signature", b"signature", "size", b"size", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "log", b"log", "public_key", b"public_key", "root", b"root", "signature", b"signature", "size", b"size", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TreeHead: _TypeAlias = TreeHead  # noqa: Y015
+
+@_typing.final
+class HeadChain(_message.Message):
+    """Joins the heads of a log, so that none of them can be taken away unseen. The signature is over it, too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SIZE_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TIME_FIELD_NUMBER: _builtins.int
+    KEPT_SINCE_FIELD_NUMBER: _builtins.int
+    previous_hash: _builtins.bytes
+    """SHA-256 of what was signed of the head before; empty: there was none, and the next two are unset."""
+    previous_size: _builtins.int
+    @_builtins.property
+    def previous_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def kept_since(self) -> _timestamp_pb2.Timestamp:
+        """Heads that were older were forgotten in order when this one was made."""
+
+    def __init__(
+        self,
+        *,
+        previous_hash: _builtins.bytes = ...,
+        previous_size: _builtins.int = ...,
+        previous_time: _timestamp_pb2.Timestamp | None = ...,
+        kept_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "previous_time", b"previous_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept_since", b"kept_since", "previous_hash", b"previous_hash", "previous_size", b"previous_size", "previous_time", b"previous_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadChain: _TypeAlias = HeadChain  # noqa: Y015
 
 @_typing.final
 class TreeHeadWitness(_message.Message):

@@ -46,7 +46,7 @@ class StoresMachine(RuleBasedStateMachine):
         is_taken = name in self.waiting or len(self.waiting) < MOST
         assert self.runner.run(self.outbox.append(entry)) is is_taken
         if is_taken:
-            self.waiting.setdefault(name, entry)
+            self.waiting[name] = entry
 
     @rule(seconds=waits)
     def take(self, seconds: int) -> None:

@@ -3,7 +3,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from agent.intake.broker import Outgoing
 from agent.intake.connection import Connection
 from agent.intake.settings import MqttSettings
 from agent.store.database import Database
-from agent.store.inbox import Inbox, NewPrompt
+from agent.store.inbox import Inbox, NewPrompt, Wanted
 from tests.fakes.answerer import FakeAnswerer
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -123,3 +123,17 @@ async def test_a_prompt_whose_key_is_lost_is_answered_with_that_and_those_behind
         answers = await worker.answers(2)
     assert answers["lost"]["reason"] == "PROMPT_LOST"
     assert answers["p2"]["answer"] == "two one"
+
+
+async def test_an_answer_that_may_be_followed_by_a_better_one_is_remembered_as_such(inbox: Inbox) -> None:
+    await put(inbox, "p1", "p2")
+    answerer = FakeAnswerer()
+    worker = Worker(inbox, answerer)
+    answerer.better_until = NOW + timedelta(hours=1)
+    async with worker.running():
+        answers = await worker.answers(2)
+    assert answers["p1"]["better_until"] == "2026-11-21T01:00:00+00:00"
+    assert await inbox.wants_better("device", "p1", NOW) is Wanted.NOT_YET
+    for entry in await inbox.undelivered(2):
+        await inbox.set_delivered(entry.sequence, NOW)
+    assert await inbox.wants_better("device", "p1", NOW) is Wanted.YES

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 
 from agent.intake import payloads
 from agent.prompts import Answer, Message, Prompt, Sampling
+from contract.classification import DataClass
 from contract.errors import Busy, InvalidRequest, Reason, SeawallError
 from tests.fakes.answerer import receipt
 
@@ -26,6 +28,7 @@ def test_all_fields_are_read() -> None:
             "id": "p1",
             "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "b"}],
             "conversation": "c1",
+            "floor": "confidential",
             "stream": True,
             "timeout_seconds": 30,
             "max_tokens": 10,
@@ -37,7 +40,8 @@ def test_all_fields_are_read() -> None:
             "stop": ["x", "y"],
         }
     )
-    assert (prompt.prompt_id, prompt.conversation, prompt.stream, prompt.timeout_seconds) == ("p1", "c1", True, 30)
+    assert (prompt.prompt_id, prompt.conversation, prompt.floor, prompt.stream) == ("p1", "c1", DataClass.CONFIDENTIAL, True)
+    assert prompt.timeout_seconds == 30
     assert prompt.messages == (Message("user", "a"), Message("assistant", ""), Message("user", "b"))
     assert prompt.sampling == Sampling(10, 1.0, 0.5, 40, 3, 1.2, ("x", "y"))
 
@@ -47,6 +51,7 @@ def test_null_means_left_out() -> None:
         "id",
         "messages",
         "conversation",
+        "floor",
         "stream",
         "timeout_seconds",
         "max_tokens",
@@ -98,6 +103,7 @@ def test_null_means_left_out() -> None:
         ({"prompt": "x", "id": "a" * 129}, "FIELD_INVALID", "'id'.*128"),
         ({"prompt": "x", "id": 7}, "FIELD_INVALID", "'id'"),
         ({"prompt": "x", "conversation": "a\n"}, "FIELD_INVALID", "'conversation'"),
+        ({"prompt": "x", "floor": "secret"}, "FIELD_INVALID", "'floor'.*'restricted'"),
         ([], "JSON_INVALID", "no object"),
         ("prompt", "JSON_INVALID", "no object"),
     ],
@@ -140,6 +146,14 @@ def test_an_answer_is_written_with_its_receipt() -> None:
         "usage": {"input_tokens": 3, "output_tokens": 5},
         "receipt": json.loads(json.dumps(receipt("p1").to_dict())),
     }
+
+
+def test_an_answer_says_until_when_a_better_one_may_follow_and_that_one_which_it_replaces() -> None:
+    until = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
+    answer = Answer("a", "stop", 3, 5, receipt("p1"), until)
+    assert json.loads(payloads.write_answer("p1", answer))["better_until"] == "2026-01-02T03:04:05+00:00"
+    better = json.loads(payloads.write_answer("p1", replace(answer, better_until=None), replaces="receipt-0"))
+    assert (better["id"], better["replaces"], "better_until" in better) == ("p1", "receipt-0", False)
 
 
 def test_pieces_are_numbered_and_the_last_one_says_so() -> None:

@@ -94,3 +94,22 @@ async def test_turns_of_a_prompt_that_came_before_its_conversation_was_forgotten
     await store.append(prompt("c", "other", "p1", "one"), Message("assistant", "x"), later)
     assert await database.run(lambda tables: tables.table("turns").count) == 2
     assert await store.earlier(prompt("c", "tea", "p2"), later) == ()
+
+
+async def test_a_better_answer_takes_the_place_of_the_last_one_alone(database: Database) -> None:
+    store = ConversationStore(database, AGE_SECONDS)
+    first, second = prompt("c", "tea", "p1", "one"), prompt("c", "tea", "p2", "two")
+    await store.append(first, Message("assistant", "guess"), 1.0)
+    assert await store.replace_answer(first, Message("assistant", "better"))
+    await store.append(second, Message("assistant", "guess"), 2.0)
+    assert not await store.replace_answer(first, Message("assistant", "too late"))
+    assert not await store.replace_answer(prompt("thief", "tea", "p2"), Message("assistant", "stolen"))
+    texts = [turn.content for turn in await store.earlier(prompt("c", "tea", "p3"), 3.0)]
+    assert texts == ["one", "better", "two", "guess"]
+
+
+async def test_no_better_answer_is_put_where_the_conversation_was_forgotten(database: Database) -> None:
+    store = ConversationStore(database, AGE_SECONDS)
+    await store.append(prompt("c", "tea", "p1", "one"), Message("assistant", "guess"), 1.0)
+    await forget(database, Subject("c", "tea"), datetime.now(UTC).timestamp())
+    assert not await store.replace_answer(prompt("c", "tea", "p1"), Message("assistant", "better"))

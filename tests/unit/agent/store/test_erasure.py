@@ -11,6 +11,7 @@ from sqlite_utils import Database as Tables
 from agent.prompts import Message, Prompt
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
+from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.erasure import forget
@@ -18,6 +19,7 @@ from agent.store.inbox import Inbox, NewPrompt
 from agent.store.outbox import Outbox, OutboxEntry
 from agent.store.subjects import SEALED_TABLES, Subject
 from agent.store.vault import Vault
+from contract.classification import DataClass
 from tests.fakes.answerer import receipt
 
 NOW = 1_000_000.0
@@ -42,6 +44,7 @@ class Planted:
     def __post_init__(self) -> None:
         self.answers, self.turns = AnswerStore(self.database, 100, 1e9), ConversationStore(self.database, 1e9)
         self.inbox, self.vault, self.outbox = Inbox(self.database), Vault(self.database, 1e9), Outbox(self.database, 100)
+        self.classes = ClassStore(self.database, 1e9)
 
     async def plant(self, subject: Subject) -> None:
         name = f"{subject.client}-{subject.conversation}"
@@ -52,6 +55,7 @@ class Planted:
         new = NewPrompt(subject.client, name, canary.encode(), "topic", b"c", TIME, conversation=subject.conversation)
         await self.inbox.put(new, 100)
         await self.vault.put(subject.client, subject.conversation, canary.encode(), NOW)
+        await self.classes.rise(subject, DataClass.CONFIDENTIAL, NOW, NOW)
         await self.outbox.append(OutboxEntry(name, subject, canary.encode(), NOW, NOW + 100))
         await ReceiptStore(self.database, 1e9).append(subject.client, receipt(name), NOW)
 
@@ -61,7 +65,9 @@ class Planted:
         asked = Prompt("new", subject.client, (), TIME, subject.conversation)
         rows = await self.database.run(lambda tables: list(tables.table("inbox").rows))
         waiting = await self.database.run(lambda tables: list(tables.table("outbox").rows))
+        data_class = await self.classes.rise(subject, DataClass.PUBLIC, NOW, NOW)
         return {
+            *(["classes"] if data_class is DataClass.CONFIDENTIAL else []),
             *(["answers"] if await self.answers.get(name, NOW) else []),
             *(["turns"] if await self.turns.earlier(asked, NOW) else []),
             *(["inbox"] if name in [row["prompt_id"] for row in rows] else []),
@@ -85,7 +91,7 @@ async def test_all_of_a_subject_goes_and_nothing_of_another(database: Database, 
     for subject in ALL:
         assert await store.held(subject) == (set() if subject in gone else set(SEALED_TABLES))
     rows = len(gone)
-    assert removed == {"answers": rows, "inbox": rows, "outbox": rows, "turns": 2 * rows, "vault": rows, "subject_keys": rows}
+    assert removed == {**dict.fromkeys((*SEALED_TABLES, "subject_keys"), rows), "turns": 2 * rows}
     assert len(await ReceiptStore(database, 1e9).latest(10)) == len(ALL)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agent.store.database import Database
 from agent.store.erasure import forget
-from agent.store.inbox import Inbox, NewPrompt
+from agent.store.inbox import Inbox, NewPrompt, Wanted
 from agent.store.subjects import Subject
 from contract.errors import Busy, Conflict, Reason, Unavailable
 
@@ -168,7 +168,7 @@ async def test_only_what_was_delivered_before_a_time_is_forgotten(inbox: Inbox) 
     for sequence, time in ((old, NOW), (new, NOW + timedelta(hours=2))):
         await inbox.set_answer(sequence, b"answer", "text/plain")
         await inbox.set_delivered(sequence, time)
-    await inbox.forget(NOW + timedelta(hours=1))
+    await inbox.forget(NOW + timedelta(hours=1), NOW)
     assert await inbox.put(replace(PROMPT, prompt_id="old"), PLENTY)
     assert not await inbox.put(replace(PROMPT, prompt_id="new"), PLENTY)
     assert not await inbox.put(replace(PROMPT, prompt_id="undelivered"), PLENTY)
@@ -180,7 +180,7 @@ async def test_a_sequence_number_is_not_given_twice_after_all_is_forgotten(inbox
     sequence = await begun(inbox)
     await inbox.set_answer(sequence, b"answer", "text/plain")
     await inbox.set_delivered(sequence, NOW)
-    await inbox.forget(NOW + timedelta(days=1))
+    await inbox.forget(NOW + timedelta(days=1), NOW)
     await inbox.put(replace(PROMPT, prompt_id="p2"), PLENTY)
     assert await begun(inbox, after=sequence) > sequence
 
@@ -220,7 +220,71 @@ async def test_what_was_taken_is_there_after_a_restart(tmp_path: Path) -> None:
 
 async def test_a_store_that_cannot_be_used_is_unavailable(inbox: Inbox, database: Database) -> None:
     await database.run(lambda tables: tables.execute("DROP TABLE inbox"))
-    for call in (inbox.put(PROMPT, PLENTY), inbox.begin(0), inbox.set_answer(1, b"", ""), inbox.undelivered(1), inbox.forget(NOW)):
+    for call in (inbox.put(PROMPT, PLENTY), inbox.begin(0), inbox.set_answer(1, b"", ""), inbox.undelivered(1), inbox.forget(NOW, NOW)):
         with pytest.raises(Unavailable) as refused:
             await call
         assert refused.value.reason == Reason.STORE_UNAVAILABLE
+
+
+LATER = NOW + timedelta(hours=1)
+
+
+async def given(inbox: Inbox, better_until: datetime | None = LATER) -> int:
+    """A prompt whose answer was delivered."""
+    await inbox.put(PROMPT, PLENTY)
+    sequence = await begun(inbox)
+    await inbox.set_answer(sequence, b"answer", "text/plain", better_until)
+    await inbox.set_delivered(sequence, NOW)
+    return sequence
+
+
+async def better(inbox: Inbox, now: datetime = NOW) -> bool:
+    return await inbox.set_better_answer("device", "p1", b"better", "text/plain", now)
+
+
+async def wanted(inbox: Inbox, now: datetime = NOW) -> Wanted:
+    return await inbox.wants_better("device", "p1", now)
+
+
+async def test_a_better_answer_goes_where_the_first_went_with_the_same_correlation_data(inbox: Inbox, database: Database) -> None:
+    sequence = await given(inbox)
+    assert await inbox.undelivered(10) == []
+    assert await better(inbox)
+    (entry,) = await inbox.undelivered(10)
+    assert (entry.prompt_id, entry.answer, entry.response_topic, entry.correlation_data) == ("p1", b"better", "a/answers", b"\x00c")
+    await inbox.set_delivered(sequence, NOW)
+    assert not await better(inbox)
+    (row,) = await database.run(lambda tables: list(tables.table("inbox").rows))
+    assert (row["answer"], row["correlation_data"]) == (b"", None)
+
+
+async def test_a_better_answer_is_wanted_from_the_delivery_of_the_first_until_its_time(inbox: Inbox) -> None:
+    assert await wanted(inbox) is Wanted.NO
+    await inbox.put(PROMPT, PLENTY)
+    assert await wanted(inbox) is Wanted.NOT_YET
+    sequence = await begun(inbox)
+    await inbox.set_answer(sequence, b"answer", "text/plain", LATER)
+    assert (await wanted(inbox), await better(inbox)) == (Wanted.NOT_YET, False)
+    await inbox.set_delivered(sequence, NOW)
+    assert await wanted(inbox) is Wanted.YES
+    assert (await wanted(inbox, LATER), await better(inbox, LATER)) == (Wanted.NO, False)
+
+
+async def test_an_answer_that_is_the_last_is_followed_by_none(inbox: Inbox) -> None:
+    await given(inbox, better_until=None)
+    assert await wanted(inbox) is Wanted.NO
+    assert not await better(inbox)
+
+
+async def test_a_prompt_that_waits_for_a_better_answer_is_remembered_for_so_long(inbox: Inbox) -> None:
+    await given(inbox)
+    await inbox.forget(NOW + timedelta(seconds=1), NOW)
+    assert await wanted(inbox) is Wanted.YES
+    await inbox.forget(NOW + timedelta(seconds=1), LATER)
+    assert await inbox.put(PROMPT, PLENTY)
+
+
+async def test_no_better_answer_is_kept_for_a_client_that_was_forgotten(inbox: Inbox, database: Database) -> None:
+    await given(inbox)
+    await forget(database, Subject("device"), NOW.timestamp())
+    assert not await better(inbox)

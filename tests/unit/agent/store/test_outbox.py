@@ -35,11 +35,14 @@ async def ids(outbox: Outbox, now: float = 10.0) -> list[str]:
 
 
 @pytest.mark.parametrize("subject", [Subject("c", "tea"), Subject("c"), Subject("c", "")])
-async def test_a_prompt_comes_out_as_it_went_in_each_time_with_one_attempt_more(outbox: Outbox, subject: Subject) -> None:
+async def test_a_prompt_comes_out_as_it_went_in_with_the_attempts_that_were_begun(outbox: Outbox, subject: Subject) -> None:
     entry = replace(ENTRY, subject=subject)
     assert await outbox.append(entry)
-    for attempts in (1, 2):
+    for attempts in (0, 1, 2):
         assert await outbox.next(0, 10.0) == replace(entry, attempts=attempts, sequence=1)
+        assert await outbox.begin("e1") == attempts + 1
+    await outbox.done("e1")
+    assert await outbox.begin("e1") == 0
 
 
 async def test_they_come_in_the_order_of_arrival_until_they_are_done(outbox: Outbox) -> None:
@@ -56,6 +59,31 @@ async def test_one_is_taken_once_and_no_more_than_may_wait(outbox: Outbox) -> No
     assert not await outbox.append(replace(ENTRY, entry_id="d"))
     assert await outbox.append(replace(ENTRY, entry_id="a"))
     assert await ids(outbox) == ["a", "b", "c"]
+
+
+async def test_one_that_is_taken_again_stands_in_its_place_as_it_is_now_with_no_attempts(outbox: Outbox) -> None:
+    for name in ("e1", "e2"):
+        await outbox.append(replace(ENTRY, entry_id=name))
+    await outbox.begin("e1")
+    again = replace(ENTRY, content=b"asked again", create_time=11.0, expire_time=111.0)
+    assert await outbox.append(again)
+    assert await outbox.next(0, 11.0) == replace(again, sequence=1)
+    assert await outbox.count() == 2
+
+
+async def test_it_says_that_one_was_taken_and_nothing_where_none_was(outbox: Outbox, database: Database) -> None:
+    await forget(database, Subject("c"), 10.0)
+    await outbox.append(ENTRY)
+    assert not outbox.appended.is_set()
+    await outbox.append(replace(ENTRY, subject=Subject("d")))
+    assert outbox.appended.is_set()
+
+
+async def test_its_ids_are_the_same_for_the_same_prompt_alone_and_show_nothing_of_it(outbox: Outbox) -> None:
+    name = outbox.name("till", "p1")
+    assert name == outbox.name("till", "p1")
+    assert len({name, outbox.name("till", "p2"), outbox.name("other", "p1")}) == 3
+    assert "till" not in name
 
 
 async def test_one_that_has_expired_is_not_given_and_makes_room(outbox: Outbox) -> None:

@@ -15,7 +15,7 @@ from sqlite_utils import Database as Tables
 from agent.log_check import check_log
 from agent.store.audit import MOST_FORGOTTEN, ReceiptStore
 from agent.store.database import Database
-from agent.store.heads import HeadStore
+from agent.store.heads import HeadStore, read_head
 from agent.store.migrations import MIGRATIONS, migrate
 from agent.store.proofs import prove
 from agent.store.receipt_tree import kept_nodes, tree_size
@@ -149,6 +149,89 @@ async def test_old_heads_are_forgotten_but_for_the_newest(database: Database) ->
         await store.append("till", receipt(f"p{number}"), SECONDS)
     sizes = await database.run(lambda tables: [size for (size,) in tables.execute("SELECT size FROM receipt_heads ORDER BY size")])
     assert sizes == [2, 3]
+
+
+async def grow(heads: HeadStore, store: ReceiptStore, days: range, name: str = "agents/a") -> None:
+    for day in days:
+        time = NOW + timedelta(days=day)
+        await store.append("till", receipt(f"p{day}"), time.timestamp())
+        await heads.sign(name, SignedHead, time, lambda _: True)
+
+
+async def test_each_head_names_the_one_before_and_retention_in_order_leaves_no_fault(database: Database) -> None:
+    age = timedelta(days=10)
+    heads, store = HeadStore(database, age.total_seconds()), ReceiptStore(database, age.total_seconds())
+    await grow(heads, store, range(30))
+    assert (await database.run(lambda tables: tables.table("receipt_heads").count), len(await store.latest(100))) == (11, 11)
+    end = NOW + timedelta(days=29)
+    assert await findings(database, end - age) == ()
+    assert await findings(database, BEFORE_ALL) == (), "receipt_seconds has become longer since"
+
+
+async def test_the_oldest_receipts_cannot_go_with_all_heads_of_their_time(database: Database) -> None:
+    age = timedelta(days=10)
+    heads, store = HeadStore(database, age.total_seconds()), ReceiptStore(database, age.total_seconds())
+    await grow(heads, store, range(30))
+
+    def tamper(tables: Tables) -> None:
+        tables.execute("DELETE FROM receipts WHERE leaf < 26")
+        tables.execute("DELETE FROM receipt_heads WHERE size < 27")
+
+    await database.run(tamper)
+    (fault,) = await findings(database, NOW + timedelta(days=19))
+    assert "the head of 26 receipts" in fault
+
+
+async def test_heads_of_an_earlier_version_stay_good_and_are_named_by_the_next_one(database: Database) -> None:
+    heads, store = HeadStore(database, 1e9), ReceiptStore(database, 1e9)
+    await grow(heads, store, range(3))
+    await database.run(lambda tables: tables.execute("UPDATE receipt_heads SET chain = NULL"))
+    await grow(heads, store, range(3, 6))
+    assert await findings(database) == ()
+    await database.run(lambda tables: tables.execute("DELETE FROM receipt_heads WHERE size = 3"))
+    (fault,) = await findings(database)
+    assert "the head of 3 receipts" in fault
+
+
+async def test_a_head_that_is_signed_anew_stays_the_same_head(database: Database) -> None:
+    heads, store, key = HeadStore(database, 1e9), ReceiptStore(database, 1e9), ec.generate_private_key(ec.SECP256R1())
+    await grow(heads, store, range(2))
+    before = await heads.newest()
+    again = await heads.sign("agents/a", lambda head: sign_head(key, head), NOW + timedelta(days=2), lambda _: False)
+    assert before is not None
+    assert again is not None
+    assert (again.signed.head, again.signed.is_good()) == (before.signed.head, True)
+
+
+async def test_a_head_under_the_name_of_an_enrolled_agent_names_what_was_before_the_one_it_replaces(database: Database) -> None:
+    heads, store = HeadStore(database, 1e9), ReceiptStore(database, 1e9)
+    await grow(heads, store, range(2))
+    renamed = await heads.sign("agents/b", SignedHead, NOW + timedelta(days=2), lambda _: False)
+    assert renamed is not None
+    assert (renamed.size, renamed.signed.head.log, renamed.signed.head.chain and renamed.signed.head.chain.previous) == (
+        2,
+        "agents/b",
+        (await heads_of(database))[0].as_previous(),
+    )
+    await grow(heads, store, range(2, 4), "agents/b")
+    assert await findings(database) == ()
+
+
+async def heads_of(database: Database) -> list[TreeHead]:
+    return await database.run(
+        lambda tables: [read_head(row).signed.head for row in tables.query("SELECT * FROM receipt_heads ORDER BY size")]
+    )
+
+
+@pytest.mark.parametrize("damage", ["time = 'then'", "chain = '{}'", "chain = 'x'"])
+async def test_where_the_newest_head_cannot_be_read_none_is_made_and_that_is_said(database: Database, damage: str) -> None:
+    heads, store = HeadStore(database, 1e9), ReceiptStore(database, 1e9)
+    await grow(heads, store, range(2))
+    await database.run(lambda tables: tables.execute(f"UPDATE receipt_heads SET {damage} WHERE size = 2"))
+    with pytest.raises(NotPossibleNow) as refused:
+        await grow(heads, store, range(2, 3))
+    assert refused.value.reason is Reason.LOG_DAMAGED
+    assert "the head of 2 receipts cannot be read" in await findings(database)
 
 
 async def test_a_proof_is_under_the_first_head_behind_the_receipt(database: Database) -> None:
