@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contract.learning import ENTRIES
 from contract.privacy_account import epsilon
+from contract.subjects import USAGE
 from contract.usage import CELLS, SCHEMA_VERSION
 from hub.learning.results import DELTA, merge
 from hub.store.learning import FAILED, SUCCEEDED, CohortRecord, RoundRecord
@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 def cohort(model: str, region: str, contributors: int, first: int) -> CohortRecord:
-    sums = (first, *[0] * (ENTRIES - 1))
+    sums = (first, *[0] * (USAGE.entries - 1))
     return CohortRecord({"model": model, "labels.region": region}, 8, 6, SUCCEEDED, "", "UNMASKING", {}, contributors, 0.5, 100.0, sums)
 
 
