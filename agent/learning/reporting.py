@@ -24,7 +24,6 @@ from contract.subjects import MOST_ANSWERS, Subject, Usage
 MayLearn = Callable[[Mapping[str, Any]], bool]
 """Says of a receipt, as it is stored, whether its answer may be counted still."""
 
-
 _ALL = "SELECT sequence FROM receipts WHERE may_learn = 1 AND create_time >= ? AND create_time < ?"
 _JUDGED = """
 SELECT sequence FROM receipts JOIN feedback USING (receipt_id)
@@ -62,7 +61,6 @@ class Reporting:
             Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
         """
         begin, end = (time.timestamp() for time in span(week))
-
         celsius = self._celsius()
 
         def work(tables: Tables) -> list[int]:

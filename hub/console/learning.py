@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SAME, read_calibrations
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SAME, Calibrations, read_calibrations
 from contract.errors import InvalidRequest, Reason
 from contract.learning import windows_over
-from contract.policy_bundle import CALIBRATION_FILE
+from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE
 from contract.release import target_path
 from contract.roster_bundle import ROLE
 from contract.secagg.roster import Roster
@@ -25,16 +25,26 @@ from hub.console.releases import published
 from hub.operator import Operator
 from seawall.hub.v1 import round_pb2
 
-app = typer.Typer(help="Sums over the fleet: what agents count of their use, together and no agent alone.", no_args_is_help=True)
+app = typer.Typer(
+    help="Sums over the fleet: of use, and of how good answers are beside their confidence; of agents together, and of none alone.",
+    no_args_is_help=True,
+)
 
 Window = Annotated[str, typer.Option("--window", help="The week, such as 2026-W48. [default: the newest that is over]")]
-_DIGEST = "sha256:"
-_MODELS = "models/"
-
 By = Annotated[
     list[str] | None,
     typer.Option("--by", help="model, or labels.KEY such as labels.region; may be repeated. [default: nothing]"),
 ]
+
+_DIGEST = "sha256:"
+_MODELS = "models/"
+
+
+class Of(StrEnum):
+    """What a round sums."""
+
+    USAGE = "usage"
+    CONFIDENCE = "confidence"
 
 
 @app.command("rounds", epilog="Example: seawall-hub learning rounds --output json")
@@ -44,13 +54,6 @@ def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown 
         found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
     heads = ("Round", "Of", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
     print_all(found, output, heads, [_row(one) for one in found], "times in UTC")
-
-
-class Of(StrEnum):
-    """What a round sums."""
-
-    USAGE = "usage"
-    CONFIDENCE = "confidence"
 
 
 @app.command(
@@ -150,10 +153,17 @@ def propose_roster(
 
 def _confidence(operator: Operator, model: str, policy: Path | None) -> round_pb2.Round.Confidence:
     digest = model if model.startswith(_DIGEST) else _digest_of(operator, model.removeprefix(_MODELS))
-    file = None if policy is None else policy / CALIBRATION_FILE
-    calibrations = read_calibrations(file.read_bytes()) if file is not None and file.exists() else NO_CALIBRATIONS
+    calibrations = NO_CALIBRATIONS if policy is None else _calibrations(policy)
     in_force = calibrations.of(CONFIDENCE, digest) or SAME
     return round_pb2.Round.Confidence(model_digest=digest, slope=in_force.slope, offset=in_force.offset)
+
+
+def _calibrations(policy: Path) -> Calibrations:
+    """Returns the maps in a policy's folder, which may have none."""
+    if not (policy / POLICY_FILE).is_file():
+        raise InvalidRequest(Reason.POLICY_INVALID, f"There is no {POLICY_FILE} in {policy}: name the folder that was published.")
+    file = policy / CALIBRATION_FILE
+    return read_calibrations(file.read_bytes()) if file.exists() else NO_CALIBRATIONS
 
 
 def _digest_of(operator: Operator, name: str) -> str:

@@ -97,8 +97,12 @@ async def test_under_a_map_that_devices_do_not_have_nobody_reports(site: Site) -
     await site.sign_roster()
     folder, in_force = site.folder / "fleet-policy", Map(2.0, 0.5)
     folder.mkdir()
+    order = ("learning", "start", "--of", "confidence", "--model", DIGEST, "--policy", str(folder))
+    with refused(Reason.POLICY_INVALID):
+        await site.run(*order)
+    (folder / "policy.cedar").write_text("")
     (folder / "calibration.json").write_bytes(Calibrations((Fitted(CONFIDENCE, DIGEST, in_force, 300),)).to_json())
-    begun = await site.read("learning", "start", "--of", "confidence", "--model", DIGEST, "--policy", str(folder))
+    begun = await site.read(*order)
     assert begun["confidence"] == {"modelDigest": DIGEST, "slope": 2.0, "offset": 0.5}
     assert (await site.ended(begun["name"]))["state"] == "FAILED"
 
