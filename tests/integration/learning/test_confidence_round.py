@@ -29,6 +29,8 @@ from tests.fakes.learning_fleet import BY, MODEL, NOW, WINDOW, LearningFleet, le
 from tests.fakes.tuf_repository import version_of
 
 SIZE, JUDGED = 20, 20
+FEWEST_HONEST = 8
+"""Of 20, of which 14 have to stay and 6 may collude."""
 SUBJECT = Confidence(MODEL)
 POLICY = '@id("all") permit (principal, action, resource);'
 SETTINGS = ConfidenceSettings(bar=0.5, calibrated_bar=0.5)
@@ -99,5 +101,5 @@ async def test_with_noise_the_file_says_of_how_much_all_survivors_parts_are(flee
     true = fleet.sum_of(iter(fleet.devices), SUBJECT)
     square = sum((value - exact) ** 2 for value, exact in zip(noisy.values, true, strict=True)) / len(true)
     assert 0.3 < square / noisy.variance < 2.5
-    assert noisy.variance > (NOISE_MULTIPLIER * NORM) ** 2, "the fewest honest devices alone bear so much"
+    assert noisy.variance == pytest.approx((NOISE_MULTIPLIER * NORM) ** 2 * SIZE / FEWEST_HONEST)
     assert {device.ledger.account().rho for device in fleet.devices.values()} == {ended.cohorts[0].rho}

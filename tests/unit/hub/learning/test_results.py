@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from contract.privacy_account import epsilon
-from contract.subjects import USAGE
+from contract.subjects import USAGE, Confidence
 from contract.usage import CELLS, SCHEMA_VERSION
 from hub.learning.results import DELTA, merge
 from hub.store.learning import FAILED, SUCCEEDED, CohortRecord, RoundRecord
@@ -25,6 +25,13 @@ def round_of(*cohorts: CohortRecord, schema_version: int = SCHEMA_VERSION) -> Ro
 
 
 ROUNDS = [round_of(cohort("a", "eu", 8, 10), cohort("a", "us", 7, 20)), round_of(cohort("b", "eu", 6, -3))]
+
+
+def test_sums_of_confidence_are_added_to_none_of_use() -> None:
+    subject = Confidence("sha256:" + "a" * 64)
+    sums = replace(cohort("a", "eu", 8, 10), sums=(1,) * subject.entries)
+    assert merge([replace(round_of(sums), subject=subject)], SCHEMA_VERSION, []) == []
+    assert merge([*ROUNDS, replace(round_of(sums), subject=subject)], SCHEMA_VERSION, []) == merge(ROUNDS, SCHEMA_VERSION, [])
 
 
 def test_sums_add_up_by_what_is_asked_for_without_another_round() -> None:
