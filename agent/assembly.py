@@ -194,7 +194,12 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
 
 def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:
     """Returns what answers rounds of sums over the fleet, by whatever carries them."""
-    return open_participation(ground.settings, ground.state, ground.database, link, ground.policy, parts.surroundings, utc_now)
+
+    def model() -> str:
+        return ground.models.bundle.digest()
+
+    around = parts.surroundings
+    return open_participation(ground.settings, ground.state, ground.database, link, ground.policy, around, model, utc_now)
 
 
 def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:

@@ -9,25 +9,16 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
-from contract import usage
 from contract.errors import InvalidRequest, Reason
 from contract.leaves import canonical
 from contract.privacy_account import rho_of_sum
 from contract.privacy_noise import Noise
 from contract.secagg.messages import Plan
 from contract.secagg.rules import Terms, fewest_honest
-
-ENTRIES = len(usage.CELLS)
-SCALE_BITS = 0
-"""Counts are whole."""
-
-MOST_ANSWERS = 1000
-"""Of a device and a window; where there were more, so many of them are drawn."""
-
-NORM = usage.norm(MOST_ANSWERS)
+from contract.subjects import Subject
 
 NOISE_MULTIPLIER = 4
-"""The noise of a sum has a standard deviation of so many norms: a window costs a device a rho of 1/32."""
+"""The noise of a sum has a standard deviation of so many norms: a window costs a device a rho of 1/32, whatever the sum is of."""
 
 WINDOWS_KEPT = 4
 """A window can be reported for so many weeks after its end: a hub that was away has until then."""
@@ -36,30 +27,25 @@ _WEEK = timedelta(days=7)
 _WINDOW = re.compile(r"([0-9]{4})-W([0-9]{2})")
 
 
-def schema(is_exact: bool) -> bytes:
+def schema(subject: Subject, is_exact: bool) -> bytes:
     """Returns the hash of what each entry means, and of how much noise is in it."""
-    pinned = {
-        "cells": usage.CELLS,
-        "most_answers": MOST_ANSWERS,
-        "noise_multiplier": 0 if is_exact else NOISE_MULTIPLIER,
-        "schema_version": usage.SCHEMA_VERSION,
-    }
+    pinned = {**subject.meaning(), "noise_multiplier": 0 if is_exact else NOISE_MULTIPLIER}
     return hashlib.sha256(canonical(pinned).encode()).digest()
 
 
-def terms(window: str, is_exact: bool) -> Terms:
+def terms(subject: Subject, week: str, is_exact: bool) -> Terms:
     """Returns what there is to report."""
-    return Terms(window, schema(is_exact), ENTRIES, SCALE_BITS)
+    return Terms(subject.window(week), schema(subject, is_exact), subject.entries, subject.scale_bits)
 
 
-def noise_of(plan: Plan) -> Noise:
+def noise_of(subject: Subject, plan: Plan) -> Noise:
     """Returns the noise of a round's sum."""
-    return Noise(NORM, Fraction(NOISE_MULTIPLIER * NORM) ** 2, fewest_honest(plan))
+    return Noise(subject.norm, Fraction(NOISE_MULTIPLIER * subject.norm) ** 2, fewest_honest(plan))
 
 
-def rho_of(plan: Plan) -> float:
+def rho_of(subject: Subject, plan: Plan) -> float:
     """Returns what a round costs a device of its privacy, if nobody but the fewest honest devices add noise."""
-    noise = noise_of(plan)
+    noise = noise_of(subject, plan)
     return rho_of_sum(noise.norm, noise.variance_each, noise.fewest_honest, plan.entries)
 
 

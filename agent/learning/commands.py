@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,6 +18,7 @@ from agent.policies.in_force import Chosen, choose
 from agent.policies.opening import kept_policy
 from agent.state import StateFolder
 from agent.store.database import Database
+from contract.calibration.sums import ANSWER_UNITS
 from contract.learning_limits import LearningLimits
 from contract.privacy_account import Account
 
@@ -76,7 +78,7 @@ def show(
     _out.print(f"ε {said.epsilon_spent:.2f} of {limits.epsilon:g} is spent, {said.epsilon_left:.2f} is left (δ {limits.delta:g}).")
     _out.print(f"Roster: {said.roster_version or 'none seen yet'}.")
     if said.contributions:
-        print_table(_out, ("week", "contributed", "devices asked", "noise", "answers counted"), [_row(one) for one in said.contributions])
+        print_table(_out, ("window", "contributed", "devices asked", "noise", "answers counted"), [_row(one) for one in said.contributions])
         _out.print("The counts themselves, which have never left this device: seawall-agent learning show --json", soft_wrap=True)
 
 
@@ -120,5 +122,10 @@ def _row(one: Contribution) -> tuple[str, ...]:
     time = datetime.fromtimestamp(one.spend_time, UTC)
     counted = "stopped before it had counted"
     if one.counts is not None:
-        counted = str(sum(count for cell, count in one.counts.items() if cell.startswith("route.")))
+        counted = str(_answers(one.counts))
     return one.window, f"{time:%Y-%m-%d %H:%M}", str(one.cohort), "none" if one.is_exact else "yes", counted
+
+
+def _answers(counts: Mapping[str, int]) -> int:
+    """Returns how many answers were counted: each has one route, or is one of those that somebody judged."""
+    return sum(count for cell, count in counts.items() if cell.startswith("route.")) + counts.get("answers", 0) // ANSWER_UNITS

@@ -23,10 +23,12 @@ from agent.update.chunk_folder import ChunkFolder
 from agent.update.fetcher import Fetcher
 from agent.update.opening import open_source, open_trust, rooted
 from agent.update.pacing import Pace, PaceSettings
+from contract.calibration.maps import CONFIDENCE, SAME
 from contract.classification import Classification, DataClass
 from contract.errors import NotPossibleNow, Reason
 from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
+from contract.subjects import Confidence
 from contract.surroundings import Surroundings
 
 _CLASSES = {str(item): item for item in DataClass}
@@ -39,6 +41,7 @@ def open_participation(
     link: HubLink,
     policy: PolicyInForce,
     around: Callable[[], Surroundings],
+    model: Callable[[], str],
     clock: Callable[[], datetime],
 ) -> Participation:
     """Returns what answers rounds.
@@ -50,6 +53,7 @@ def open_participation(
         link: to the hub.
         policy: in force.
         around: returns what is known around any prompt now.
+        model: returns the digest of the model that it has now.
         clock: returns the time, UTC.
     """
     ledger = LedgerStore(database)
@@ -60,6 +64,7 @@ def open_participation(
         roster=lambda: take_roster(settings, state, ledger, link),
         ledger=ledger,
         reporting=reporting,
+        confidence=lambda: confidence_of(model(), policy.chosen),
         clock=clock,
     )
     return Participation(site)
@@ -69,6 +74,11 @@ def limits_of(settings: AgentSettings, chosen: Chosen) -> LearningLimits:
     """Returns this device's limits: those of its configuration, and of the signed policy where that says some; the stricter of both."""
     own = settings.learning.limits()
     return own if chosen.learning is None else own.stricter(chosen.learning)
+
+
+def confidence_of(model: str, chosen: Chosen) -> Confidence:
+    """Returns what this device would report of a model's confidence: held against the map of the signed policy in force, if it has one."""
+    return Confidence(model, chosen.calibrations.of(CONFIDENCE, model) or SAME)
 
 
 def may_learn(policy: PolicyInForce, link: HubLink, around: Callable[[], Surroundings]) -> MayLearn:

@@ -9,13 +9,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.learning.ledger import LedgerStore, Price, RoundLedger
 from agent.learning.reporting import Reporting, vector
-from contract import usage
 from contract.errors import NotPermitted, NotPossibleNow, Reason, SeawallError
 from contract.learning import rho_of, schema, terms, windows_over
 from contract.learning_limits import LearningLimits
@@ -25,6 +25,7 @@ from contract.secagg.messages import Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import Rules, Terms
 from contract.secagg.wire import Kind, kind_of
+from contract.subjects import USAGE, Confidence, Subject, week_of
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +52,8 @@ class Site:
         device: returns who it is now.
         roster: returns the newest signed roster.
         ledger: of what was contributed.
-        reporting: counts a window.
+        reporting: counts a week.
+        confidence: returns what it would report of its confidence: of the model that it has now, under the map in force now.
         clock: returns the time, UTC.
         randomness: returns so many bytes that nobody can guess.
         bits: returns a number of so many random bits, likewise.
@@ -62,6 +64,7 @@ class Site:
     roster: Callable[[], Awaitable[Roster]]
     ledger: LedgerStore
     reporting: Reporting
+    confidence: Callable[[], Confidence]
     clock: Callable[[], datetime]
     randomness: Callable[[int], bytes] = secrets.token_bytes
     bits: Bits = secrets.randbits
@@ -104,37 +107,43 @@ class Participation:
         limits = self._site.limits()
         if not limits.enabled:
             raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no sums: its owner says so, or its signed policy does.")
-        offered = _terms(plan, limits, self._site.clock())
+        subject = _subject(plan, self._site.confidence())
+        offered = _terms(subject, plan, limits, self._site.clock())
         roster, device = await self._site.roster(), self._site.device()
-        member = Member(device.agent, device.certificate_key, roster, _rules(plan, limits, roster))
-        ledger = RoundLedger(self._site.ledger, _price(plan, limits), lambda: self._site.clock().timestamp())
-        return Participant(member, offered, ledger, self._contribute, self._site.randomness)
+        member = Member(device.agent, device.certificate_key, roster, _rules(subject, plan, limits, roster))
+        ledger = RoundLedger(self._site.ledger, _price(subject, plan, limits), lambda: self._site.clock().timestamp())
+        return Participant(member, offered, ledger, partial(self._contribute, subject), self._site.randomness)
 
-    def _contribute(self, plan: Plan) -> bytes:
-        counts = self._site.reporting.counts(plan.window)
-        self._site.ledger.keep_counts(plan.window, usage.named(counts))
-        return vector(counts, plan, self._site.bits)
+    def _contribute(self, subject: Subject, plan: Plan) -> bytes:
+        counts = self._site.reporting.counts(subject, week_of(plan.window))
+        self._site.ledger.keep_counts(plan.window, subject.named(counts))
+        return vector(counts, subject, plan, self._site.bits)
 
 
-def _terms(plan: Plan, limits: LearningLimits, now: datetime) -> Terms:
-    """Returns what this device would report in such a round: of a window that is over, with noise unless it may be without."""
-    windows = windows_over(now)
-    window = plan.window if plan.window in windows else windows[0]
-    is_exact = _is_exact(plan)
+def _subject(plan: Plan, confidence: Confidence) -> Subject:
+    """Returns what a plan is of, by the schemas that this device reckons itself; of none of them it is held against use, and refused."""
+    return confidence if plan.schema in (schema(confidence, is_exact=False), schema(confidence, is_exact=True)) else USAGE
+
+
+def _terms(subject: Subject, plan: Plan, limits: LearningLimits, now: datetime) -> Terms:
+    """Returns what this device would report in such a round: of a week that is over, with noise unless it may be without."""
+    weeks = windows_over(now)
+    week = week_of(plan.window) if week_of(plan.window) in weeks else weeks[0]
+    is_exact = _is_exact(subject, plan)
     if is_exact and not limits.may_be_exact(len(plan.cohort)):
         raise NotPermitted(Reason.COHORT_TOO_SMALL, "For a sum without noise this cohort is too small here: ask for one with noise.")
-    return terms(window, is_exact)
+    return terms(subject, week, is_exact)
 
 
-def _rules(plan: Plan, limits: LearningLimits, roster: Roster) -> Rules:
+def _rules(subject: Subject, plan: Plan, limits: LearningLimits, roster: Roster) -> Rules:
     """Returns what the cohort is held to, and again those that are left of it: a sum without noise is never of fewer than it may be of."""
-    return Rules(limits.exact_cohort if _is_exact(plan) else limits.smallest_cohort, roster.version)
+    return Rules(limits.exact_cohort if _is_exact(subject, plan) else limits.smallest_cohort, roster.version)
 
 
-def _price(plan: Plan, limits: LearningLimits) -> Price:
-    is_exact = _is_exact(plan)
-    return Price(0.0 if is_exact else rho_of(plan), limits.budget, len(plan.cohort), is_exact)
+def _price(subject: Subject, plan: Plan, limits: LearningLimits) -> Price:
+    is_exact = _is_exact(subject, plan)
+    return Price(0.0 if is_exact else rho_of(subject, plan), limits.budget, len(plan.cohort), is_exact)
 
 
-def _is_exact(plan: Plan) -> bool:
-    return plan.schema == schema(is_exact=True)
+def _is_exact(subject: Subject, plan: Plan) -> bool:
+    return plan.schema == schema(subject, is_exact=True)

@@ -11,15 +11,24 @@ from sqlite_utils import Database as Tables
 from agent.learning.ledger import store_broken
 from agent.store.database import Database
 from contract import usage
+from contract.calibration import sums
+from contract.calibration.maps import CONFIDENCE
 from contract.errors import NotPossibleNow, Reason
-from contract.learning import MOST_ANSWERS, NORM, noise_of, schema, span
+from contract.learning import noise_of, schema, span
 from contract.privacy_noise import Bits, clipped
 from contract.receipts import Receipt
 from contract.secagg.masks import to_vector
 from contract.secagg.messages import Plan
+from contract.subjects import MOST_ANSWERS, Subject, Usage
 
 MayLearn = Callable[[Mapping[str, Any]], bool]
 """Says of a receipt, as it is stored, whether its answer may be counted still."""
+
+_ALL = "SELECT sequence FROM receipts WHERE may_learn = 1 AND create_time >= ? AND create_time < ?"
+_JUDGED = """
+SELECT sequence FROM receipts JOIN feedback USING (receipt_id)
+WHERE may_learn = 1 AND receipts.create_time >= ? AND receipts.create_time < ?
+"""
 
 
 class Reporting:
@@ -40,18 +49,25 @@ class Reporting:
         self._randomness = randomness
         self._celsius = celsius
 
-    def counts(self, window: str) -> list[int]:
-        """Returns the entries of a window.
+    def counts(self, subject: Subject, week: str) -> list[int]:
+        """Returns the entries of a week.
+
+        Args:
+            subject: what they are to be of.
+            week: that is over.
 
         Raises:
             NotPossibleNow: LOG_DAMAGED, a receipt cannot be read.
             Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
         """
-        begin, end = (time.timestamp() for time in span(window))
+        begin, end = (time.timestamp() for time in span(week))
         celsius = self._celsius()
 
         def work(tables: Tables) -> list[int]:
-            return usage.tally(self._learnable(tables, begin, end), MOST_ANSWERS, celsius)
+            if isinstance(subject, Usage):
+                return usage.tally(self._learnable(tables, _ALL, begin, end), MOST_ANSWERS, celsius)
+            judged = self._learnable(tables, _JUDGED, begin, end)
+            return sums.tally(CONFIDENCE, subject.in_force, sums.judged_of(subject.model, ((one.receipt, one.is_good) for one in judged)))
 
         try:
             return self._database.run_now(work)
@@ -62,9 +78,8 @@ class Reporting:
                 Reason.LOG_DAMAGED, "A receipt cannot be read, so nothing is reported of its week: seawall-agent receipts verify"
             ) from error
 
-    def _learnable(self, tables: Tables, begin: float, end: float) -> Iterator[usage.Used]:
+    def _learnable(self, tables: Tables, query: str, begin: float, end: float) -> Iterator[usage.Used]:
         """Yields the answers of a span that may be learnt from, in random order, so that what is left out is no time of the week."""
-        query = "SELECT sequence FROM receipts WHERE may_learn = 1 AND create_time >= ? AND create_time < ?"
         sequences = [sequence for (sequence,) in tables.execute(query, [begin, end])]
         self._randomness.shuffle(sequences)
         for sequence in sequences:
@@ -75,14 +90,15 @@ class Reporting:
                 yield usage.Used(Receipt.from_dict(receipt), None if is_good is None else bool(is_good))
 
 
-def vector(counts: list[int], plan: Plan, bits: Bits) -> bytes:
+def vector(counts: list[int], subject: Subject, plan: Plan, bits: Bits) -> bytes:
     """Returns what leaves, before it is masked: clipped in each case, with this device's part of the noise unless the plan is exact.
 
     Args:
         counts: the entries.
+        subject: what they are of.
         plan: that was accepted.
         bits: random ones.
     """
-    if plan.schema == schema(is_exact=True):
-        return to_vector(clipped(counts, NORM))
-    return noise_of(plan).contribution(counts, bits)
+    if plan.schema == schema(subject, is_exact=True):
+        return to_vector(clipped(counts, subject.norm))
+    return noise_of(subject, plan).contribution(counts, bits)

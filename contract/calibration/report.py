@@ -25,7 +25,7 @@ class Report:
     Args:
         score: the figure.
         model: digest of the model whose figures they are.
-        schema: as the rounds' plans had it: it names the map that was in force.
+        schema: what the entries mean: it names the map that was in force, and is part of the schema of the rounds' plans.
         cohorts: each one's sum.
     """
 

@@ -42,6 +42,11 @@ def entries(score: Score) -> int:
     return 3 + score.ranges
 
 
+def names(score: Score) -> tuple[str, ...]:
+    """Returns what the entries are of, in order."""
+    return ("surprise", "surprise_by_place", "answers", *(f"range.{number}" for number in range(score.ranges)))
+
+
 def schema_digest(score: Score, model: str, in_force: Map) -> bytes:
     """Returns the hash of what the entries mean.
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import grpc.aio
 
+from contract.calibration.maps import Map
 from contract.errors import InvalidRequest, Reason
 from contract.privacy_account import epsilon
+from contract.subjects import USAGE, Confidence, Subject
 from contract.usage import SCHEMA_VERSION
 from hub.api.fields import read_request_id
 from hub.api.identity import actor
@@ -58,7 +60,7 @@ class LearningServicer(round_pb2_grpc.LearningServiceServicer):
         """See the proto."""
         del context
         asked = request.round
-        wanted = Wanted(asked.window, tuple(asked.group_by), asked.exact)
+        wanted = Wanted(asked.window, tuple(asked.group_by), asked.exact, _subject(asked))
         by = By(actor(self._trust_domain), read_request_id(request.request_id))
         return round_message(await self._rounds.create(wanted, by))
 
@@ -68,6 +70,12 @@ class LearningServicer(round_pb2_grpc.LearningServiceServicer):
         window = _read_name("reports", request.name, _WINDOW)
         groups = await self._rounds.report(window, request.group_by)
         return round_pb2.Report(name=request.name, schema_version=SCHEMA_VERSION, groups=map(_group_message, groups))
+
+    async def GetSums(self, request: round_pb2.GetSumsRequest, context: Context) -> round_pb2.Sums:  # noqa: N802
+        """See the proto."""
+        del context
+        content = await self._rounds.sums(_read_name("rounds", request.name, _ROUND_ID))
+        return round_pb2.Sums(name=request.name, content=content)
 
 
 def round_message(record: RoundRecord) -> round_pb2.Round:
@@ -86,7 +94,18 @@ def round_message(record: RoundRecord) -> round_pb2.Round:
         end_time=timestamp(record.end_time),
         cohorts=[_cohort_message(cohort) for cohort in record.cohorts],
         left_out=record.left_out,
+        confidence=_confidence_message(record.subject) if isinstance(record.subject, Confidence) else None,
     )
+
+
+def _confidence_message(subject: Confidence) -> round_pb2.Round.Confidence:
+    return round_pb2.Round.Confidence(model_digest=subject.model, slope=subject.in_force.slope, offset=subject.in_force.offset)
+
+
+def _subject(asked: round_pb2.Round) -> Subject:
+    if not asked.HasField("confidence"):
+        return USAGE
+    return Confidence(asked.confidence.model_digest, Map(asked.confidence.slope, asked.confidence.offset))
 
 
 def _cohort_message(record: CohortRecord) -> round_pb2.Round.Cohort:

@@ -70,6 +70,7 @@ _OURS: dict[str, dict[str, frozenset[str]]] = {
         "ListRounds": _READERS,
         "CreateRound": _OPERATOR,
         "GetReport": _READERS,
+        "GetSums": _READERS,
     },
     "EventService": {"WatchEvents": _READERS, "ListEvents": _READERS},
     "AuditService": {

@@ -3,13 +3,17 @@
 import sys
 import uuid
 from collections import Counter
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SAME, Calibrations, read_calibrations
 from contract.errors import InvalidRequest, Reason
 from contract.learning import windows_over
+from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE
 from contract.release import target_path
 from contract.roster_bundle import ROLE
 from contract.secagg.roster import Roster
@@ -21,7 +25,10 @@ from hub.console.releases import published
 from hub.operator import Operator
 from seawall.hub.v1 import round_pb2
 
-app = typer.Typer(help="Sums over the fleet: what agents count of their use, together and no agent alone.", no_args_is_help=True)
+app = typer.Typer(
+    help="Sums over the fleet: of use, and of how good answers are beside their confidence; of agents together, and of none alone.",
+    no_args_is_help=True,
+)
 
 Window = Annotated[str, typer.Option("--window", help="The week, such as 2026-W48. [default: the newest that is over]")]
 By = Annotated[
@@ -29,29 +36,56 @@ By = Annotated[
     typer.Option("--by", help="model, or labels.KEY such as labels.region; may be repeated. [default: nothing]"),
 ]
 
+_DIGEST = "sha256:"
+_MODELS = "models/"
+
+
+class Of(StrEnum):
+    """What a round sums."""
+
+    USAGE = "usage"
+    CONFIDENCE = "confidence"
+
 
 @app.command("rounds", epilog="Example: seawall-hub learning rounds --output json")
 def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
     """Lists rounds, the newest first: who was asked, how many are in the sums, how many were late at which stage, and why one failed."""
     with reach(data, config) as operator:
         found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
-    heads = ("Round", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
+    heads = ("Round", "Of", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
     print_all(found, output, heads, [_row(one) for one in found], "times in UTC")
 
 
-@app.command("start", epilog="Example: seawall-hub learning start --by model --by labels.region")
+@app.command(
+    "start",
+    epilog="Examples: seawall-hub learning start --by model --by labels.region; "
+    "seawall-hub learning start --of confidence --model smollm2/versions/3 --policy fleet-policy",
+)
 def start_round(
     data: Data = DEFAULT_DATA,
     config: Config = None,
     window: Window = "",
     by: By = None,
     exact: Annotated[bool, typer.Option("--exact", help="Ask for sums without noise, which few agents allow.")] = False,
+    of: Annotated[
+        Of, typer.Option("--of", help="What is summed: counts of use, or how good answers were beside their confidence.")
+    ] = Of.USAGE,
+    model: Annotated[str, typer.Option("--model", help="Whose confidence: sha256:…, or a name as `agents list` has it.")] = "",
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of the signed policy in force, with its calibration. [default: none is in force]", exists=True, file_okay=False
+        ),
+    ] = None,
     output: Shown = Output.TABLE,
 ) -> None:
     """Begins a round: asks the agents that are connected, in cohorts that have what --by names in common."""
-    wanted = round_pb2.Round(window=window, group_by=by or [], exact=exact)
-    request = round_pb2.CreateRoundRequest(round=wanted, request_id=str(uuid.uuid4()))
+    if (of is Of.CONFIDENCE) != bool(model) or (of is Of.USAGE and policy is not None):
+        raise InvalidRequest(Reason.FIELD_INVALID, "--of confidence takes --model, and --policy; a round of use takes neither.")
     with reach(data, config) as operator:
+        confidence = _confidence(operator, model, policy) if of is Of.CONFIDENCE else None
+        wanted = round_pb2.Round(window=window, group_by=by or [], exact=exact, confidence=confidence)
+        request = round_pb2.CreateRoundRequest(round=wanted, request_id=str(uuid.uuid4()))
         made = operator.call(operator.learning.CreateRound, request)
     if output is Output.JSON:
         print_one(made, output)
@@ -83,6 +117,21 @@ def report(
         Console().print(chart(week, group, cells, names))
 
 
+@app.command(
+    "sums",
+    epilog="Example: seawall-hub learning sums 2026-w48-0123abcd > sums.json; seawall-models calibrate sums.json --policy fleet-policy",
+)
+def print_sums(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="A round of confidence, as `learning rounds` names it.")],
+    data: Data = DEFAULT_DATA,
+    config: Config = None,
+) -> None:
+    """Prints what a round of confidence came to, by cohort: whoever signs policies fits the next calibration to it."""
+    with reach(data, config) as operator:
+        found = operator.call(operator.learning.GetSums, round_pb2.GetSumsRequest(name=f"rounds/{name}"))
+    sys.stdout.write(found.content.decode())
+
+
 @app.command("roster", epilog="Example: seawall-hub learning roster > roster.json, then sign it where the key of rosters is")
 def propose_roster(
     data: Data = DEFAULT_DATA,
@@ -102,6 +151,33 @@ def propose_roster(
     typer.echo(f"{len(members)} agents, version {version}. Look at it, then sign it: {sign}", err=True)
 
 
+def _confidence(operator: Operator, model: str, policy: Path | None) -> round_pb2.Round.Confidence:
+    digest = model if model.startswith(_DIGEST) else _digest_of(operator, model.removeprefix(_MODELS))
+    calibrations = NO_CALIBRATIONS if policy is None else _calibrations(policy)
+    in_force = calibrations.of(CONFIDENCE, digest) or SAME
+    return round_pb2.Round.Confidence(model_digest=digest, slope=in_force.slope, offset=in_force.offset)
+
+
+def _calibrations(policy: Path) -> Calibrations:
+    """Returns the maps in a policy's folder, which may have none."""
+    if not (policy / POLICY_FILE).is_file():
+        raise InvalidRequest(Reason.POLICY_INVALID, f"There is no {POLICY_FILE} in {policy}: name the folder that was published.")
+    file = policy / CALIBRATION_FILE
+    return read_calibrations(file.read_bytes()) if file.exists() else NO_CALIBRATIONS
+
+
+def _digest_of(operator: Operator, name: str) -> str:
+    """Returns the digest of the model that agents know by a name."""
+    reports = [agent.report for agent in operator.list_agents()]
+    found = {report.model_digest for report in reports if report.model.removeprefix(_MODELS) == name}
+    if len(found) != 1:
+        raise InvalidRequest(
+            Reason.FIELD_INVALID,
+            f"{len(found)} models of agents are called '{name[:80]}': give the digest, sha256:…, as agents list --output json has it.",
+        )
+    return found.pop()
+
+
 def _newest(operator: Operator, name: str) -> int:
     """Returns the newest version that was published; 0: none was."""
     begin, end = target_path(ROLE, name, "\n").split("\n")
@@ -117,6 +193,7 @@ def _row(one: round_pb2.Round) -> tuple[str, ...]:
     reasons = sorted({one.reason, *(cohort.reason for cohort in one.cohorts)} - {""})
     return (
         one.name.removeprefix("rounds/"),
+        str(Of.CONFIDENCE if one.HasField("confidence") else Of.USAGE),
         round_pb2.Round.State.Name(one.state),
         str(len(one.cohorts)),
         str(sum(cohort.size for cohort in one.cohorts)),

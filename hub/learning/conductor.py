@@ -169,7 +169,7 @@ class Conductor:
     def _begin(self, record: RoundRecord, roster: Roster, connection: Connection) -> tuple[RoundRecord, Sequence[Cohort]]:
         """Draws cohorts among those who are there now, and keeps the round before anybody is asked."""
         drawing = Drawing(roster, self._settings, self._here.clock(), self._here.random, not record.creator)
-        drawn = drawing.draw(connection, Wanted(record.window, record.group_by, record.is_exact))
+        drawn = drawing.draw(connection, Wanted(record.window, record.group_by, record.is_exact, record.subject))
         begun = replace(
             record,
             state=RUNNING,
@@ -208,7 +208,7 @@ class Conductor:
 
         def work(connection: Connection) -> None:
             learning.replace_cohort(connection, record.round_id, number, kept)
-            learning.spare(connection, record.window, set(cohort.agents) - exposed)
+            learning.spare(connection, record.spent_window, set(cohort.agents) - exposed)
 
         await self._database.write(work)
         return kept.state
@@ -224,26 +224,26 @@ class Conductor:
                 await conduct(plan, roster, grid, self._settings.stage_seconds, progress)
         except SeawallError as error:
             return replace(_noted(kept, progress), state=FAILED, reason=error.reason), progress.exposed
-        return _ended(_noted(kept, progress), progress, plan, record.is_exact), progress.exposed
+        return _ended(_noted(kept, progress), progress, plan, record), progress.exposed
 
     def _plan(self, record: RoundRecord, cohort: Cohort, reachable: Collection[str], roster: Roster, progress: Progress) -> Plan:
         come = sorted(set(cohort.agents) & set(reachable))
         progress.lost[GATHERED] = len(cohort.agents) - len(come)
         if len(come) < self._settings.smallest_cohort:
             raise NotPossibleNow(Reason.COHORT_TOO_SMALL, f"{len(come)} agents have come, {self._settings.smallest_cohort} have to.")
-        return make_plan(come, record.window, record.is_exact, roster, self._here.randomness)
+        return make_plan(come, record.subject, record.window, record.is_exact, roster, self._here.randomness)
 
 
 def _noted(kept: CohortRecord, progress: Progress) -> CohortRecord:
     return replace(kept, stage=progress.stage, lost=dict(progress.lost))
 
 
-def _ended(kept: CohortRecord, progress: Progress, plan: Plan, is_exact: bool) -> CohortRecord:
-    kept = replace(kept, threshold=plan.threshold, rho=0.0 if is_exact else rho_of(plan))
+def _ended(kept: CohortRecord, progress: Progress, plan: Plan, record: RoundRecord) -> CohortRecord:
+    kept = replace(kept, threshold=plan.threshold, rho=0.0 if record.is_exact else rho_of(record.subject, plan))
     if progress.sum is None:
         return replace(kept, state=FAILED, reason=progress.reason)
     count = len(progress.sum.agents)
-    variance = 0.0 if is_exact else float(noise_of(plan).variance_each * count)
+    variance = 0.0 if record.is_exact else float(noise_of(record.subject, plan).variance_each * count)
     return replace(kept, state=SUCCEEDED, contributors=count, variance=variance, sums=signed(progress.sum.values))
 
 

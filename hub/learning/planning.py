@@ -1,8 +1,9 @@
 """What a round is to be: who is asked for which window, and the plan of each cohort."""
 
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -12,6 +13,7 @@ from contract.learning import span, terms, windows_over
 from contract.secagg.messages import HASH_BYTES, Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
+from contract.subjects import USAGE, Confidence, Subject
 from hub.config import LearningSettings
 from hub.fleet.enrollment import Randomness
 from hub.learning.cohorts import Drawn, Group, Sizes, draw
@@ -25,6 +27,8 @@ LABEL = "labels."
 CHUNK = 1000
 """Agents read at once."""
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -34,11 +38,13 @@ class Wanted:
         window: the week; empty: the newest that is over.
         group_by: `model` or `labels.KEY`: agents of a cohort have these in common.
         is_exact: whether sums bear no noise, which few devices allow.
+        subject: what is summed.
     """
 
     window: str = ""
     group_by: tuple[str, ...] = ()
     is_exact: bool = False
+    subject: Subject = USAGE
 
 
 def checked(wanted: Wanted, now: datetime) -> Wanted:
@@ -53,7 +59,9 @@ def checked(wanted: Wanted, now: datetime) -> Wanted:
     if window not in windows:
         raise InvalidRequest(Reason.FIELD_INVALID, f"Devices do not report {window} now: ask for one of {', '.join(windows)}.")
     check_fields(wanted.group_by)
-    return Wanted(window, wanted.group_by, wanted.is_exact)
+    if isinstance(wanted.subject, Confidence) and not _DIGEST.fullmatch(wanted.subject.model):
+        raise InvalidRequest(Reason.FIELD_INVALID, "A model is named by its bundle's digest, sha256:…: seawall-hub agents list has it.")
+    return replace(wanted, window=window)
 
 
 def check_fields(group_by: Sequence[str]) -> None:
@@ -94,9 +102,11 @@ class Drawing:
         Raises:
             NotPossibleNow: COHORT_TOO_SMALL.
         """
-        asked = learning.asked(connection, wanted.window)
+        asked = learning.asked(connection, wanted.subject.window(wanted.window))
         left_out = {agent for agent, is_exposed in asked.items() if is_exposed or self.is_by_itself}
-        found = [record for record in _everyone(connection) if record.agent_id not in left_out and self._can_be_asked(record)]
+        found = [
+            record for record in _everyone(connection) if record.agent_id not in left_out and self._can_be_asked(record, wanted.subject)
+        ]
         least = self.settings.cohort if self.is_by_itself and asked else self.settings.smallest_cohort
         groups = [(record.agent_id, _group(record, wanted.group_by)) for record in found]
         drawn = draw(groups, Sizes(least, self.settings.cohort), self.random)
@@ -104,20 +114,22 @@ class Drawing:
             raise NotPossibleNow(
                 Reason.COHORT_TOO_SMALL,
                 f"{len(found)} agents can be asked for {wanted.window}, and no {least} of them together. Those can be that are connected, "
-                "are in the signed roster with the key they have now, and have not reported it yet.",
+                "are in the signed roster with the key they have now, have the model that is asked of, and have not reported it yet.",
             )
         return drawn
 
-    def _can_be_asked(self, record: AgentRecord) -> bool:
-        """Whether an agent is there. One whose key is not the roster's would be refused by the others."""
+    def _can_be_asked(self, record: AgentRecord, subject: Subject) -> bool:
+        """Whether an agent is there. One whose key is not the roster's would be refused by the others, and one of another model refuses."""
+        if isinstance(subject, Confidence) and _report(record).model_digest != subject.model:
+            return False
         since = self.now - timedelta(seconds=self.settings.heard_seconds)
         is_there = record.replica_id is not None and record.last_seen_time is not None and record.last_seen_time >= since
         return is_there and record.state == ACTIVE and self.roster.members.get(record.agent_id) == record.key_hash
 
 
-def make_plan(cohort: Sequence[str], window: str, is_exact: bool, roster: Roster, randomness: Randomness) -> Plan:
+def make_plan(cohort: Sequence[str], subject: Subject, window: str, is_exact: bool, roster: Roster, randomness: Randomness) -> Plan:
     """Returns the plan of a cohort, of those who have come."""
-    asked = terms(window, is_exact)
+    asked = terms(subject, window, is_exact)
     fields = (asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(len(cohort)))
     return Plan(randomness(HASH_BYTES), *fields, roster.version, roster.digest, tuple(cohort))
 
@@ -130,6 +142,9 @@ def _everyone(connection: Connection) -> Iterable[AgentRecord]:
 
 
 def _group(record: AgentRecord, group_by: Sequence[str]) -> Group:
-    report = agent_pb2.AgentReport.FromString(record.report or b"")
-    values: Mapping[str, str] = {MODEL: report.model, **{f"{LABEL}{key}": value for key, value in record.labels.items()}}
+    values: Mapping[str, str] = {MODEL: _report(record).model, **{f"{LABEL}{key}": value for key, value in record.labels.items()}}
     return tuple((name, values.get(name, "")) for name in group_by)
+
+
+def _report(record: AgentRecord) -> agent_pb2.AgentReport:
+    return agent_pb2.AgentReport.FromString(record.report or b"")

@@ -1,10 +1,15 @@
-"""What was learnt of a window: the sums of cohorts, added up by what their agents have in common."""
+"""What was learnt: counts of use, added up by what agents have in common, and the sums of confidence by cohort, as they are fitted to."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from contract.calibration.cohorts import CohortSum
+from contract.calibration.maps import CONFIDENCE
+from contract.calibration.report import Report
+from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from contract.privacy_account import epsilon
+from contract.subjects import Confidence, Usage
 from contract.usage import named
 from hub.learning.cohorts import Group
 from hub.store.learning import SUCCEEDED, CohortRecord, RoundRecord
@@ -45,10 +50,29 @@ def merge(rounds: Iterable[RoundRecord], schema_version: int, group_by: Sequence
     groups: dict[Group, list[CohortRecord]] = {}
     for one in rounds:
         for cohort in one.cohorts:
-            if cohort.state == SUCCEEDED and one.schema_version == schema_version:
+            if isinstance(one.subject, Usage) and cohort.state == SUCCEEDED and one.schema_version == schema_version:
                 group = tuple((name, cohort.group[name]) for name in group_by if name in cohort.group)
                 groups.setdefault(group, []).append(cohort)
     return [_merged(group, cohorts) for group, cohorts in sorted(groups.items())]
+
+
+def calibration_report(record: RoundRecord) -> Report:
+    """Returns the sums of a round of confidence, by cohort; which of them count, `contract.calibration.cohorts` says.
+
+    Raises:
+        InvalidRequest: FIELD_INVALID, it is of something else.
+        NotPossibleNow: ROUND_SHORT, no cohort of it has a sum.
+    """
+    subject = record.subject
+    if not isinstance(subject, Confidence):
+        raise InvalidRequest(Reason.FIELD_INVALID, f"The round {record.round_id} is of use: seawall-hub learning report shows that.")
+    ended = [cohort for cohort in record.cohorts if cohort.state == SUCCEEDED]
+    if not ended:
+        raise NotPossibleNow(
+            Reason.ROUND_SHORT, f"The round {record.round_id} has no sums: seawall-hub learning rounds says why, or how far it is."
+        )
+    sums = tuple(CohortSum(cohort.contributors, cohort.sums, cohort.variance) for cohort in ended)
+    return Report(CONFIDENCE, subject.model, subject.digest, sums)
 
 
 def _merged(group: Group, cohorts: Sequence[CohortRecord]) -> GroupSums:

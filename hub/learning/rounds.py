@@ -15,7 +15,7 @@ from hub.config import LearningSettings
 from hub.fleet.enrollment import Randomness
 from hub.fleet.events import Journal
 from hub.learning.planning import Drawing, Wanted, check_fields, checked
-from hub.learning.results import GroupSums, merge
+from hub.learning.results import GroupSums, calibration_report, merge
 from hub.store import learning
 from hub.store.database import Database
 from hub.store.events import NewEvent
@@ -112,6 +112,16 @@ class Rounds:
         found = await self._database.read(lambda connection: learning.of_window(connection, window))
         return merge(found, SCHEMA_VERSION, group_by)
 
+    async def sums(self, round_id: str) -> bytes:
+        """Returns what a round of confidence came to, as whoever signs the next calibration takes it.
+
+        Raises:
+            NotFound: ROUND_NOT_FOUND.
+            InvalidRequest: FIELD_INVALID, it is of something else.
+            NotPossibleNow: ROUND_SHORT, no cohort of it has a sum.
+        """
+        return calibration_report(await self.get(round_id)).to_json()
+
     async def create(self, wanted: Wanted, by: By) -> RoundRecord:
         """Has a round begun soon. The same request again returns what it made.
 
@@ -133,11 +143,12 @@ class Rounds:
             window=wanted.window,
             group_by=wanted.group_by,
             is_exact=wanted.is_exact,
-            schema_version=SCHEMA_VERSION,
+            schema_version=wanted.subject.schema_version,
             roster_version=roster.version,
             creator=by.actor,
             create_time=now,
             request_id=by.request_id,
+            subject=wanted.subject,
         )
 
         def work(connection: Connection) -> tuple[None, list[NewEvent]]:

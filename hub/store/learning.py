@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, select, update
 
+from contract.subjects import USAGE, Subject, read_subject
 from hub.store.tables import learning_asked, learning_cohorts, learning_rounds
 
 PENDING = "PENDING"
@@ -66,6 +67,7 @@ class RoundRecord:
         replica_id: the process of the hub that conducts it; None: none does yet.
         number: rises from one round to the next; None: not kept yet.
         cohorts: in the order in which they were drawn.
+        subject: what is summed.
     """
 
     round_id: str
@@ -84,11 +86,17 @@ class RoundRecord:
     replica_id: str | None = None
     number: int | None = None
     cohorts: tuple[CohortRecord, ...] = ()
+    subject: Subject = USAGE
+
+    @property
+    def spent_window(self) -> str:
+        """What its agents spend."""
+        return self.subject.window(self.window)
 
 
 def insert(connection: Connection, record: RoundRecord) -> None:
     """Adds a round that has no cohorts yet."""
-    values = asdict(record)
+    values = asdict(record) | {"subject": record.subject.to_dict()}
     del values["number"], values["cohorts"]
     connection.execute(learning_rounds.insert().values(values))
 
@@ -99,11 +107,12 @@ def begin(connection: Connection, record: RoundRecord, agents: Collection[str]) 
     connection.execute(update(learning_rounds).where(learning_rounds.c.round_id == record.round_id).values(values))
     cohorts = [{"round_id": record.round_id, "cohort": number, **asdict(cohort)} for number, cohort in enumerate(record.cohorts)]
     connection.execute(learning_cohorts.insert(), cohorts)
-    before, now = asked(connection, record.window), set(agents)
-    rows = [{"window": record.window, "agent_id": agent, "is_exposed": True} for agent in sorted(now - set(before))]
+    window = record.spent_window
+    before, now = asked(connection, window), set(agents)
+    rows = [{"window": window, "agent_id": agent, "is_exposed": True} for agent in sorted(now - set(before))]
     if rows:
         connection.execute(learning_asked.insert(), rows)
-    _set_exposed(connection, record.window, now & set(before), True)
+    _set_exposed(connection, window, now & set(before), True)
 
 
 def asked(connection: Connection, window: str) -> dict[str, bool]:
@@ -181,7 +190,7 @@ def _record(connection: Connection, row: RowMapping) -> RoundRecord:
     table = learning_cohorts.c
     found = connection.execute(select(learning_cohorts).where(table.round_id == row["round_id"]).order_by(table.cohort)).mappings()
     cohorts = tuple(_cohort({**cohort}) for cohort in found)
-    return replace(RoundRecord(**row), group_by=tuple(row["group_by"]), cohorts=cohorts)
+    return replace(RoundRecord(**row), group_by=tuple(row["group_by"]), cohorts=cohorts, subject=read_subject(row["subject"]))
 
 
 def _cohort(values: dict[str, Any]) -> CohortRecord:

@@ -308,6 +308,7 @@ learning_rounds = Table(
     Column("number", COUNT, primary_key=True),
     Column("round_id", Name(32), nullable=False, unique=True),
     Column("window", Name(16), nullable=False),
+    Column("subject", JSON, nullable=False),
     Column("group_by", JSON, nullable=False),
     Column("is_exact", Boolean, nullable=False),
     Column("schema_version", Integer, nullable=False),
@@ -345,7 +346,7 @@ learning_cohorts = Table(
 learning_asked = Table(
     "learning_asked",
     metadata,
-    Column("window", Name(16), primary_key=True),
+    Column("window", Name(32), primary_key=True),
     Column("agent_id", Name(63), primary_key=True),
     Column("is_exposed", Boolean, nullable=False),
 )

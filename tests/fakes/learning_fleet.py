@@ -1,6 +1,6 @@
 """A fleet that learns: agents with stores of their own behind a fake grid, and the hub's rounds over a database."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,11 +16,12 @@ from agent.learning.participation import Device, Participation, Site
 from agent.learning.reporting import Reporting
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database as AgentDatabase
-from contract import usage
+from agent.store.live import LiveStore
 from contract.identity import key_hash
 from contract.learning import windows_over
 from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
+from contract.subjects import USAGE, Confidence, Subject
 from contract.tree_heads import public_der
 from hub.config import LearningSettings
 from hub.fleet.events import Journal
@@ -42,6 +43,7 @@ IN_WINDOW = (NOW - timedelta(days=7)).timestamp()
 IN_MEMORY = Path("/dev/shm")
 DATA_KEY = bytes(32)
 BY = By("spiffe://seawall.test/operators/ann", "11111111-1111-4111-8111-111111111111")
+MODEL = receipt("p").model_digest
 OPEN = LearningLimits(True, smallest_cohort=4, exact_cohort=4)
 """Limits that let much be learnt."""
 
@@ -56,6 +58,7 @@ class FakeAgent:
         self.random = random
         self.database = AgentDatabase(path, DATA_KEY)
         self.ledger = LedgerStore(self.database)
+        self.confidence = Confidence(MODEL)
         self.reporting = Reporting(self.database, lambda _: True, random)
         self.roster = roster
         self.participation = self.started()
@@ -68,6 +71,7 @@ class FakeAgent:
             roster=self._roster,
             ledger=self.ledger,
             reporting=self.reporting,
+            confidence=lambda: self.confidence,
             clock=lambda: self.now,
             randomness=self.random.randbytes,
             bits=self.random.getrandbits,
@@ -85,10 +89,19 @@ class FakeAgent:
             given = replace(receipt(f"p{number}"), receipt_id=f"{self.agent_id}-{number}", **values)  # type: ignore[arg-type]
             await store.append("c", given, IN_WINDOW, may_learn=True)
 
-    def counts(self) -> list[int]:
+    async def judge(self, judged: Iterable[tuple[float, bool]], **values: object) -> None:
+        """Answers prompts of such confidence within the window, each of which is called good or bad."""
+        receipts, live = ReceiptStore(self.database, age_seconds=1e9), LiveStore(self.database, 1e9)
+        for number, (figure, is_good) in enumerate(judged):
+            name = f"{self.agent_id}-judged-{number}"
+            given = replace(receipt(name), receipt_id=name, confidence=figure, **values)  # type: ignore[arg-type]
+            await receipts.append("c", given, IN_WINDOW, may_learn=True)
+            await live.give_feedback("c", name, is_good, IN_WINDOW)
+
+    def counts(self, subject: Subject = USAGE) -> list[int]:
         """What it has kept of what it contributed."""
-        found = self.ledger.contributions()[-1].counts or {}
-        return [found.get(cell, 0) for cell in usage.CELLS]
+        found = next((one.counts for one in self.ledger.contributions() if one.window == subject.window(WINDOW)), None) or {}
+        return [found.get(cell, 0) for cell in subject.named([0] * subject.entries)]
 
     async def _roster(self) -> Roster:
         return self.roster()
@@ -137,7 +150,9 @@ class LearningFleet:
                 last_seen_time=self.now,
                 replica_id="r1",
                 labels={"region": labels(number)},
-                report=agent_pb2.AgentReport(model=models(number)).SerializeToString(),
+                report=agent_pb2.AgentReport(
+                    model=models(number), model_digest=self.devices[agent_id].confidence.model
+                ).SerializeToString(),
             )
             for number, agent_id in enumerate(self.devices)
         ]
@@ -148,8 +163,8 @@ class LearningFleet:
 
         await self.database.write(work)
 
-    def sum_of(self, agent_ids: Iterator[str]) -> tuple[int, ...]:
-        return tuple(sum(column) for column in zip(*(self.devices[agent_id].counts() for agent_id in agent_ids), strict=True))
+    def sum_of(self, agent_ids: Iterator[str], subject: Subject = USAGE) -> tuple[int, ...]:
+        return tuple(sum(column) for column in zip(*(self.devices[agent_id].counts(subject) for agent_id in agent_ids), strict=True))
 
     async def _newest_roster(self) -> Roster:
         return self.roster

@@ -33,6 +33,7 @@ from tests.fakes.models_command import Arguments, done, keys
 
 WINDOW = windows_over(utc_now())[0]
 IN_WINDOW = (utc_now() - timedelta(days=7)).timestamp()
+MODEL = receipt("p").model_digest
 ROUND_SECONDS = 100
 """Far more than a round takes, on a machine that does much else."""
 
@@ -77,7 +78,7 @@ class Site:
         self.stack.callback(database.close)
         self.stack.push_async_callback(link.close)
         policy = PolicyInForce(lambda: choose(settings, kept_policy(state)))
-        participation = open_participation(settings, state, database, link, policy, Surroundings, utc_now)
+        participation = open_participation(settings, state, database, link, policy, Surroundings, lambda: MODEL, utc_now)
         await self.stack.enter_async_context(self.carry(identity, state, participation))
         await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
 

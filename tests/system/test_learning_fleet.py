@@ -5,7 +5,7 @@ from time import process_time
 
 import pytest
 
-from contract.learning import ENTRIES
+from contract.subjects import USAGE
 from hub.config import LearningSettings
 from hub.learning.planning import Wanted
 from hub.store.learning import SUCCEEDED
@@ -48,5 +48,5 @@ async def test_sums_of_200_devices_with_noise_are_right_within_it() -> None:
         true = fleet.sum_of(iter(fleet.devices))
         sums = [sum(column) for column in zip(*(cohort.sums for cohort in ended.cohorts), strict=True)]
         variance = sum(cohort.variance for cohort in ended.cohorts)
-        square = sum((noisy - exact) ** 2 for noisy, exact in zip(sums, true, strict=True)) / ENTRIES
+        square = sum((noisy - exact) ** 2 for noisy, exact in zip(sums, true, strict=True)) / USAGE.entries
         assert 0.6 < square / variance < 1.5

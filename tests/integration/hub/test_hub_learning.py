@@ -1,21 +1,27 @@
 """Sums over a fleet from the operator's commands on: a roster is proposed, signed and published; agents are asked; a report is read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from agent.identity.files import Identity
 from agent.learning.participation import Participation
 from agent.state import StateFolder
+from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted, Map
+from contract.calibration.report import Report
+from contract.errors import Reason
 from hub.clock import utc_now
 from hub.store import agents, replicas
 from seawall.hub.v1 import agent_pb2
 from tests.fakes.grid import FakeGrid
 from tests.fakes.hub import running_hub
+from tests.fakes.operator_site import MODEL as DIGEST
 from tests.fakes.operator_site import WINDOW, Site
+from tests.fakes.secagg_cohort import refused
 
 SIZE = 8
 MODEL = "models/tiny/versions/1.0.0"
@@ -23,7 +29,7 @@ MODEL = "models/tiny/versions/1.0.0"
 
 async def heard_of(site: Site) -> None:
     """Has the hub have heard of all agents just now, over sessions, and of what they serve."""
-    report = agent_pb2.AgentReport(model=MODEL, model_digest="sha256:" + "a" * 64).SerializeToString()
+    report = agent_pb2.AgentReport(model=MODEL, model_digest=DIGEST).SerializeToString()
 
     def work(connection: Connection) -> None:
         [replica_id] = replicas.beats(connection)
@@ -31,6 +37,13 @@ async def heard_of(site: Site) -> None:
             agents.change(connection, agent_id, report=report, last_seen_time=utc_now(), replica_id=replica_id)
 
     await site.hub.hub.database.write(work)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What agents log would be read as what the commands print."""
+    with capture_logs():
+        yield
 
 
 @pytest.fixture
@@ -67,6 +80,37 @@ async def test_a_fleet_is_asked_and_its_report_is_read(site: Site) -> None:
     assert f"{SIZE} agents in 1 cohorts" in chart
     assert "route.local" in chart
     assert "class." not in chart
+
+
+async def test_the_confidence_of_a_model_is_summed_under_the_map_in_force_and_its_file_is_printed(site: Site) -> None:
+    await site.sign_roster()
+    begun = await site.read("learning", "start", "--exact", "--of", "confidence", "--model", MODEL)
+    ended = await site.ended(begun["name"])
+    assert (ended["state"], ended["confidence"]) == ("SUCCEEDED", {"modelDigest": DIGEST, "slope": 1.0})
+    name = begun["name"].removeprefix("rounds/")
+    report = Report.from_json((await site.run("learning", "sums", name)).encode())
+    assert (report.model, [cohort.devices for cohort in report.cohorts]) == (DIGEST, [SIZE])
+    assert "confidence" in await site.run("learning", "rounds")
+
+
+async def test_under_a_map_that_devices_do_not_have_nobody_reports(site: Site) -> None:
+    await site.sign_roster()
+    folder, in_force = site.folder / "fleet-policy", Map(2.0, 0.5)
+    folder.mkdir()
+    order = ("learning", "start", "--of", "confidence", "--model", DIGEST, "--policy", str(folder))
+    with refused(Reason.POLICY_INVALID):
+        await site.run(*order)
+    (folder / "policy.cedar").write_text("")
+    (folder / "calibration.json").write_bytes(Calibrations((Fitted(CONFIDENCE, DIGEST, in_force, 300),)).to_json())
+    begun = await site.read(*order)
+    assert begun["confidence"] == {"modelDigest": DIGEST, "slope": 2.0, "offset": 0.5}
+    assert (await site.ended(begun["name"]))["state"] == "FAILED"
+
+
+async def test_a_round_without_its_model_or_of_one_that_nobody_has_is_refused(site: Site) -> None:
+    for options in (("--of", "confidence"), ("--model", DIGEST), ("--of", "confidence", "--model", "unheard of")):
+        with refused(Reason.FIELD_INVALID):
+            await site.run("learning", "start", *options)
 
 
 async def test_an_agent_that_is_not_in_the_signed_roster_is_not_asked(site: Site) -> None:

@@ -5,40 +5,45 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from contract.errors import Reason
-from contract.learning import ENTRIES, NOISE_MULTIPLIER, NORM, WINDOWS_KEPT, noise_of, rho_of, schema, span, terms, window_of, windows_over
+from contract.learning import NOISE_MULTIPLIER, WINDOWS_KEPT, noise_of, rho_of, schema, span, terms, window_of, windows_over
 from contract.privacy_account import epsilon
 from contract.secagg.messages import Plan
 from contract.secagg.rules import check_terms, least_threshold
+from contract.subjects import USAGE, Confidence, Subject
 from tests.fakes.secagg_cohort import refused
 
+CONFIDENCE = Confidence("sha256:" + "a" * 64)
 
-def plan(size: int, is_exact: bool = False) -> Plan:
-    asked = terms("2026-W48", is_exact)
+
+def plan(size: int, is_exact: bool = False, subject: Subject = USAGE) -> Plan:
+    asked = terms(subject, "2026-W48", is_exact)
     names = tuple(f"agent-{number:02}" for number in range(size))
     return Plan(bytes(32), asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(size), 1, bytes(32), names)
 
 
 def test_the_schema_is_pinned_and_one_without_noise_is_another() -> None:
-    assert schema(is_exact=False).hex() == "03457c5725ada9861f3a189407b9edcf3f3e058bc1d60bf5fc345513f2a0fb1e"
-    assert schema(is_exact=True).hex() == "31efb8df811c2a2fc3847742c013cf62e17cde44d907cbb470ddc52f4557b7af"
-    assert ENTRIES <= 1024
+    assert schema(USAGE, is_exact=False).hex() == "03457c5725ada9861f3a189407b9edcf3f3e058bc1d60bf5fc345513f2a0fb1e"
+    assert schema(USAGE, is_exact=True).hex() == "31efb8df811c2a2fc3847742c013cf62e17cde44d907cbb470ddc52f4557b7af"
+    assert USAGE.entries <= 1024
 
 
 def test_who_would_add_noise_refuses_a_plan_without() -> None:
-    check_terms(plan(8), terms("2026-W48", is_exact=False))
+    check_terms(plan(8), terms(USAGE, "2026-W48", is_exact=False))
     with refused(Reason.SCHEMA_UNKNOWN):
-        check_terms(plan(8, is_exact=True), terms("2026-W48", is_exact=False))
+        check_terms(plan(8, is_exact=True), terms(USAGE, "2026-W48", is_exact=False))
 
 
+@pytest.mark.parametrize("subject", [USAGE, CONFIDENCE])
 @pytest.mark.parametrize("size", [4, 8, 20, 33, 64])
-def test_a_sum_costs_the_same_in_a_cohort_of_any_size(size: int) -> None:
-    assert rho_of(plan(size)) == pytest.approx(1 / (2 * NOISE_MULTIPLIER**2))
-    noise = noise_of(plan(size))
-    assert float(noise.variance) ** 0.5 == NOISE_MULTIPLIER * NORM
+def test_a_sum_costs_the_same_in_a_cohort_of_any_size_whatever_it_is_of(size: int, subject: Subject) -> None:
+    asked = plan(size, subject=subject)
+    assert rho_of(subject, asked) == pytest.approx(1 / (2 * NOISE_MULTIPLIER**2))
+    noise = noise_of(subject, asked)
+    assert float(noise.variance) ** 0.5 == NOISE_MULTIPLIER * subject.norm
 
 
 def test_49_weeks_cost_10_and_a_50th_costs_more() -> None:
-    rho = rho_of(plan(20))
+    rho = rho_of(USAGE, plan(20))
     assert epsilon(rho, 1e-6) < 1.2
     assert epsilon(49 * rho, 1e-6) < 10 < epsilon(50 * rho, 1e-6)
 

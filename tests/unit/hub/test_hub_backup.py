@@ -19,8 +19,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import URL, Connection
 
+from contract.calibration.maps import Map
 from contract.errors import Conflict, InvalidRequest, NotPossibleNow
 from contract.merkle import root
+from contract.subjects import Confidence
 from contract.tree_heads import HUB_LOG, TreeHead, public_der, sign_head, witness_head
 from hub.backup import back_up, restore
 from hub.clock import utc_now
@@ -63,7 +65,10 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 COHORT = CohortRecord(
     {"labels.site": "Århus"}, 8, 6, "SUCCEEDED", lost={"KEYS": 1}, contributors=7, rho=0.5, variance=1e30, sums=(-(2**63), 7)
 )
-ROUND = RoundRecord("w48-1", "2026-W48", ("labels.site",), False, 2, 2**40, "", NOW, "r1", "RUNNING", number=1, cohorts=(COHORT,))
+SUBJECT = Confidence("sha256:" + "a" * 64, Map(1.5, -0.1))
+ROUND = RoundRecord(
+    "w48-1", "2026-W48", ("labels.site",), False, 2, 2**40, "", NOW, "r1", "RUNNING", number=1, cohorts=(COHORT,), subject=SUBJECT
+)
 COMMAND = CommandRecord("c1", "plant-7", "RESTART", 0, NOW, NOW + timedelta(hours=1), output="Æ\n", error='"', learning_round=b"\xff\0")
 
 

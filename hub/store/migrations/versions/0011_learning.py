@@ -15,7 +15,7 @@ def upgrade() -> None:
     _create_cohorts()
     op.create_table(
         "learning_asked",
-        sa.Column("window", sa.String(16), primary_key=True),
+        sa.Column("window", sa.String(32), primary_key=True),
         sa.Column("agent_id", sa.String(63), primary_key=True),
         sa.Column("is_exposed", sa.Boolean, nullable=False),
     )
@@ -27,6 +27,7 @@ def _create_rounds() -> None:
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
         sa.Column("round_id", sa.String(32), nullable=False, unique=True),
         sa.Column("window", sa.String(16), nullable=False),
+        sa.Column("subject", sa.JSON, nullable=False),
         sa.Column("group_by", sa.JSON, nullable=False),
         sa.Column("is_exact", sa.Boolean, nullable=False),
         sa.Column("schema_version", sa.Integer, nullable=False),

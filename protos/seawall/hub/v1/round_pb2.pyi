@@ -50,6 +50,33 @@ class Round(_message.Message):
     FAILED: Round.State.ValueType  # 4
 
     @_typing.final
+    class Confidence(_message.Message):
+        """By how much the answers of a model that people judged were better or worse than the map in force says: docs/calibration.md."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+        SLOPE_FIELD_NUMBER: _builtins.int
+        OFFSET_FIELD_NUMBER: _builtins.int
+        model_digest: _builtins.str
+        """`sha256:…`, of the model's bundle. Only agents that have it are asked."""
+        slope: _builtins.float
+        """Of the map in force; agents that have another one refuse. A slope of 1 and an offset of 0: there is none."""
+        offset: _builtins.float
+        def __init__(
+            self,
+            *,
+            model_digest: _builtins.str = ...,
+            slope: _builtins.float = ...,
+            offset: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["model_digest", b"model_digest", "offset", b"offset", "slope", b"slope"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Cohort(_message.Message):
         """Agents that are asked together: 64 at most. Who they are is not told."""
 
@@ -158,6 +185,7 @@ class Round(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     COHORTS_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`rounds/{round}`."""
     window: _builtins.str
@@ -165,7 +193,7 @@ class Round(_message.Message):
     exact: _builtins.bool
     """Whether the sums bear no noise, which few agents allow."""
     schema_version: _builtins.int
-    """Output only, as is all that follows. Of what is counted: contract/usage.py."""
+    """Output only, as are all that follow but `confidence`. Of what is counted: contract/usage.py, contract/calibration/sums.py."""
     roster_version: _builtins.int
     """Of the signed roster that cohorts were drawn from."""
     state: Global___Round.State.ValueType
@@ -187,6 +215,10 @@ class Round(_message.Message):
 
     @_builtins.property
     def cohorts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Round.Cohort]: ...
+    @_builtins.property
+    def confidence(self) -> Global___Round.Confidence:
+        """What is summed; unset: counts of use."""
+
     def __init__(
         self,
         *,
@@ -203,10 +235,11 @@ class Round(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         cohorts: _abc.Iterable[Global___Round.Cohort] | None = ...,
         left_out: _builtins.int = ...,
+        confidence: Global___Round.Confidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohorts", b"cohorts", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "exact", b"exact", "group_by", b"group_by", "left_out", b"left_out", "name", b"name", "reason", b"reason", "roster_version", b"roster_version", "schema_version", b"schema_version", "state", b"state", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohorts", b"cohorts", "confidence", b"confidence", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "exact", b"exact", "group_by", b"group_by", "left_out", b"left_out", "name", b"name", "reason", b"reason", "roster_version", b"roster_version", "schema_version", b"schema_version", "state", b"state", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,7 +321,7 @@ class CreateRoundRequest(_message.Message):
     """A UUID, the same for each retry."""
     @_builtins.property
     def round(self) -> Global___Round:
-        """With `window`, `group_by` and `exact`."""
+        """With `window`, `group_by`, `exact` and `confidence`."""
 
     def __init__(
         self,
@@ -445,3 +478,49 @@ class Report(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Report: _TypeAlias = Report  # noqa: Y015
+
+@_typing.final
+class GetSumsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`rounds/{round}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSumsRequest: _TypeAlias = GetSumsRequest  # noqa: Y015
+
+@_typing.final
+class Sums(_message.Message):
+    """What a round of confidence came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`rounds/{round}`."""
+    content: _builtins.bytes
+    """A file of sums by cohort, JSON, as docs/calibration.md writes it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sums: _TypeAlias = Sums  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LearningServiceStub:
-    """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md.
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,15 @@ class LearningServiceStub:
                 request_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetReportRequest.SerializeToString,
                 response_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.Report.FromString,
                 _registered_method=True)
+        self.GetSums = channel.unary_unary(
+                '/seawall.hub.v1.LearningService/GetSums',
+                request_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetSumsRequest.SerializeToString,
+                response_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.Sums.FromString,
+                _registered_method=True)
 
 
 class LearningServiceServicer:
-    """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md.
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
     """
 
     def GetRound(self, request, context):
@@ -86,7 +91,7 @@ class LearningServiceServicer:
 
         Caller: role operator.
         Idempotency: the same `request_id` again returns what it made.
-        Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
+        Errors: INVALID_ARGUMENT (FIELD_INVALID, CALIBRATION_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
         (HUB_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -94,10 +99,21 @@ class LearningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """Returns what was learnt of a week, by all its rounds.
+        """Returns counts of use of a week, by all its rounds.
 
         Caller: roles operator, auditor.
         Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSums(self, request, context):
+        """Returns the sums of a round of confidence, for whoever signs the next calibration.
+
+        Caller: roles operator, auditor.
+        Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
+        (ROUND_SHORT: it has no sums).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +142,11 @@ def add_LearningServiceServicer_to_server(servicer, server):
                     request_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetReportRequest.FromString,
                     response_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.Report.SerializeToString,
             ),
+            'GetSums': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSums,
+                    request_deserializer=seawall_dot_hub_dot_v1_dot_round__pb2.GetSumsRequest.FromString,
+                    response_serializer=seawall_dot_hub_dot_v1_dot_round__pb2.Sums.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'seawall.hub.v1.LearningService', rpc_method_handlers)
@@ -135,7 +156,7 @@ def add_LearningServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LearningService:
-    """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md.
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
     """
 
     @staticmethod
@@ -236,6 +257,33 @@ class LearningService:
             '/seawall.hub.v1.LearningService/GetReport',
             seawall_dot_hub_dot_v1_dot_round__pb2.GetReportRequest.SerializeToString,
             seawall_dot_hub_dot_v1_dot_round__pb2.Report.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSums(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/seawall.hub.v1.LearningService/GetSums',
+            seawall_dot_hub_dot_v1_dot_round__pb2.GetSumsRequest.SerializeToString,
+            seawall_dot_hub_dot_v1_dot_round__pb2.Sums.FromString,
             options,
             channel_credentials,
             insecure,

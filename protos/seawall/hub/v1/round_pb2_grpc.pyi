@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LearningServiceStub:
-    """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -50,19 +50,26 @@ class LearningServiceStub:
 
     Caller: role operator.
     Idempotency: the same `request_id` again returns what it made.
-    Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
+    Errors: INVALID_ARGUMENT (FIELD_INVALID, CALIBRATION_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
     (HUB_UNAVAILABLE).
     """
     GetReport: _grpc.UnaryUnaryMultiCallable[_round_pb2.GetReportRequest, _round_pb2.Report]
-    """Returns what was learnt of a week, by all its rounds.
+    """Returns counts of use of a week, by all its rounds.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID).
     """
+    GetSums: _grpc.UnaryUnaryMultiCallable[_round_pb2.GetSumsRequest, _round_pb2.Sums]
+    """Returns the sums of a round of confidence, for whoever signs the next calibration.
+
+    Caller: roles operator, auditor.
+    Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
+    (ROUND_SHORT: it has no sums).
+    """
 
 @_typing.type_check_only
 class LearningServiceAsyncStub(LearningServiceStub):
-    """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRound: _aio.UnaryUnaryMultiCallable[_round_pb2.GetRoundRequest, _round_pb2.Round]  # type: ignore[assignment]
@@ -82,18 +89,25 @@ class LearningServiceAsyncStub(LearningServiceStub):
 
     Caller: role operator.
     Idempotency: the same `request_id` again returns what it made.
-    Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
+    Errors: INVALID_ARGUMENT (FIELD_INVALID, CALIBRATION_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
     (HUB_UNAVAILABLE).
     """
     GetReport: _aio.UnaryUnaryMultiCallable[_round_pb2.GetReportRequest, _round_pb2.Report]  # type: ignore[assignment]
-    """Returns what was learnt of a week, by all its rounds.
+    """Returns counts of use of a week, by all its rounds.
 
     Caller: roles operator, auditor.
     Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID).
     """
+    GetSums: _aio.UnaryUnaryMultiCallable[_round_pb2.GetSumsRequest, _round_pb2.Sums]  # type: ignore[assignment]
+    """Returns the sums of a round of confidence, for whoever signs the next calibration.
+
+    Caller: roles operator, auditor.
+    Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
+    (ROUND_SHORT: it has no sums).
+    """
 
 class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sums over the fleet, of what agents count of their use. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     @_abc_1.abstractmethod
     def GetRound(
@@ -129,7 +143,7 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Caller: role operator.
         Idempotency: the same `request_id` again returns what it made.
-        Errors: INVALID_ARGUMENT (FIELD_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
+        Errors: INVALID_ARGUMENT (FIELD_INVALID, CALIBRATION_INVALID), FAILED_PRECONDITION (LEARNING_OFF, ROSTER_UNKNOWN, COHORT_TOO_SMALL), UNAVAILABLE
         (HUB_UNAVAILABLE).
         """
 
@@ -139,10 +153,23 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _round_pb2.GetReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_round_pb2.Report, _abc.Awaitable[_round_pb2.Report]]:
-        """Returns what was learnt of a week, by all its rounds.
+        """Returns counts of use of a week, by all its rounds.
 
         Caller: roles operator, auditor.
         Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def GetSums(
+        self,
+        request: _round_pb2.GetSumsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_round_pb2.Sums, _abc.Awaitable[_round_pb2.Sums]]:
+        """Returns the sums of a round of confidence, for whoever signs the next calibration.
+
+        Caller: roles operator, auditor.
+        Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
+        (ROUND_SHORT: it has no sums).
         """
 
 def add_LearningServiceServicer_to_server(servicer: LearningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

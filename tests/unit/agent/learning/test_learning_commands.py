@@ -10,7 +10,10 @@ from agent.__main__ import app
 from agent.learning.ledger import LedgerStore, Price
 from agent.state import StateFolder
 from agent.store.database import Database
+from contract.calibration.maps import CONFIDENCE, SAME
+from contract.calibration.sums import tally
 from contract.privacy_account import Budget, epsilon
+from contract.subjects import Confidence
 
 
 @pytest.fixture
@@ -55,6 +58,17 @@ def test_what_was_contributed_is_shown_by_week(config: Path, tmp_path: Path) -> 
     assert [row[0] for row in rows] == ["2026-W47", "2026-W48"]
     assert rows[0][-1] == "5"
     assert "stopped before it had counted" in shown
+
+
+def test_a_week_of_confidence_is_shown_beside_that_of_use(config: Path, tmp_path: Path) -> None:
+    contribute(tmp_path / "state")
+    folder = StateFolder(tmp_path / "state")
+    database = Database(folder.database, folder.data_key())
+    LedgerStore(database).spend("2026-W47.confidence", bytes(32), Price(0.0, Budget(10.0, 1e-6), 20, is_exact=True), 1_795_000_000.0)
+    LedgerStore(database).keep_counts("2026-W47.confidence", Confidence("sha256:a").named(tally(CONFIDENCE, SAME, [(0.7, True)] * 3)))
+    database.close()
+    [row] = [line.split() for line in show(config).splitlines() if line.startswith("2026-W47.confidence")]
+    assert (row[-2], row[-1]) == ("none", "3")
 
 
 def test_json_has_the_counts_that_never_left(config: Path, tmp_path: Path) -> None:

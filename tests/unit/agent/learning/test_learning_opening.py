@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from agent.config import AgentSettings, LearningSettings
-from agent.learning.opening import limits_of, may_learn
+from agent.learning.opening import confidence_of, limits_of, may_learn
 from agent.policies.in_force import Chosen, PolicyInForce, choose
 from agent.policies.kept import KeptPolicy
+from contract.calibration.maps import CONFIDENCE, SAME, Calibrations, Fitted, Map
 from contract.errors import InvalidRequest
 from contract.learning_limits import LearningLimits
 from contract.policy import Policy
 from contract.receipts import Departure, Receipt
+from contract.subjects import Confidence
 from contract.surroundings import Surroundings
 from tests.fakes.answerer import receipt
 from tests.fakes.tuf_repository import version_of
@@ -40,6 +42,13 @@ def test_neither_of_the_two_can_turn_on_what_the_other_has_off() -> None:
     assert not limits_of(AgentSettings(), chosen).enabled
     off = replace(chosen, learning=replace(SIGNED, enabled=False))
     assert not limits_of(AgentSettings(learning=OWN), off).enabled
+
+
+def test_confidence_is_reported_by_the_map_of_the_signed_policy_for_this_model_and_no_other() -> None:
+    fitted = Fitted(CONFIDENCE, "sha256:a", Map(2.0, 0.5), 300)
+    chosen = Chosen(Policy(""), "", "signed", calibrations=Calibrations((fitted,)))
+    assert confidence_of("sha256:a", chosen) == Confidence("sha256:a", fitted.map)
+    assert confidence_of("sha256:b", chosen) == Confidence("sha256:b", SAME)
 
 
 @pytest.mark.parametrize(("data_class", "counts"), [("public", True), ("internal", False), ("unheard of", False)])

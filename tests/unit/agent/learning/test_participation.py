@@ -7,15 +7,19 @@ from datetime import timedelta
 import pytest
 
 from contract import usage
+from contract.calibration.maps import Map
+from contract.calibration.sums import ANSWER_UNITS
 from contract.errors import Reason
 from contract.learning import rho_of, terms, windows_over
 from contract.learning_limits import LearningLimits
+from contract.secagg.masks import signed
 from contract.secagg.messages import Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
 from contract.secagg.server import Coordinator, Sum
 from contract.secagg.wire import Kind
-from tests.fakes.learning_fleet import NOW, OPEN, WINDOW, FakeAgent, LearningFleet, learning_fleet
+from contract.subjects import USAGE, Confidence, Subject
+from tests.fakes.learning_fleet import MODEL, NOW, OPEN, WINDOW, FakeAgent, LearningFleet, learning_fleet
 from tests.fakes.secagg_cohort import STAGES, refused
 
 SIZE = 4
@@ -29,8 +33,8 @@ async def fleet() -> AsyncIterator[LearningFleet]:
         yield made
 
 
-def plan(fleet: LearningFleet, is_exact: bool = False, window: str = WINDOW, cohort: Sequence[str] = ()) -> Plan:
-    asked, names = terms(window, is_exact), tuple(cohort or fleet.devices)
+def plan(fleet: LearningFleet, is_exact: bool = False, window: str = WINDOW, cohort: Sequence[str] = (), subject: Subject = USAGE) -> Plan:
+    asked, names = terms(subject, window, is_exact), tuple(cohort or fleet.devices)
     fields = (asked.window, asked.schema, asked.entries, asked.scale_bits, least_threshold(len(names)))
     return Plan(fleet.random.randbytes(32), *fields, fleet.roster.version, fleet.roster.digest, names)
 
@@ -60,7 +64,7 @@ async def test_a_round_is_answered_and_remembered(fleet: LearningFleet) -> None:
     assert found is not None
     [one] = first(fleet).ledger.contributions()
     assert (one.window, one.round_id, one.cohort, one.is_exact) == (WINDOW, asked.round_id().hex(), SIZE, False)
-    assert one.rho == pytest.approx(rho_of(asked))
+    assert one.rho == pytest.approx(rho_of(USAGE, asked))
     assert one.counts is not None
     assert one.counts["route.local"] == 2
     assert found.values != fleet.sum_of(iter(fleet.devices)), "it bears noise"
@@ -171,3 +175,61 @@ async def test_nothing_but_the_counts_is_kept_of_a_week(fleet: LearningFleet) ->
     counts = first(fleet).ledger.contributions()[0].counts
     assert counts is not None
     assert set(counts) <= set(usage.CELLS)
+
+
+OTHER = "sha256:" + "1" * 64
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [Confidence(OTHER), Confidence(MODEL, Map(1.0, 0.1)), Confidence(OTHER, Map(1.0, 0.1))],
+    ids=["another model", "another map", "both"],
+)
+async def test_a_round_of_another_models_confidence_or_under_another_map_is_refused(fleet: LearningFleet, subject: Confidence) -> None:
+    for is_exact in (False, True):
+        with refused(Reason.SCHEMA_UNKNOWN):
+            await first(fleet).answer(plan(fleet, is_exact, subject=subject).to_bytes())
+    assert not first(fleet).ledger.contributions()
+
+
+async def test_a_device_reports_its_confidence_by_the_map_that_it_has_now(fleet: LearningFleet) -> None:
+    for device in fleet.devices.values():
+        await device.judge([(0.7, True)])
+        device.confidence = Confidence(MODEL, Map(2.0, 0.5))
+    with refused(Reason.SCHEMA_UNKNOWN):
+        await first(fleet).answer(plan(fleet, subject=Confidence(MODEL)).to_bytes())
+    subject = first(fleet).confidence
+    found = await play(fleet, plan(fleet, is_exact=True, subject=subject))
+    assert found is not None
+    assert signed(found.values) == fleet.sum_of(iter(fleet.devices), subject)
+    assert signed(found.values)[2] == SIZE * ANSWER_UNITS
+
+
+async def test_confidence_is_reported_once_a_week_whatever_the_map_and_beside_use(fleet: LearningFleet) -> None:
+    await play(fleet, plan(fleet, subject=Confidence(MODEL)))
+    for device in fleet.devices.values():
+        device.confidence = Confidence(MODEL, Map(2.0, 0.5))
+    with refused(Reason.WINDOW_SPENT):
+        await first(fleet).answer(plan(fleet, is_exact=True, subject=first(fleet).confidence).to_bytes())
+    asked = plan(fleet)
+    assert await play(fleet, asked) is not None
+    both = first(fleet).ledger.contributions()
+    assert [one.window for one in both] == [WINDOW, f"{WINDOW}.confidence"]
+    assert first(fleet).ledger.account().rho == pytest.approx(2 * rho_of(USAGE, asked))
+
+
+async def test_a_week_of_one_subject_is_no_window_of_the_other(fleet: LearningFleet) -> None:
+    for subject, window in ((USAGE, f"{WINDOW}.confidence"), (Confidence(MODEL), WINDOW)):
+        with refused(Reason.SCHEMA_UNKNOWN):
+            await first(fleet).answer(replace(plan(fleet, subject=subject), window=window).to_bytes())
+
+
+@pytest.mark.parametrize("is_exact", [False, True])
+async def test_the_same_limits_hold_for_confidence(fleet: LearningFleet, is_exact: bool) -> None:
+    asked = plan(fleet, is_exact, subject=Confidence(MODEL)).to_bytes()
+    first(fleet).limits = LearningLimits(True, smallest_cohort=SIZE + (not is_exact))
+    with refused(Reason.COHORT_TOO_SMALL):
+        await first(fleet).answer(asked)
+    first(fleet).limits = replace(OPEN, enabled=False)
+    with refused(Reason.LEARNING_OFF):
+        await first(fleet).answer(asked)

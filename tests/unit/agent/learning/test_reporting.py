@@ -13,10 +13,13 @@ from agent.store.audit import ReceiptStore
 from agent.store.database import Database
 from agent.store.live import LiveStore
 from contract import usage
+from contract.calibration import sums
+from contract.calibration.maps import CONFIDENCE, SAME, Map
 from contract.errors import Reason
-from contract.learning import MOST_ANSWERS, NORM, noise_of, span, terms
+from contract.learning import noise_of, span, terms
 from contract.secagg.masks import from_vector, signed
 from contract.secagg.messages import Plan
+from contract.subjects import MOST_ANSWERS, USAGE, Confidence
 from tests.fakes.answerer import receipt
 from tests.fakes.secagg_cohort import refused
 
@@ -32,7 +35,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def named(reporting: Reporting) -> dict[str, int]:
-    return {cell: count for cell, count in usage.named(reporting.counts(WEEK)).items() if count}
+    return {cell: count for cell, count in usage.named(reporting.counts(USAGE, WEEK)).items() if count}
 
 
 async def give(database: Database, name: str, time: float, may_learn: bool = True, **values: object) -> None:
@@ -83,36 +86,89 @@ async def test_a_receipt_that_cannot_be_read_lets_nothing_be_reported(database: 
     await give(database, "p", BEGIN)
     await database.run(lambda tables: tables.execute("UPDATE receipts SET receipt = ?", [text]))
     with refused(Reason.LOG_DAMAGED):
-        Reporting(database, lambda row: bool(row["data_class"]), Random(1)).counts(WEEK)
+        Reporting(database, lambda row: bool(row["data_class"]), Random(1)).counts(USAGE, WEEK)
 
 
 async def test_a_store_that_is_broken_is_said_to_be(database: Database) -> None:
     await database.run(lambda tables: tables.execute("DROP TABLE feedback"))
     await give(database, "p", BEGIN)
     with refused(Reason.STORE_UNAVAILABLE):
-        Reporting(database, lambda _: True, Random(1)).counts(WEEK)
+        Reporting(database, lambda _: True, Random(1)).counts(USAGE, WEEK)
 
 
 def plan(is_exact: bool) -> Plan:
-    asked = terms(WEEK, is_exact)
+    asked = terms(USAGE, WEEK, is_exact)
     names = tuple(f"agent-{number:02}" for number in range(8))
     return Plan(bytes(32), WEEK, asked.schema, asked.entries, 0, 6, 1, bytes(32), names)
 
 
 def test_a_vector_without_noise_is_the_counts_clipped() -> None:
     counts = [10, *[0] * (len(usage.CELLS) - 1)]
-    assert list(signed(from_vector(vector(counts, plan(is_exact=True), Random(1).getrandbits)))) == counts
-    counts[0] = 10 * NORM
-    assert signed(from_vector(vector(counts, plan(is_exact=True), Random(1).getrandbits)))[0] == NORM
+    assert list(signed(from_vector(vector(counts, USAGE, plan(is_exact=True), Random(1).getrandbits)))) == counts
+    counts[0] = 10 * USAGE.norm
+    assert signed(from_vector(vector(counts, USAGE, plan(is_exact=True), Random(1).getrandbits)))[0] == USAGE.norm
 
 
 def test_every_other_vector_bears_noise_in_each_entry() -> None:
-    noisy = signed(from_vector(vector([0] * len(usage.CELLS), plan(is_exact=False), Random(1).getrandbits)))
-    deviation = float(noise_of(plan(is_exact=False)).variance_each) ** 0.5
+    noisy = signed(from_vector(vector([0] * len(usage.CELLS), USAGE, plan(is_exact=False), Random(1).getrandbits)))
+    deviation = float(noise_of(USAGE, plan(is_exact=False)).variance_each) ** 0.5
     assert sum(value != 0 for value in noisy) == len(noisy)
     assert 0.7 * deviation < (sum(value * value for value in noisy) / len(noisy)) ** 0.5 < 1.3 * deviation
 
 
 def test_a_week_without_answers_is_all_zeros(database: Database) -> None:
-    assert Reporting(database, lambda _: True, Random(1)).counts(WEEK) == [0] * len(usage.CELLS)
+    assert Reporting(database, lambda _: True, Random(1)).counts(USAGE, WEEK) == [0] * len(usage.CELLS)
     assert timedelta(seconds=END - BEGIN) == timedelta(days=7)
+
+
+MODEL = receipt("p").model_digest
+
+
+def reported(reporting: Reporting, in_force: Map = SAME) -> list[int]:
+    return reporting.counts(Confidence(MODEL, in_force), WEEK)
+
+
+async def judge(database: Database, name: str, is_good: bool = True, time: float = BEGIN, may_learn: bool = True, **values: object) -> None:
+    await give(database, name, time, may_learn, prompt_id=name, **values)
+    await LiveStore(database, 1e12).give_feedback("c", name, is_good, now=time)
+
+
+async def test_what_people_said_is_held_against_the_map_in_force(database: Database) -> None:
+    await judge(database, "good", confidence=0.8)
+    await judge(database, "bad", is_good=False, confidence=0.6, route="cache")
+    await give(database, "nobody has judged it", BEGIN)
+    reporting, judged = Reporting(database, lambda _: True, Random(1)), [(0.8, True), (0.6, False)]
+    by_map = [reported(reporting, in_force) for in_force in (SAME, Map(2.0, 0.5))]
+    assert by_map == [sums.tally(CONFIDENCE, in_force, judged) for in_force in (SAME, Map(2.0, 0.5))]
+    assert by_map[0] != by_map[1]
+
+
+async def test_of_confidence_nothing_counts_that_may_not_be_learnt_from_or_is_of_another_model_or_week(database: Database) -> None:
+    await judge(database, "forbidden then", may_learn=False)
+    await judge(database, "forbidden now", data_class="confidential")
+    await judge(database, "another model", model_digest="sha256:" + "1" * 64)
+    await judge(database, "too late", time=END)
+    await judge(database, "too early", time=BEGIN - 1)
+    reporting = Reporting(database, lambda row: row["data_class"] != "confidential", Random(1))
+    assert reported(reporting) == [0] * Confidence.entries
+    await judge(database, "allowed")
+    assert reported(reporting) == sums.tally(CONFIDENCE, SAME, [(0.75, True)])
+
+
+async def test_of_too_many_judged_answers_any_are_drawn(database: Database) -> None:
+    for number in range(sums.MOST_ANSWERS + 32):
+        await judge(database, f"p{number}", is_good=number < sums.MOST_ANSWERS)
+    drawn = {tuple(reported(Reporting(database, lambda _: True, Random(seed)))) for seed in range(4)}
+    assert {vector[2] for vector in drawn} == {sums.MOST_ANSWERS * sums.ANSWER_UNITS}
+    assert len({vector[0] for vector in drawn}) > 1
+
+
+def test_a_vector_of_confidence_bears_noise_for_its_own_norm() -> None:
+    subject = Confidence(MODEL)
+    asked = replace(plan(is_exact=False), schema=terms(subject, WEEK, is_exact=False).schema, entries=subject.entries)
+    exact = replace(asked, schema=terms(subject, WEEK, is_exact=True).schema)
+    counts = [3, *[0] * (subject.entries - 1)]
+    assert list(signed(from_vector(vector(counts, subject, exact, Random(1).getrandbits)))) == counts
+    noisy = signed(from_vector(vector(counts, subject, asked, Random(1).getrandbits)))
+    deviation = float(noise_of(subject, asked).variance_each) ** 0.5
+    assert 0.5 * deviation < (sum(value * value for value in noisy) / len(noisy)) ** 0.5 < 1.5 * deviation

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contract.learning import ENTRIES
 from contract.privacy_account import epsilon
+from contract.subjects import USAGE, Confidence
 from contract.usage import CELLS, SCHEMA_VERSION
 from hub.learning.results import DELTA, merge
 from hub.store.learning import FAILED, SUCCEEDED, CohortRecord, RoundRecord
@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 def cohort(model: str, region: str, contributors: int, first: int) -> CohortRecord:
-    sums = (first, *[0] * (ENTRIES - 1))
+    sums = (first, *[0] * (USAGE.entries - 1))
     return CohortRecord({"model": model, "labels.region": region}, 8, 6, SUCCEEDED, "", "UNMASKING", {}, contributors, 0.5, 100.0, sums)
 
 
@@ -25,6 +25,13 @@ def round_of(*cohorts: CohortRecord, schema_version: int = SCHEMA_VERSION) -> Ro
 
 
 ROUNDS = [round_of(cohort("a", "eu", 8, 10), cohort("a", "us", 7, 20)), round_of(cohort("b", "eu", 6, -3))]
+
+
+def test_sums_of_confidence_are_added_to_none_of_use() -> None:
+    subject = Confidence("sha256:" + "a" * 64)
+    sums = replace(cohort("a", "eu", 8, 10), sums=(1,) * subject.entries)
+    assert merge([replace(round_of(sums), subject=subject)], SCHEMA_VERSION, []) == []
+    assert merge([*ROUNDS, replace(round_of(sums), subject=subject)], SCHEMA_VERSION, []) == merge(ROUNDS, SCHEMA_VERSION, [])
 
 
 def test_sums_add_up_by_what_is_asked_for_without_another_round() -> None:

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from contract.errors import Reason
-from contract.learning import ENTRIES, NOISE_MULTIPLIER, NORM, windows_over
+from contract.learning import NOISE_MULTIPLIER, windows_over
 from contract.secagg.rules import least_threshold
 from contract.secagg.wire import Kind
+from contract.subjects import USAGE
 from hub.learning.planning import Wanted
 from hub.learning.rounds import By, Rounds
 from hub.store import agents, learning, replicas
@@ -46,7 +47,7 @@ async def test_a_sum_without_noise_is_that_of_what_the_devices_have_counted(flee
     ended = await fleet.play(Wanted(is_exact=True))
     assert (ended.state, ended.window, ended.creator, len(ended.cohorts)) == (SUCCEEDED, WINDOW, BY.actor, 1)
     [cohort] = ended.cohorts
-    assert (cohort.contributors, cohort.rho, cohort.variance, len(cohort.sums)) == (SIZE, 0.0, 0.0, ENTRIES)
+    assert (cohort.contributors, cohort.rho, cohort.variance, len(cohort.sums)) == (SIZE, 0.0, 0.0, USAGE.entries)
     assert cohort.sums == fleet.sum_of(iter(fleet.devices))
     assert cohort.sums[0] == sum(range(SIZE))
     assert sum(cohort.lost.values()) == 0
@@ -55,9 +56,9 @@ async def test_a_sum_without_noise_is_that_of_what_the_devices_have_counted(flee
 async def test_a_sum_with_noise_is_the_devices_and_noise_of_the_amount_that_is_kept_beside_it(fleet: LearningFleet) -> None:
     [cohort] = (await fleet.play(Wanted())).cohorts
     true = fleet.sum_of(iter(fleet.devices))
-    square = sum((noisy - exact) ** 2 for noisy, exact in zip(cohort.sums, true, strict=True)) / ENTRIES
+    square = sum((noisy - exact) ** 2 for noisy, exact in zip(cohort.sums, true, strict=True)) / USAGE.entries
     assert 0.6 < square / cohort.variance < 1.5
-    assert cohort.variance >= (NOISE_MULTIPLIER * NORM) ** 2
+    assert cohort.variance >= (NOISE_MULTIPLIER * USAGE.norm) ** 2
     assert cohort.rho == pytest.approx(1 / 32)
 
 
@@ -275,5 +276,5 @@ async def test_no_device_sends_its_counts_in_clear(fleet: LearningFleet) -> None
     await fleet.play(Wanted(is_exact=True))
     own = [sum(count << 64 * place for place, count in enumerate(device.counts())) for device in fleet.devices.values()]
     for counts in own:
-        vector = counts.to_bytes(8 * ENTRIES, "little")
+        vector = counts.to_bytes(8 * USAGE.entries, "little")
         assert not any(vector in sent for sent in fleet.grid.crossed)
