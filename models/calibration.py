@@ -23,8 +23,8 @@ from models.llama import LlamaShape
 from models.llama_graph import INPUT_OF_OUTPUT, inputs_of_products
 from models.progress import Progress
 
-_ROWS, _ROUNDS, _WINDOW_TOKENS = 8, 2, 512
-"""Of the text: 8,192 tokens in 16 windows."""
+_ROWS, _ROUNDS, _WINDOW_TOKENS = 8, 4, 512
+"""Of the text: 16,384 tokens in 32 windows."""
 
 _SEED = 17
 MOST_BYTES = 512 << 20

@@ -30,6 +30,7 @@ from seawall.hub.v1 import (
     join_token_pb2,
     release_pb2,
     rollout_pb2,
+    round_pb2,
     session_pb2,
 )
 from tests.fakes.hub import Identity, RunningHub, certificate_request, running_hub
@@ -92,6 +93,11 @@ REQUESTS: dict[str, Any] = {
     "/seawall.hub.v1.RolloutService/CancelRollout": rollout_pb2.CancelRolloutRequest(name=ROLLOUT),
     "/seawall.hub.v1.RolloutService/RollBackRollout": rollout_pb2.RollBackRolloutRequest(name=ROLLOUT),
     "/seawall.hub.v1.RolloutService/WatchRollout": rollout_pb2.WatchRolloutRequest(name=ROLLOUT),
+    "/seawall.hub.v1.LearningService/CreateRound": round_pb2.CreateRoundRequest(request_id=REQUEST_ID),
+    "/seawall.hub.v1.LearningService/GetRound": round_pb2.GetRoundRequest(name="rounds/2026-w48-0123abcd"),
+    "/seawall.hub.v1.LearningService/ListRounds": round_pb2.ListRoundsRequest(),
+    "/seawall.hub.v1.LearningService/GetReport": round_pb2.GetReportRequest(name="reports/2026-W48"),
+    "/seawall.hub.v1.LearningService/GetSums": round_pb2.GetSumsRequest(name="rounds/2026-w48-0123abcd"),
     "/seawall.hub.v1.SessionService/Connect": session_pb2.ConnectRequest(hello=session_pb2.Hello()),
     "/seawall.hub.v1.CertificateService/RenewCertificate": certificate_pb2.RenewCertificateRequest(
         certificate_request=certificate_request(ec.generate_private_key(ec.SECP256R1()))
@@ -120,6 +126,7 @@ MODULES = (
     join_token_pb2,
     release_pb2,
     rollout_pb2,
+    round_pb2,
     session_pb2,
 )
 
@@ -170,6 +177,11 @@ seawall.hub.v1.RolloutService/ApproveRollout                  -          yes    
 seawall.hub.v1.RolloutService/CancelRollout                   -          yes        -          -          -
 seawall.hub.v1.RolloutService/RollBackRollout                 -          yes        -          -          -
 seawall.hub.v1.RolloutService/WatchRollout                    -          yes        yes        -          -
+seawall.hub.v1.LearningService/GetRound                       -          yes        yes        -          -
+seawall.hub.v1.LearningService/ListRounds                     -          yes        yes        -          -
+seawall.hub.v1.LearningService/GetReport                      -          yes        yes        -          -
+seawall.hub.v1.LearningService/GetSums                        -          yes        yes        -          -
+seawall.hub.v1.LearningService/CreateRound                    -          yes        -          -          -
 grpc.health.v1.Health/Check                                   yes        yes        yes        yes        -
 grpc.health.v1.Health/Watch                                   yes        yes        yes        yes        -
 grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo yes        yes        yes        yes        -
@@ -184,10 +196,12 @@ ANSWERED = {
     "COMMAND_NOT_FOUND",
     "FIELD_INVALID",
     "GROUP_NOT_FOUND",
+    "LEARNING_OFF",
     "NO_PROVIDER_ALLOWED",
     "RELEASE_INVALID",
     "RELEASE_NOT_FOUND",
     "ROLLOUT_NOT_FOUND",
+    "ROUND_NOT_FOUND",
 }
 """What a permitted call comes to here: no provider is configured, nothing was published, rolled out or logged, and who only reads finds no
 group or command."""

@@ -26,10 +26,10 @@ def model(tmp_path: Path) -> GgufFile:
 def test_the_model_writes_windows_of_one_length_and_the_same_again(tmp_path: Path, model: GgufFile) -> None:
     shape = bundle_shape(model.shape, 24)
     windows = write_text(tmp_path, shape, Quiet())
-    assert len(windows) == 16
+    assert len(windows) == 32
     assert {len(window) for window in windows} == {24}
     assert all(0 <= token < len(vocabulary()) for window in windows for token in window)
-    assert len({tuple(window) for window in windows}) == 16
+    assert len({tuple(window) for window in windows}) == 32
     assert write_text(tmp_path, shape, Quiet()) == windows
 
 

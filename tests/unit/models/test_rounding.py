@@ -34,7 +34,7 @@ def test_the_graph_says_what_the_weights_say(tmp_path: Path, kind: Kind, tied: b
 
 
 @pytest.mark.parametrize(
-    ("product", "columns", "block"), [("layer3.qkv", 576, 128), ("layer3.down", 1536, 32), ("output", 576, 128), ("layer0.qkv", 64, 32)]
+    ("product", "columns", "block"), [("layer3.qkv", 576, 64), ("layer3.down", 1536, 32), ("output", 576, 64), ("layer0.qkv", 32, 32)]
 )
 def test_blocks_are_wide_where_inputs_are_turned(product: str, columns: int, block: int) -> None:
     assert block_of(product, columns) == block
