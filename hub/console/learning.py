@@ -58,7 +58,7 @@ def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown 
 
 @app.command(
     "start",
-    epilog="Examples: seawall-hub learning start --by model --by labels.region; "
+    epilog="Example: seawall-hub learning start --by model --by labels.region; "
     "seawall-hub learning start --of confidence --model smollm2/versions/3 --policy fleet-policy",
 )
 def start_round(

@@ -43,7 +43,7 @@ def assert_failed(result: subprocess.CompletedProcess[str], status: int, says: s
 def test_list_names_the_models() -> None:
     result = run("list")
     assert result.returncode == 0
-    assert f"{NAME}  1.1.0  Apache-2.0  4096 tokens" in result.stdout
+    assert f"{NAME}  1.2.0  Apache-2.0  4096 tokens" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["build", "fetch"])

@@ -60,7 +60,7 @@ def test_every_precision_says_what_llama_cpp_and_the_dequantized_weights_say(
     tmp_path: Path, gguf: Path, built: tuple[Path, Bundle], window: Window, references: tuple[Scores, Scores], precision: Precision
 ) -> None:
     folder, bundle = built
-    if precision is not bundle.precision:
+    if precision != bundle.precision:
         folder, bundle = tmp_path / "built", build_bundle(read_recipe(NAME), gguf, precision, tmp_path / "built", Quiet())
     ours = BundleScorer(folder, bundle.shape, 1, lambda: 0.0).score([window], Quiet())
     for reference in references:
@@ -68,6 +68,7 @@ def test_every_precision_says_what_llama_cpp_and_the_dequantized_weights_say(
         assert ours.agreement(reference) > 0.93
 
 
+@pytest.mark.system  # a minute of both processors
 def test_the_built_bundle_is_what_a_new_build_gives(tmp_path: Path, gguf: Path, built: tuple[Path, Bundle]) -> None:
     again = build_bundle(read_recipe(NAME), gguf, Precision.INT8, tmp_path / "again", Quiet())
     assert again.digest() == built[1].digest()

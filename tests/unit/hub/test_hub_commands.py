@@ -52,7 +52,7 @@ def test_there_are_the_commands_that_are_promised() -> None:
         *("events list", "events watch"),
         *(f"groups {name}" for name in ("create", "delete", "get", "list", "quota", "update")),
         *("init", "join-token"),
-        *(f"learning {name}" for name in ("report", "roster", "rounds", "start")),
+        *(f"learning {name}" for name in ("report", "roster", "rounds", "start", "sums")),
         *("releases list", "releases show"),
         "restore",
         *(f"rollouts {name}" for name in ("agents", "approve", "cancel", "create", "get", "list", "pause", "resume", "roll-back", "watch")),
