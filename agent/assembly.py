@@ -36,7 +36,7 @@ from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
 from agent.output_rules import build_rules
-from agent.pipeline import Parts
+from agent.parts import Parts
 from agent.policies.in_force import Chosen, PolicyInForce
 from agent.redacting import Redactor
 from agent.releases import Releases

@@ -32,7 +32,8 @@ from agent.intake.mqtt import MqttIntake
 from agent.known_hub import KnownHub
 from agent.later.worker import LateWorker
 from agent.logs import Logs
-from agent.pipeline import Parts, Pipeline
+from agent.parts import Parts
+from agent.pipeline import Pipeline
 from agent.policies.following import Following
 from agent.policies.in_force import PolicyInForce, choose
 from agent.policies.opening import kept_policy, take_policy

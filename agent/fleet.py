@@ -22,7 +22,7 @@ from agent.identity.rotation import Rotation
 from agent.known_hub import KnownHub
 from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
-from agent.pipeline import Parts
+from agent.parts import Parts
 from agent.policies.in_force import PolicyInForce
 from agent.recorder import Recorder
 from agent.session import Session

@@ -9,108 +9,32 @@ import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
-from agent.cache.exact import CachedAnswer, ExactCache, repeatable
-from agent.classify import Classifier, Looked
-from agent.confidence import ConfidenceSettings
-from agent.escalation import EscalationFailed, Escalator
+from agent.cache.exact import CachedAnswer, repeatable
+from agent.classify import Looked
+from agent.escalation import EscalationFailed
 from agent.inference.away import ModelAway
 from agent.inference.current import LocalModel
 from agent.inference.session import ModelFailed
-from agent.later.promises import Promises
 from agent.later.prompts import FOLLOWED_UP, LatePrompt
-from agent.narrowing import Narrowing, both, redacted_only
-from agent.output_rules import Rule, screened
-from agent.policies.in_force import PolicyInForce
-from agent.prompts import Answer, Delta, Message, Prompt, Sampling
-from agent.redacting import Outgoing, Redactor, restored
-from agent.routes import LocalAnswer, Models, Outcome, departed, escalated, recalled, whole
-from agent.store.audit import ReceiptStore
-from agent.store.classes import ClassStore
-from agent.store.conversations import ConversationStore
+from agent.narrowing import both, redacted_only
+from agent.output_rules import screened
+from agent.parts import Asked, Parts, Routed
+from agent.prompts import Answer, Delta, Message, Prompt
+from agent.redacting import Outgoing, restored
+from agent.routes import LocalAnswer, Outcome, departed, escalated, recalled, whole
 from agent.store.subjects import Subject
-from agent.telemetry import Metrics
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
-from agent.traffic import LiveAnswer, Traffic
+from agent.traffic import LiveAnswer
 from agent.turns import Turns
-from contract.calibration.maps import Calibrations
 from contract.classification import Classification, DataClass
 from contract.decision import Decision, Sharing
 from contract.errors import Reason, SeawallError
-from contract.policy import Policy
 from contract.receipts import Receipt
 from contract.surroundings import Surroundings, stepped
-from contract.tracing import NO_TRACING, Tracing
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the steps are done with.
-
-    Args:
-        narrowing: returns what is narrowed now; asked for each prompt, and again before it leaves and before its answer is kept.
-        tracing: told of each step.
-        traffic: told of what the model on the device has answered.
-        surroundings: returns what is known around any prompt now.
-        rules: that the cloud's text must pass.
-        floors: returns the least classes that a prompt may have, besides the site's.
-        calibrations: returns those in force now.
-        promises: keeps prompts whose better answer is to follow; None: none does.
-    """
-
-    agent_id: str
-    classifier: Classifier
-    policy: Policy | PolicyInForce
-    cache: ExactCache
-    models: Models
-    confidence: ConfidenceSettings
-    escalator: Escalator
-    redactor: Redactor
-    conversations: ConversationStore
-    classes: ClassStore
-    receipts: ReceiptStore
-    metrics: Metrics
-    narrowing: Callable[[], Narrowing] = Narrowing
-    tracing: Tracing = NO_TRACING
-    traffic: Traffic = field(default_factory=Traffic)
-    surroundings: Callable[[], Surroundings] = Surroundings
-    rules: tuple[Rule, ...] = ()
-    floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
-    calibrations: Callable[[], Calibrations] = Calibrations
-    promises: Promises | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A prompt, and what is known of it once it is classified and decided on."""
-
-    prompt: Prompt
-    model: LocalModel
-    messages: tuple[Message, ...]
-    judged: Sampling
-    looked: Looked
-    narrowing: Narrowing
-    classification: Classification
-    decision: Decision
-    bar: float
-    started: float
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """The way that was chosen, for what was asked as it was decided on last, and why.
-
-    Args:
-        is_unreached: whether the hub would have been asked, and could not be reached.
-    """
-
-    asked: Asked
-    pieces: AsyncGenerator[str | Outcome, None]
-    reasons: tuple[str, ...]
-    is_unreached: bool = False
 
 
 class Pipeline:

@@ -13,10 +13,10 @@ import numpy as np
 
 from contract.bundle import MODEL_FILE, Shape
 from models.blocks import BLOCK, BlockWeight, Matrix, Precision
-from models.calibration import Moments, write_text
 from models.compensation import round_compensated
 from models.llama import LlamaWeights
 from models.llama_graph import write_llama
+from models.moments import Moments, write_text
 from models.progress import Progress
 from models.turning import TurnedLlama
 

@@ -1,6 +1,5 @@
 """All that the hub knows of its fleet, put together."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from hub.fleet.presence import BEAT_SECONDS, Presence
 from hub.fleet.quotas import Quotas
 from hub.fleet.reports import Reports
 from hub.fleet.sessions import Sessions
-from hub.fleet.upkeep import EVENTS_SECONDS, SILENT_HEARTBEATS, STALE_SECONDS, SWEEP_SECONDS, every, forever, once
+from hub.fleet.upkeep import EVENTS_SECONDS, SILENT_HEARTBEATS, STALE_SECONDS, SWEEP_SECONDS, beside, every, once
 from hub.release.engine import LOOK_SECONDS, Engine
 from hub.release.engine import SWEEP_SECONDS as ROLLOUT_SWEEP_SECONDS
 from hub.release.published import is_published
@@ -86,30 +85,25 @@ class Fleet:
         age = timedelta(days=limits.events_days)
         silence_seconds = SILENT_HEARTBEATS * limits.heartbeat_seconds
         await self.presence.start()
-        tasks = [
-            asyncio.create_task(forever(work))
-            for work in (
-                partial(self.database.listen, self._react),
-                self.delivery.run,
-                self.engine.run,
-                partial(every, LOOK_SECONDS, self.engine.look),
-                partial(every, ROLLOUT_SWEEP_SECONDS, self.engine.sweep),
-                partial(every, DELIVERY_LOOK_SECONDS, self.delivery.look),
-                partial(every, STALE_SECONDS, partial(self.delivery.end_stale, silence_seconds)),
-                partial(every, EVENTS_SECONDS, self.presence.flush),
-                partial(every, BEAT_SECONDS, self.presence.beat),
-                partial(every, limits.last_seen_seconds, self.directory.flush),
-                partial(every, SWEEP_SECONDS, self.commands.expire),
-                partial(every, SWEEP_SECONDS, partial(self.journal.forget, age)),
-                partial(every, SWEEP_SECONDS, partial(self.commands.forget, age)),
-            )
-        ]
+        works = (
+            partial(self.database.listen, self._react),
+            self.delivery.run,
+            self.engine.run,
+            partial(every, LOOK_SECONDS, self.engine.look),
+            partial(every, ROLLOUT_SWEEP_SECONDS, self.engine.sweep),
+            partial(every, DELIVERY_LOOK_SECONDS, self.delivery.look),
+            partial(every, STALE_SECONDS, partial(self.delivery.end_stale, silence_seconds)),
+            partial(every, EVENTS_SECONDS, self.presence.flush),
+            partial(every, BEAT_SECONDS, self.presence.beat),
+            partial(every, limits.last_seen_seconds, self.directory.flush),
+            partial(every, SWEEP_SECONDS, self.commands.expire),
+            partial(every, SWEEP_SECONDS, partial(self.journal.forget, age)),
+            partial(every, SWEEP_SECONDS, partial(self.commands.forget, age)),
+        )
         try:
-            yield
+            async with beside(works):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             for last in (self.directory.flush, self.presence.stop):
                 await once(last)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -22,17 +23,19 @@ SILENT_HEARTBEATS = 3
 
 RESTART_SECONDS = 1.0
 
+Work = Callable[[], Awaitable[object]]
+
 _log = structlog.get_logger(__name__)
 
 
-async def every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+async def every(seconds: float, work: Work) -> None:
     """Does work again and again, until it is cancelled. A store that is away is tried again the next time."""
     while True:
         await asyncio.sleep(seconds)
         await once(work)
 
 
-async def once(work: Callable[[], Awaitable[object]]) -> None:
+async def once(work: Work) -> None:
     """Does work, unless the store is away."""
     try:
         await work()
@@ -40,7 +43,7 @@ async def once(work: Callable[[], Awaitable[object]]) -> None:
         _log.warning("upkeep put off", reason=error.reason)
 
 
-async def forever(work: Callable[[], Awaitable[object]]) -> None:
+async def forever(work: Work) -> None:
     """Begins work that never ends anew when it breaks, and says where it broke."""
     while True:
         try:
@@ -49,3 +52,15 @@ async def forever(work: Callable[[], Awaitable[object]]) -> None:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             _log.error("upkeep broke", error=type(error).__name__, at=f"{frame.filename}:{frame.lineno}")
         await asyncio.sleep(RESTART_SECONDS)
+
+
+@asynccontextmanager
+async def beside(works: Sequence[Work]) -> AsyncIterator[None]:
+    """Has works that never end go on until the block ends."""
+    tasks = [asyncio.create_task(forever(work)) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,7 +21,7 @@ from contract.secagg.messages import Plan
 from contract.secagg.roster import Roster
 from hub.config import LearningSettings
 from hub.fleet.events import Journal
-from hub.fleet.upkeep import every, forever, once
+from hub.fleet.upkeep import Work, beside, every, once
 from hub.learning.cohorts import Cohort
 from hub.learning.conducting import Progress, conduct
 from hub.learning.grid import Grid
@@ -90,17 +90,11 @@ class Conductor:
     async def running(self) -> AsyncIterator[None]:
         """Does what is due, until the block ends. A round that runs then is over."""
         await once(self.sweep)
-        works: list[Callable[[], Awaitable[object]]] = [self._run, partial(every, SWEEP_SECONDS, self.sweep)]
-        works.append(partial(every, SWEEP_SECONDS, self._wake))
+        works: list[Work] = [self._run, partial(every, SWEEP_SECONDS, self.sweep), partial(every, SWEEP_SECONDS, self._wake)]
         if self._settings.enabled:
             works.append(partial(every, self._settings.look_seconds, self.look))
-        tasks = [asyncio.create_task(forever(work)) for work in works]
-        try:
+        async with beside(works):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def look(self) -> None:
         """Asks for the rounds that are due by themselves: for each window that can be reported, of agents that were not asked yet.

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from agent.cache.exact import ExactCache
 from agent.confidence import ConfidenceSettings
 from agent.escalation import Escalator
-from agent.pipeline import Parts
+from agent.parts import Parts
 from agent.redacting import Redactor
 from agent.routes import Models
 from agent.store.answers import AnswerStore

@@ -312,3 +312,13 @@ class Device:
         """The version that answers."""
         assert self.models.away == ""
         return int(self.models.bundle.version)
+
+
+async def prove(device: Device, rollout: str, version: int) -> None:
+    """Has a version proven by live answers."""
+    await device.want(rollout, version)
+    await device.until(rollout, State.ON_PROBATION)
+    device.answers(4)
+    device.world.seconds += 100
+    await device.until(rollout, State.PROVEN)
+    assert device.serves == version

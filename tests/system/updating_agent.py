@@ -27,7 +27,8 @@ from agent.inference.away import ModelAway
 from agent.inference.current import CurrentModel
 from agent.inference.loading import load_bundle
 from agent.inference.scoring import Scored
-from agent.pipeline import Parts, Pipeline
+from agent.parts import Parts
+from agent.pipeline import Pipeline
 from agent.prompts import Answer, Message, Prompt, Sampling
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore

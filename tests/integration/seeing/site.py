@@ -21,7 +21,8 @@ from agent.identity.files import Identity
 from agent.intake.http import HttpIntake
 from agent.intake.mqtt import MqttIntake
 from agent.intake.settings import HttpSettings, MqttSettings
-from agent.pipeline import Parts, Pipeline
+from agent.parts import Parts
+from agent.pipeline import Pipeline
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore

@@ -25,7 +25,8 @@ from agent.later.promises import Promises
 from agent.later.prompts import LatePrompt
 from agent.later.worker import LateTimes, LateWorker
 from agent.output_rules import build_rules
-from agent.pipeline import Parts, Pipeline
+from agent.parts import Parts
+from agent.pipeline import Pipeline
 from agent.prompts import Answer, Delta, Message, Prompt
 from agent.redacting import Redactor
 from agent.store.answers import AnswerStore

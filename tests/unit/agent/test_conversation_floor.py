@@ -1,11 +1,7 @@
 """On the path of a prompt, the class of a conversation only rises: by what is in it, and by what the client says."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from agent.pipeline import Pipeline
 from agent.prompts import Answer, Message, Prompt
@@ -20,13 +16,6 @@ from tests.fakes.parts import make_parts
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 class Talk:

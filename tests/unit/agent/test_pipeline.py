@@ -1,11 +1,8 @@
 """The path of a prompt, every step real but the model and the hub."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import pytest
 import structlog
@@ -22,19 +19,7 @@ from agent.traffic import LiveAnswer, Traffic
 from contract.errors import Busy, PromptTooLong, Reason, Unavailable
 from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
-from tests.fakes.pipelines import CARD, SURE, UNSURE, Build, Exchanged, ask, build_pipeline, prompt
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def build(database: Database) -> Build:
-    return partial(build_pipeline, database)
+from tests.fakes.pipelines import CARD, SURE, UNSURE, Build, Exchanged, ask, prompt
 
 
 async def test_a_confident_answer_stays_on_the_device(build: Build) -> None:

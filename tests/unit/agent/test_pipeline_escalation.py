@@ -1,10 +1,7 @@
 """What leaves on the path of a prompt, what comes back, and what becomes of it when it does not."""
 
-from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,25 +10,12 @@ from agent.escalation import EscalationFailed
 from agent.output_rules import build_rules
 from agent.prompts import Delta, Message, Sampling
 from agent.redacting import NOTE, Redactor
-from agent.store.database import Database
 from contract.receipts import Departure
 from tests.fakes.engine import FakeEngine
 from tests.fakes.escalator import FakeEscalator
-from tests.fakes.pipelines import MAIL, UNSURE, Build, ask, build_pipeline, prompt
+from tests.fakes.pipelines import MAIL, UNSURE, Build, ask, prompt
 from tests.fakes.surroundings import HERE
 from tests.fakes.vaults import MemoryVaults
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def build(database: Database) -> Build:
-    return partial(build_pipeline, database)
 
 
 def out(region: str = "de-fra") -> dict[str, Any]:

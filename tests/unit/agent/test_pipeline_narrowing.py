@@ -1,8 +1,6 @@
 """What the hub may take away on the path of a prompt."""
 
-from collections.abc import AsyncGenerator, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -11,25 +9,12 @@ from agent.confidence import ConfidenceSettings
 from agent.inference.engine import Finished, Piece
 from agent.narrowing import Narrowing
 from agent.prompts import Sampling
-from agent.store.database import Database
 from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, Calibrations, Fitted, Map
 from contract.classification import DataClass
 from contract.surroundings import Surroundings
 from tests.fakes.engine import BUNDLE, FakeEngine
 from tests.fakes.escalator import FakeEscalator
-from tests.fakes.pipelines import SURE, UNSURE, Build, ask, build_pipeline, prompt
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def build(database: Database) -> Build:
-    return partial(build_pipeline, database)
+from tests.fakes.pipelines import SURE, UNSURE, Build, ask, prompt
 
 
 async def test_an_escalation_that_the_hub_has_disabled_does_not_happen(build: Build) -> None:

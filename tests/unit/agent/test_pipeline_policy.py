@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from importlib import resources
-from pathlib import Path
 
 import pytest
 
@@ -19,21 +17,8 @@ from contract.surroundings import Surroundings
 from tests.fakes.classifier import classifier
 from tests.fakes.engine import FakeEngine
 from tests.fakes.escalator import FakeEscalator
-from tests.fakes.pipelines import CARD, MAIL, NOW, SURE, UNSURE, Build, ask, build_pipeline, prompt
+from tests.fakes.pipelines import CARD, MAIL, NOW, SURE, UNSURE, Build, ask, prompt
 from tests.fakes.surroundings import HERE, HUB
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def build(database: Database) -> Build:
-    return partial(build_pipeline, database)
-
 
 SHARES = """
 @id("recorded") permit (principal, action == Action::"record", resource) when { context.class == "public" };

@@ -1,10 +1,9 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,13 +18,6 @@ from tests.fakes.answerer import FakeAnswerer
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 STATUS = Outgoing("status", b"", "text/plain")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """What the path of a prompt does where the hub cannot be reached, and when it can be again."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,13 +37,6 @@ from tests.fakes.surroundings import HERE
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 CARD = "my card is 4111 1111 1111 1111"
 MAIL = "Write to ada@example.org about the pump."
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 class Cloud(FakeEscalator):

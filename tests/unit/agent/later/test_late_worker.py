@@ -3,10 +3,8 @@
 import asyncio
 import random
 import sqlite3
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -27,13 +25,6 @@ from tests.fakes.answerer import receipt
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 AWAY = EscalationFailed("hub-unavailable", sent=False)
 BROKEN = EscalationFailed("providers-unavailable", sent=True)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 class Hub:

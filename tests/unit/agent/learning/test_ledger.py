@@ -1,10 +1,7 @@
 """What a device remembers of its contributions."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from agent.learning.ledger import Contribution, LedgerStore, Price, RoundLedger
 from agent.store.database import Database
@@ -16,13 +13,6 @@ WEEK, NEXT = "2026-W47", "2026-W48"
 NOISY = Price(rho=0.25, budget=Budget(5.0, 1e-6), cohort=20, is_exact=False)
 EXACT = Price(rho=0.0, budget=Budget(5.0, 1e-6), cohort=40, is_exact=True)
 ROUND = bytes(range(32))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 def test_a_window_is_spent_once_whatever_the_round(database: Database) -> None:

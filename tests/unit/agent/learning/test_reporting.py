@@ -1,9 +1,7 @@
 """What a window comes to on a device."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -25,13 +23,6 @@ from tests.fakes.secagg_cohort import refused
 
 WEEK = "2026-W47"
 BEGIN, END = (time.timestamp() for time in span(WEEK))
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 def named(reporting: Reporting) -> dict[str, int]:

@@ -1,10 +1,5 @@
 """The table of answers: how long they are kept, and which go first."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from agent.store.answers import AnswerStore
 from agent.store.database import Database
 from agent.store.erasure import forget
@@ -12,13 +7,6 @@ from agent.store.subjects import Subject
 
 HOUR = 3600.0
 TILL, DOOR = Subject("till"), Subject("door")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def put(store: AnswerStore, digest: str, answer: str, now: float, subject: Subject = TILL) -> None:

@@ -2,9 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,6 @@ from agent.store.audit import ReceiptStore
 from agent.store.database import Database
 from contract.receipts import Departure
 from tests.fakes.answerer import receipt
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def test_the_newest_come_first_with_all_that_they_say(database: Database) -> None:

@@ -1,6 +1,5 @@
 """The class of a conversation rises and never falls."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from contract.classification import DataClass
 TEA, MILK, OTHER = Subject("till", "tea"), Subject("till", "milk"), Subject("door", "tea")
 PUBLIC, INTERNAL, CONFIDENTIAL, RESTRICTED = DataClass
 AGE = 10_000.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def rise(database: Database, data_class: DataClass, subject: Subject = TEA, now: float = 0.0) -> DataClass:

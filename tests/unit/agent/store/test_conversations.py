@@ -1,11 +1,9 @@
 """Conversations, bound to their clients."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import pytest
 from sqlite_utils import Database as Tables
 
 from agent.prompts import Message, Prompt
@@ -15,13 +13,6 @@ from agent.store.erasure import forget
 from agent.store.subjects import Subject
 
 AGE_SECONDS = 100.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 def raw_bytes(folder: Path) -> bytes:

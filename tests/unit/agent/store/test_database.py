@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,13 +12,6 @@ from sqlite_utils import Database as Tables
 from agent.store.database import Database
 from agent.store.migrations import MIGRATIONS, migrate
 from agent.store.scrubbing import want_scrubbing
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 def add_receipt(tables: Tables) -> None:

@@ -1,6 +1,5 @@
 """The desired state on the disk, and the file that says that there was one."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from agent.store.desired import LOST, DesiredStore
 from contract.errors import Unavailable
 from seawall.hub.v1.group_pb2 import Configuration
 from seawall.hub.v1.session_pb2 import DesiredState
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def delete_row(database: Database) -> None:

@@ -1,6 +1,5 @@
 """Forgetting: what goes, what stays, and that nothing of it is left in any file."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +25,6 @@ NOW = 1_000_000.0
 TIME = datetime.fromtimestamp(NOW, UTC)
 TEA, MILK, LONE, OTHER = Subject("till", "tea"), Subject("till", "milk"), Subject("till"), Subject("door", "tea")
 ALL = (TEA, MILK, LONE, OTHER)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 @dataclass

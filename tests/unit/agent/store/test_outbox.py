@@ -1,6 +1,5 @@
 """The outbox: prompts that are asked again later."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,6 @@ from agent.store.outbox import Outbox, OutboxEntry
 from agent.store.subjects import Subject
 
 ENTRY = OutboxEntry("e1", Subject("c", "tea"), b"asked", 10.0, 100.0)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

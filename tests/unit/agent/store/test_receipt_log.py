@@ -2,11 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -27,13 +25,6 @@ from tests.fakes.answerer import receipt
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SECONDS = NOW.timestamp()
 BEFORE_ALL = NOW - timedelta(days=4000)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def fill(database: Database, count: int, age_seconds: float = 1e9) -> ReceiptStore:

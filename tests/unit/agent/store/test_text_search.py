@@ -1,9 +1,8 @@
 """A text is found wherever it lies sealed, however it is written there."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -27,13 +26,6 @@ TEA, MILK, LONE = Subject("till", "tea"), Subject("till", "milk"), Subject("till
 NAME = "Zoë Müller"
 
 Plant = Callable[[Database, Subject, str], Awaitable[object]]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def turn(database: Database, subject: Subject, text: str) -> None:

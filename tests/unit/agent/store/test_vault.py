@@ -1,23 +1,11 @@
 """The vault: one sealed value a conversation."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from agent.store.database import Database
 from agent.store.erasure import forget
 from agent.store.subjects import Subject
 from agent.store.vault import Vault
 
 AGE_SECONDS = 100.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "agent.db")
-    yield opened
-    opened.close()
 
 
 async def test_a_client_reads_what_it_put_last_and_nothing_of_another(database: Database) -> None:

@@ -6,9 +6,9 @@ import pytest
 from contract.bundle import MODEL_FILE
 from models.blocks import Precision
 from models.build import bundle_shape
-from models.calibration import Moments, write_text
 from models.gguf_file import GgufFile
 from models.llama_graph import write_llama
+from models.moments import Moments, write_text
 from models.progress import Quiet
 from models.turning import TurnedLlama
 from tests.fakes.tiny_gguf import CONTEXT, HIDDEN, LAYERS, WIDTH, TinyGguf, vocabulary
