@@ -30,7 +30,7 @@ from agent.known_hub import KnownHub
 from agent.later.promises import Promises
 from agent.later.prompts import LateAnswerer
 from agent.later.worker import LateWorker, Recipients
-from agent.learning.opening import open_participation
+from agent.learning.opening import limits_of, open_participation
 from agent.learning.participation import Participation
 from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
@@ -43,7 +43,7 @@ from agent.releases import Releases
 from agent.state import StateFolder
 from agent.store.answers import AnswerStore
 from agent.store.audit import ReceiptStore
-from agent.store.classes import ClassStore
+from agent.store.classes import TOUCH_SECONDS, ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.heads import HeadStore
@@ -161,7 +161,7 @@ def ages(settings: AgentSettings) -> Ages:
     """Returns how long what is sealed is kept."""
     keep = settings.keep
     turns = keep.conversation_seconds
-    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns)
+    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns + TOUCH_SECONDS)
 
 
 def build_parts(ground: Ground, desired: Desired) -> Parts:
@@ -188,8 +188,13 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None, escalator.budget_tokens()),
         tracing=tracing,
         calibrations=lambda: policy.chosen.calibrations,
-        promises=Promises(Outbox(database, MOST_LATE), settings.hub.follow_up_seconds) if ground.link is not None else None,
+        promises=_promises(ground),
     )
+
+
+def _promises(ground: Ground) -> Promises | None:
+    seconds = ground.settings.hub.follow_up_seconds
+    return Promises(Outbox(ground.database, MOST_LATE), seconds) if ground.link is not None and seconds else None
 
 
 def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:
@@ -210,7 +215,7 @@ def build_head_keeper(ground: Ground, parts: Parts) -> HeadKeeper:
 
 def build_late_worker(parts: Parts, answerer: LateAnswerer, recipients: Recipients) -> LateWorker | None:
     """Returns what gets better answers later; None: none is promised."""
-    if parts.promises is None or not parts.promises.is_on:
+    if parts.promises is None:
         return None
     return LateWorker(parts.promises.outbox, answerer, recipients, parts.metrics, utc_now, random.SystemRandom())
 
@@ -233,7 +238,12 @@ async def open_fleet(
     await desired.load()
     link = ground.link
     participation = build_participation(ground, link, parts)
-    taking_part = TakingPart(ground.settings.learning.enabled, lambda: link.identity.hub_address, lambda: participation.answer)
+    settings, policy = ground.settings, ground.policy
+
+    def may_take_part() -> bool:
+        return limits_of(settings, policy.chosen).enabled
+
+    taking_part = TakingPart(may_take_part, lambda: link.identity.hub_address, lambda: participation.answer)
     commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, taking_part, utc_now, restart)
     await commands.recover()
     releases = Releases(RolloutStore(ground.database), parts.metrics.rollout_came_to)

@@ -16,6 +16,7 @@ from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
+from agent.learning.opening import limits_of
 from agent.learning.taking_part import HOW_TO_INSTALL, is_installed
 from agent.local_client import LocalClient
 from agent.policies.in_force import choose
@@ -74,7 +75,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
         ("session", lambda: _session(health) if identity.enrolled else "none, not enrolled"),
-        ("learning", lambda: _learning(settings.learning.enabled)),
+        ("learning", lambda: _learning(settings)),
         ("better answers", lambda: _better_answers(health)),
     ]
     for name, look in looks:
@@ -94,9 +95,11 @@ def _finding(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, False, error.message)
 
 
-def _learning(is_enabled: bool) -> str:
-    if not is_enabled:
+def _learning(settings: AgentSettings) -> str:
+    if not settings.learning.enabled:
         return "off"
+    if not limits_of(settings, choose(settings, KeptPolicy(settings.state_folder / "policies"))).enabled:
+        return "off: the signed policy says so, or cannot be had"
     if not is_installed():
         raise _Wrong(f"on, but Flower is not installed: {HOW_TO_INSTALL}")
     return "on"

@@ -33,7 +33,7 @@ _SPAN_ATTRIBUTES: Attributes = {
     telemetry.RPC_METHOD: "EscalatePrompt",
 }
 _MOST_POLICY_IDS, _LONGEST_POLICY_ID = 64, 128  # the hub takes no more
-_QUOTA_SPENT = "quota-spent"
+QUOTA_SPENT = "quota-spent"
 _PASSING = ("hub-unavailable", "providers-unavailable")
 """What is over when the hub, or a provider, is there again. All else is a refusal, which would be the same again."""
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
@@ -204,7 +204,7 @@ class HubEscalator:
 
     def budget_tokens(self) -> int | None:
         """Returns how many tokens are left to spend today, as the hub said last; None: it has not said."""
-        if self._clock() < self._asked_until and self._asked_why == _QUOTA_SPENT:
+        if self._clock() < self._asked_until and self._asked_why == QUOTA_SPENT:
             return 0
         left, day = self._budget
         return left if day == self._utc_now().date() else None

@@ -105,7 +105,7 @@ def _heads(tables: Tables, findings: list[str]) -> Iterator[KeptHead]:
     for row in tables.query("SELECT * FROM receipt_heads ORDER BY size"):
         try:
             yield read_head(row)
-        except (ValueError, KeyError, TypeError):
+        except LookupError:
             findings.append(f"the head of {row['size']} receipts cannot be read")
 
 

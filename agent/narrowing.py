@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from agent.prompts import Sampling
-from contract.classification import Classification, DataClass
+from contract.classification import BY_NAME, Classification, DataClass
 from contract.decision import Decision, Route
 from contract.errors import InvalidRequest, Reason
 from seawall.hub.v1.group_pb2 import Configuration
 
-_CLASSES = {str(item): item for item in DataClass}
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -114,7 +113,7 @@ def narrow(own: OwnLimits, configuration: Configuration) -> Narrowing:
         InvalidRequest: CONFIGURATION_WIDENS, it asks for more; FIELD_INVALID; FIELD_UNKNOWN, this version does not know what it asks for.
     """
     _check_well_formed(configuration)
-    if configuration.HasField("floor") and _CLASSES[configuration.floor] < own.floor:
+    if configuration.HasField("floor") and BY_NAME[configuration.floor] < own.floor:
         raise _widens(f"floor {configuration.floor} is below this agent's own, {own.floor}")
     if configuration.HasField("trust_bar") and configuration.trust_bar > own.bar:
         raise _widens(f"trust_bar {configuration.trust_bar} is above this agent's own, {own.bar}")
@@ -129,7 +128,7 @@ def met(own: OwnLimits, configuration: Configuration) -> Narrowing:
     return Narrowing(
         escalation_disabled=configuration.escalation_disabled,
         cache_disabled=configuration.cache_disabled,
-        floor=max(own.floor, _CLASSES[configuration.floor]) if configuration.HasField("floor") else own.floor,
+        floor=max(own.floor, BY_NAME[configuration.floor]) if configuration.HasField("floor") else own.floor,
         bar=min(own.bar, configuration.trust_bar) if configuration.HasField("trust_bar") else own.bar,
         most_tokens=most,
         usual_tokens=own.usual_tokens,
@@ -140,8 +139,8 @@ def met(own: OwnLimits, configuration: Configuration) -> Narrowing:
 def _check_well_formed(configuration: Configuration) -> None:
     if len(UnknownFieldSet(configuration)):
         raise InvalidRequest(Reason.FIELD_UNKNOWN, "This version of seawall-agent does not know all that is wanted: install a newer one.")
-    if configuration.HasField("floor") and configuration.floor not in _CLASSES:
-        raise _invalid(f"floor is one of {', '.join(_CLASSES)}")
+    if configuration.HasField("floor") and configuration.floor not in BY_NAME:
+        raise _invalid(f"floor is one of {', '.join(BY_NAME)}")
     if configuration.HasField("trust_bar") and (math.isnan(configuration.trust_bar) or not 0 <= configuration.trust_bar <= 1):
         raise _invalid("trust_bar is from 0 to 1")
     if configuration.HasField("max_output_tokens") and configuration.max_output_tokens < 1:

@@ -76,6 +76,7 @@ class Asked:
     looked: Looked
     narrowing: Narrowing
     classification: Classification
+    surroundings: Surroundings
     decision: Decision
     bar: float
     started: float

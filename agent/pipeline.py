@@ -91,12 +91,13 @@ class Pipeline:
             looked = await self._looked(prompt, messages, least)
         # 2 decide
         with self._parts.tracing.step(DECIDE):
-            classification, decision = narrowing.decide(looked.classification, self._decider(prompt))
+            around = self._around(prompt)
+            classification, decision = narrowing.decide(looked.classification, self._decider(around))
         wanted, settings = _seeded(prompt), self._parts.confidence
         narrowed = replace(wanted, sampling=narrowing.sampling(wanted.sampling))
         judged = narrowing.judged(wanted.sampling, settings.held_tokens)
         bar = min(settings.bar_for(model.bundle.digest(), self._parts.calibrations()), narrowing.bar)
-        return Asked(narrowed, model, messages, judged, looked, narrowing, classification, decision, bar, started)
+        return Asked(narrowed, model, messages, judged, looked, narrowing, classification, around, decision, bar, started)
 
     async def _looked(self, prompt: Prompt, messages: Sequence[Message], least: DataClass) -> Looked:
         looked = await self._parts.classifier.look(messages, *self._parts.floors(prompt), prompt.floor)
@@ -107,8 +108,7 @@ class Pipeline:
             found = found.raised(risen, "conversation-floor")
         return replace(looked, classification=found.raised(least, "floor"))
 
-    def _decider(self, prompt: Prompt) -> Callable[[Classification], Decision]:
-        surroundings = self._around(prompt)
+    def _decider(self, surroundings: Surroundings) -> Callable[[Classification], Decision]:
         return lambda classification: self._parts.policy.decide(self._parts.agent_id, classification, surroundings)
 
     def _around(self, prompt: Prompt) -> Surroundings:
@@ -120,12 +120,12 @@ class Pipeline:
 
     def _decided_again(self, asked: Asked) -> Asked:
         """Returns what was asked under what holds now as well: narrowing, policy and hub may have changed meanwhile."""
-        narrowing = self._parts.narrowing()
-        classification, decision = narrowing.decide(asked.looked.classification, self._decider(asked.prompt))
+        narrowing, around = self._parts.narrowing(), self._around(asked.prompt)
+        classification, decision = narrowing.decide(asked.looked.classification, self._decider(around))
         if classification.data_class < asked.classification.data_class:
             classification = asked.classification
-        bar = min(asked.bar, narrowing.bar)
-        return replace(asked, narrowing=narrowing, classification=classification, decision=both(asked.decision, decision), bar=bar)
+        decided, bar = both(asked.decision, decision), min(asked.bar, narrowing.bar)
+        return replace(asked, narrowing=narrowing, classification=classification, surroundings=around, decision=decided, bar=bar)
 
     async def _route(self, asked: Asked, stack: AsyncExitStack) -> Routed:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
@@ -194,8 +194,8 @@ class Pipeline:
         self, asked: Asked, outgoing: Outgoing, judged: float | None, stack: AsyncExitStack
     ) -> AsyncGenerator[str | Outcome, None]:
         """Opens the hub's answer: its first piece where the client wants a stream, else all of it, so that a break costs nothing."""
-        around = self._around(asked.prompt)
-        raw = self._parts.escalator.escalate(outgoing.messages, asked.prompt.sampling, asked.classification, asked.decision, around)
+        prompt, sampling = outgoing.messages, asked.prompt.sampling
+        raw = self._parts.escalator.escalate(prompt, sampling, asked.classification, asked.decision, asked.surroundings)
         answer = restored(screened(raw, self._parts.rules), outgoing)
         await stack.enter_async_context(aclosing(answer))
         head = [await anext(answer)] if asked.prompt.stream else [piece async for piece in answer]
@@ -240,9 +240,11 @@ class Pipeline:
             await self._parts.cache.keep(prompt, asked.messages, kept, self._now(), asked.model.bundle.digest())
 
     async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
-        whole, promises = replace(asked.prompt, messages=asked.messages, stream=False), self._parts.promises
-        late = LatePrompt(whole, receipt.receipt_id, asked.classification.data_class, asked.decision.must_redact)
-        return None if promises is None else await promises.promise(late, asked.decision.may_cache, self._clock())
+        if (promises := self._parts.promises) is None:
+            return None
+        prompt = replace(asked.prompt, messages=asked.messages, stream=False)
+        late = LatePrompt(prompt, receipt.receipt_id, asked.classification.data_class, asked.decision.must_redact)
+        return await promises.promise(late, asked.decision.may_cache, self._clock())
 
     async def reach(self) -> None:
         """See agent.later.prompts.LateAnswerer."""
@@ -277,7 +279,7 @@ class Pipeline:
         if prompt.conversation is not None:
             async with self._turns.of(prompt):
                 await self._parts.conversations.replace_answer(prompt, Message("assistant", text))
-        await self._parts.receipts.append(prompt.client, receipt, self._now())
+        await self._parts.receipts.append(prompt.client, receipt, self._now())  # counted and recorded as part of the first
         self._parts.metrics.took(outcome.route, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
 

@@ -18,6 +18,14 @@ class DataClass(IntEnum):
         return self.name.lower()
 
 
+BY_NAME: Mapping[str, DataClass] = MappingProxyType({str(item): item for item in DataClass})
+
+
+def stored_class(name: str) -> DataClass:
+    """Returns a class by its name, as a receipt has it. One that nobody knows, of another version, is the highest."""
+    return BY_NAME.get(name, DataClass.RESTRICTED)
+
+
 def _kinds(data_class: DataClass, names: str) -> dict[str, DataClass]:
     return dict.fromkeys(names.split(), data_class)
 

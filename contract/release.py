@@ -6,6 +6,7 @@ TUF vouches for the index; the index vouches for every byte of every file. Chunk
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -106,6 +107,12 @@ class Index:
 def target_path(role: str, name: str, version: str) -> str:
     """Returns where an index lies among the targets: `models/{model}/versions/{version}.json`."""
     return f"{role}/{name}/versions/{version}.json"
+
+
+def versions_of(paths: Iterable[str], role: str, name: str) -> tuple[str, ...]:
+    """Returns the versions of a name among targets."""
+    begin, end = target_path(role, name, "\n").split("\n")
+    return tuple(path.removeprefix(begin).removesuffix(end) for path in paths if path.startswith(begin) and path.endswith(end))
 
 
 def consistent_path(path: str, sha256: str) -> str:

@@ -1,6 +1,6 @@
 """What a signed roster is made of: the target of the role `rosters` names one file, and its version is the roster's own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from contract.errors import InvalidRequest, Reason
 from contract.secagg.roster import MOST_BYTES, Roster
@@ -40,3 +40,8 @@ def check_roster_names(sizes: Mapping[str, int]) -> None:
 
 def _invalid(why: str) -> InvalidRequest:
     return InvalidRequest(Reason.ROSTER_INVALID, f"The roster is refused: {why}. Write and sign it again.")
+
+
+def newest_roster(versions: Iterable[str]) -> int:
+    """Returns the largest of versions, which for rosters are numbers; 0: there is none."""
+    return max((int(version) for version in versions if version.isascii() and version.isdigit()), default=0)

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from contract.carrying import LONGEST_ROUND_SECONDS
 from contract.errors import InvalidRequest, Reason
 from contract.learning_limits import LEAST_COHORT
 from contract.secagg.rules import MOST_AGENTS
@@ -191,7 +192,6 @@ class LearningSettings(_Frozen):
         smallest_cohort: agents asked together, where the fleet is small; what their own rules allow.
         cohort: agents asked together, where there are enough: a group of fewer is put together with other small ones.
         stage_seconds: each stage of a round has to be answered within; who is late is left out.
-        cohorts_at_once: so many cohorts are asked side by side.
         heard_seconds: agents that were not heard of for so long are not asked.
         look_seconds: between two looks whether a round is due.
         exact: the rounds that begin by themselves ask for sums without noise, which few agents allow.
@@ -203,8 +203,7 @@ class LearningSettings(_Frozen):
     roster: str = Field(default="fleet", pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     smallest_cohort: int = Field(default=8, ge=LEAST_COHORT, le=MOST_AGENTS)
     cohort: int = Field(default=20, ge=LEAST_COHORT, le=MOST_AGENTS)
-    stage_seconds: PositiveFloat = 60
-    cohorts_at_once: PositiveInt = 4
+    stage_seconds: float = Field(default=60, gt=0, le=LONGEST_ROUND_SECONDS / 6)  # five stages, and the time in which agents come
     heard_seconds: PositiveFloat = 300
     look_seconds: PositiveFloat = 600
     exact: bool = False

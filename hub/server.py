@@ -54,9 +54,6 @@ from hub.tracing import open_tracing
 from hub.trust import LiveTrust
 from seawall.hub.v1 import certificate_pb2_grpc, enrollment_pb2_grpc, escalation_pb2_grpc, join_token_pb2_grpc
 
-ROUNDS_AT_ONCE = 1
-"""Of what Flower carries."""
-
 MAX_ENROLLMENTS = 64
 """At once: anybody may knock there."""
 
@@ -70,7 +67,7 @@ class Hub:
         api_keys: of the providers, by name.
         clock: the time, in UTC.
         randomness: returns so many random bytes.
-        gather: brings agents together for rounds; None: this hub asks them for nothing.
+        gather: brings agents together for rounds, in place of Flower; None: Flower does, where the settings say so.
     """
 
     def __init__(
@@ -179,16 +176,16 @@ class Hub:
     async def _means(self, stack: AsyncExitStack, fleet: Fleet, rosters: Rosters) -> Means | None:
         settings = self._settings.learning
         if self._gather is not None:
-            return Means(self._gather, settings.cohorts_at_once, rosters.newest)
+            return Means(self._gather, rosters.newest)
         if not settings.listen:
             return None
         carried = await stack.enter_async_context(open_learning(settings.listen, self._folder, fleet, self._clock, self._randomness))
         self.learning = carried
 
         def gather(agents: Collection[str]) -> AbstractAsyncContextManager[Grid]:
-            return carried.transport.open(agents, len(STAGES) * settings.stage_seconds, settings.stage_seconds)
+            return carried.transport.open(agents, (1 + len(STAGES)) * settings.stage_seconds, settings.stage_seconds)
 
-        return Means(gather, ROUNDS_AT_ONCE, rosters.newest, lambda: carried.role.is_held)
+        return Means(gather, rosters.newest, lambda: carried.role.is_held)
 
     def _create_router(self, stack: AsyncExitStack, meter: Meter, circuits: Circuits) -> Router:
         providers = [create_provider(settings, self._api_keys.get(settings.name, "")) for settings in self._settings.providers]

@@ -60,7 +60,6 @@ trust_domain = "{trust_domain}"
 #smallest_cohort = 8             # agents asked together, where the fleet is small
 #cohort = 20                     # agents asked together, where there are enough
 #stage_seconds = 60.0            # who answers later is left out
-#cohorts_at_once = 4             # asked side by side
 #heard_seconds = 300.0           # who was not heard of for so long is not asked
 #look_seconds = 600.0            # between two looks whether a round is due
 #exact = false                   # sums without noise, which few agents allow

@@ -13,7 +13,7 @@ from contract.errors import SeawallError
 from hub.clock import Clock
 from hub.fleet.authorities import Authorities, Trust
 from hub.fleet.events import Journal
-from hub.fleet.upkeep import every, forever
+from hub.fleet.upkeep import beside, every
 from hub.folder import DataFolder, Stamp
 from hub.store.events import NewEvent
 
@@ -99,12 +99,8 @@ class LiveTrust:
                 happened = NewEvent(self._clock(), "AUTHORITIES_CHANGED", "certificateAuthority")
                 await journal.write(lambda _: (None, [happened]))
 
-        task = asyncio.create_task(forever(partial(every, LOOK_SECONDS, look)))
-        try:
+        async with beside([partial(every, LOOK_SECONDS, look)]):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     def _refuse(self, stamp: Stamp, error: SeawallError) -> None:
         self._seen = stamp

@@ -18,17 +18,12 @@ class Promises:
 
     Args:
         outbox: where they wait.
-        seconds: for how long after it came a prompt is worth a better answer; 0: none is promised.
+        seconds: for how long after its provisional answer a prompt is worth a better one.
     """
 
     def __init__(self, outbox: Outbox, seconds: float) -> None:
         self.outbox = outbox
         self._seconds = seconds
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any is promised."""
-        return self._seconds > 0
 
     async def promise(self, late: LatePrompt, may_cache: bool, now: datetime) -> datetime | None:
         """Keeps a prompt to be asked again. Returns until when; None: no better answer follows.
@@ -44,7 +39,7 @@ class Promises:
         prompt = late.prompt
         asked_time, expire_time = prompt.received_time.timestamp(), now.timestamp() + self._seconds
         is_for_somebody = prompt.intake == "mqtt" or prompt.conversation is not None or (may_cache and repeatable(prompt.sampling))
-        if not self.is_on or not is_for_somebody:
+        if not is_for_somebody:
             return None
         subject, entry_id = Subject(prompt.client, prompt.conversation), self.outbox.name(prompt.client, prompt.prompt_id)
         try:

@@ -42,6 +42,7 @@ class LatePrompt:
             "received_time": prompt.received_time.timestamp(),
             "sampling": asdict(prompt.sampling),
             "intake": prompt.intake,
+            "timeout_seconds": prompt.timeout_seconds,
             "receipt_id": self.receipt_id,
             "data_class": int(self.data_class),
             "must_redact": self.must_redact,
@@ -89,5 +90,6 @@ def _read(content: Any) -> LatePrompt:
         conversation=content["conversation"],
         sampling=Sampling(**{**sampling, "stop": tuple(sampling["stop"])}),
         intake=content["intake"],
+        timeout_seconds=content["timeout_seconds"],
     )
     return LatePrompt(prompt, content["receipt_id"], DataClass(content["data_class"]), content["must_redact"])

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from agent.escalation import EscalationFailed
+from agent.escalation import QUOTA_SPENT, EscalationFailed
 from agent.later.prompts import LateAnswerer, LatePrompt
 from agent.prompts import Answer
 from agent.store.inbox import Wanted
@@ -24,7 +24,6 @@ from contract.errors import SeawallError
 
 _log = structlog.get_logger(__name__)
 
-_QUOTA_SPENT = "quota-spent"
 """It is there again tomorrow, and the prompt may still be wanted then."""
 
 
@@ -140,6 +139,8 @@ class LateWorker:
         if wanted is Wanted.NOT_YET:
             return 0.0
         attempts = await self._outbox.begin(entry.entry_id)
+        if not attempts:  # who asked was forgotten meanwhile
+            return await self._end(entry, "unwanted")
         if attempts > self._times.attempts:  # the process has ended in the last one
             return await self._end(entry, "given-up")
         try:
@@ -151,10 +152,11 @@ class LateWorker:
         return await self._end(entry, "answered")
 
     async def _failed(self, entry: OutboxEntry, failure: EscalationFailed, attempts: int, waiting: int) -> float:
-        if not (failure.is_passing or failure.why == _QUOTA_SPENT):
+        if not (failure.is_passing or failure.why == QUOTA_SPENT):
             return await self._end(entry, failure.why)
         if attempts >= self._times.attempts:
             await self._end(entry, "given-up")
+            waiting -= 1
         self._tell(waiting, failure.why)
         return self._failing()
 

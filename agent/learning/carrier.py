@@ -52,13 +52,7 @@ async def carry(target: Target, answer: Answer, deadline_seconds: float, command
     Raises:
         Unavailable: HUB_UNAVAILABLE, the child has failed, or could not reach the hub in time.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**QUIET, "PATH": os.defpath},
-        cwd="/",
-    )
+    process = await _started(command)
     try:
         async with asyncio.timeout(deadline_seconds):
             await _relay(process, _begin(target, deadline_seconds), answer)
@@ -71,6 +65,14 @@ async def carry(target: Target, answer: Answer, deadline_seconds: float, command
             await process.wait()
     if status != 0:
         raise _failed("its child process has failed, see the log")
+
+
+async def _started(command: Sequence[str]) -> asyncio.subprocess.Process:
+    pipe, environment = asyncio.subprocess.PIPE, {**QUIET, "PATH": os.defpath}
+    try:
+        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment, cwd="/")
+    except OSError as error:
+        raise _failed(f"its child process could not begin ({error.strerror})") from error
 
 
 def _begin(target: Target, deadline_seconds: float) -> Frame:

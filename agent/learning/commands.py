@@ -99,6 +99,8 @@ def _read(settings: AgentSettings, state: StateFolder) -> Said:
 def _why(settings: AgentSettings, chosen: Chosen, is_enrolled: bool) -> str:
     if not settings.learning.enabled:
         return "Off: the configuration says so. To take part: [learning] enabled = true."
+    if chosen.trouble:
+        return f"Off: {chosen.trouble}"
     if chosen.learning is not None and not chosen.learning.enabled:
         return f"Off: {chosen.name} says so."
     if not is_enrolled:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,14 +25,12 @@ from agent.update.fetcher import Fetcher
 from agent.update.opening import open_source, open_trust, rooted
 from agent.update.pacing import Pace, PaceSettings
 from contract.calibration.maps import CONFIDENCE, SAME
-from contract.classification import Classification, DataClass
+from contract.classification import Classification, stored_class
 from contract.errors import NotPossibleNow, Reason
 from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
 from contract.subjects import Confidence
 from contract.surroundings import Surroundings
-
-_CLASSES = {str(item): item for item in DataClass}
 
 
 def open_participation(
@@ -71,8 +70,13 @@ def open_participation(
 
 
 def limits_of(settings: AgentSettings, chosen: Chosen) -> LearningLimits:
-    """Returns this device's limits: those of its configuration, and of the signed policy where that says some; the stricter of both."""
+    """Returns this device's limits: those of its configuration, and of the signed policy where that says some; the stricter of both.
+
+    Where the policy that is wanted cannot be had, nobody knows what it says, and the device takes part in nothing.
+    """
     own = settings.learning.limits()
+    if chosen.trouble:
+        return replace(own, enabled=False)
     return own if chosen.learning is None else own.stricter(chosen.learning)
 
 
@@ -85,7 +89,7 @@ def may_learn(policy: PolicyInForce, link: HubLink, around: Callable[[], Surroun
     """Returns what says whether the policy in force now lets an answer be counted, too: it may be stricter than when it was given."""
 
     def decide(receipt: Mapping[str, Any]) -> bool:
-        data_class = _CLASSES.get(receipt["data_class"], DataClass.RESTRICTED)
+        data_class = stored_class(receipt["data_class"])
         classification = Classification(data_class, tuple(receipt["data_kinds"]))
         return policy.share(link.identity.agent_id, classification, around()).learn.allowed
 

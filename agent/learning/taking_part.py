@@ -49,18 +49,18 @@ class TakingPart:
     """Takes rounds, and carries each in a child process.
 
     Args:
-        is_enabled: by this device's owner.
+        is_enabled: says whether this device's owner and the signed policy let it take part now.
         hub_address: returns `host:port` of the hub, which may move; rounds are at the same host.
-        answering: returns what answers a round's messages; None: this agent has nothing to report.
+        answering: returns what answers a round's messages.
         carrying: carries one round.
         installed: says whether Flower is there.
     """
 
     def __init__(
         self,
-        is_enabled: bool,
+        is_enabled: Callable[[], bool],
         hub_address: Callable[[], str],
-        answering: Callable[[], Answer] | None,
+        answering: Callable[[], Answer],
         carrying: Callable[[Target, Answer, float], Awaitable[None]] = carry,
         installed: Callable[[], bool] = is_installed,
     ) -> None:
@@ -76,7 +76,7 @@ class TakingPart:
     @property
     def state(self) -> str:
         """What status and /healthz show of it."""
-        if not self._is_enabled:
+        if not self._is_enabled():
             return "off"
         if not self._installed():
             return f"not installed: {HOW_TO_INSTALL}"
@@ -87,16 +87,17 @@ class TakingPart:
 
         Raises:
             NotPermitted: LEARNING_OFF.
-            NotPossibleNow: LEARNING_UNAVAILABLE, Flower is not installed, or there is nothing to report.
+            NotPossibleNow: LEARNING_UNAVAILABLE, Flower is not installed.
             Busy: LEARNING_BUSY, another round is under way.
             InvalidRequest: FIELD_INVALID, what is told is no round.
         """
-        if not self._is_enabled:
-            raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no rounds: its owner may set enabled in [learning].")
+        if not self._is_enabled():
+            raise NotPermitted(
+                Reason.LEARNING_OFF,
+                "This device takes part in no rounds: its owner may set enabled in [learning], see seawall-agent learning show.",
+            )
         if not self._installed():
             raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, f"Flower is not installed on this device: {HOW_TO_INSTALL}")
-        if self._answering is None:
-            raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "This version of the agent has nothing to report: install a newer one.")
         if self._is_busy:
             raise Busy(Reason.LEARNING_BUSY, "This device is in a round: tell it of the next one when that is over.")
         key = ec.generate_private_key(ec.SECP256R1())

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 from agent.classify import Classifier
 from agent.prompts import Message
-from contract.classification import Classification, DataClass
+from contract.classification import BY_NAME, Classification
 from contract.errors import InvalidRequest, Reason
 from contract.surroundings import TIERS, Hub, Provider
 
-_CLASSES = {str(item): item for item in DataClass}
 _UNIT_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _MOST_DAYS = 36_500
 
@@ -33,9 +32,9 @@ def read_classification(given: Given, classifier: Classifier) -> Classification:
     kinds = tuple(sorted({kind.strip() for kind in given.kinds.split(",")} - {""})) if given.kinds else found.kinds
     if not given.data_class:
         return Classification(found.data_class, kinds, found.reasons)
-    if given.data_class not in _CLASSES:
-        raise _invalid(f"'{given.data_class[:40]}' is no class: write {', '.join(_CLASSES)}")
-    return Classification(_CLASSES[given.data_class], kinds)
+    if given.data_class not in BY_NAME:
+        raise _invalid(f"'{given.data_class[:40]}' is no class: write {', '.join(BY_NAME)}")
+    return Classification(BY_NAME[given.data_class], kinds)
 
 
 def read_hub(name: str, text: str, providers: Sequence[str], known: Hub | None) -> Hub | None:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contract.classification import Classification, DataClass
+from agent.later.prompts import FOLLOWED_UP
+from contract.classification import Classification, stored_class
 from contract.decision import Decision
 from contract.policy import Policy
 from contract.surroundings import Surroundings
 
 _WANTED = frozenset({"not-confident", "model-away"})
 """In a receipt's reasons: a better answer was wanted."""
-
-_CLASSES = {str(item): item for item in DataClass}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +88,18 @@ def replay(receipts: Iterable[Mapping[str, Any]], agent_id: str, around: Surroun
         in_force: the policy in force.
         other: the policy that it is held against.
     """
-    cases = [_case(receipt) for receipt in receipts]
+    recorded, cases = [], []
+    for receipt in receipts:
+        recorded.append(_case(receipt))
+        if FOLLOWED_UP not in receipt["reasons"]:  # of a prompt that has a case: its provisional answer's
+            cases.append(recorded[-1])
 
     def by(policy: Policy) -> Decide:
         return lambda case: policy.decide(agent_id, case.classification, replace(around, intake=case.intake))
 
     return Replayed(
         len(cases),
-        _recorded(cases),
+        _recorded(recorded),
         _tally(cases, by(in_force)),
         _tally(cases, by(other)),
         _changes(cases, by(in_force), by(other)),
@@ -105,7 +108,7 @@ def replay(receipts: Iterable[Mapping[str, Any]], agent_id: str, around: Surroun
 
 def _case(receipt: Mapping[str, Any]) -> _Case:
     """Reads a receipt; those of earlier versions say nothing of tokens and intake. A class that nobody knows is the highest."""
-    data_class = _CLASSES.get(receipt["data_class"], DataClass.RESTRICTED)
+    data_class = stored_class(receipt["data_class"])
     escalated = receipt["route"] == "escalated"
     return _Case(
         Classification(data_class, tuple(receipt["data_kinds"])),

@@ -5,20 +5,23 @@ A receipt that is old enough is forgotten, the oldest first; its hash stays in t
 
 import asyncio
 import json
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlite_utils import Database as Tables
 
-from agent.store.database import Database
+from agent.store.database import Database, unusable
 from agent.store.receipt_tree import append_leaf
 from contract.receipts import Receipt
 
 MOST_FORGOTTEN = 100
 """Receipts forgotten with each new one: a site whose retention was shortened must not wait for all of them at once."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -76,21 +79,29 @@ class ReceiptStore:
         changed.set()
 
     async def unrecorded(self, most: int) -> list[LoggedReceipt]:
-        """Returns receipts that may leave the site and of which the hub has no entry, the oldest first. Of an escalation it has its own."""
+        """Returns receipts that may leave the site and of which the hub has no entry, the oldest first. Of an escalation it has its own.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
+        """
         query = "SELECT leaf, receipt FROM receipts WHERE may_record = 1 AND recorded = 0 AND leaf IS NOT NULL ORDER BY leaf LIMIT ?"
 
         def work(tables: Tables) -> list[LoggedReceipt]:
             return [LoggedReceipt(number, text) for number, text in tables.execute(query, [most]).fetchall()]
 
-        return await self._database.run(work)
+        return await self._run(work)
 
     async def recorded(self, receipts: Sequence[LoggedReceipt]) -> None:
-        """Notes that the hub has them."""
+        """Notes that the hub has them.
+
+        Raises:
+            Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
+        """
 
         def work(tables: Tables) -> None:
             tables.conn.executemany("UPDATE receipts SET recorded = 1 WHERE leaf = ?", [(receipt.number,) for receipt in receipts])
 
-        await self._database.run(work)
+        await self._run(work)
 
     async def since(self, begin: float) -> list[dict[str, Any]]:
         """Returns the receipts from a time on, oldest first.
@@ -113,6 +124,12 @@ class ReceiptStore:
             return [_shown(row["receipt"]) for row in rows]
 
         return await self._database.run(work)
+
+    async def _run(self, work: Callable[[Tables], T]) -> T:
+        try:
+            return await self._database.run(work)
+        except sqlite3.DatabaseError as error:
+            raise unusable(error) from error
 
 
 def _logged(tables: Tables, text: str) -> int | None:

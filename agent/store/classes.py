@@ -9,8 +9,9 @@ from agent.store.sealing import Unreadable
 from agent.store.subjects import Subject
 from contract.classification import DataClass
 
-_TOUCH_SECONDS = 3600.0
-"""That a conversation goes on is written at most this often: a synced write for every prompt would cost more than it tells."""
+TOUCH_SECONDS = 3600.0
+"""That a conversation goes on is written at most this often: a synced write for every prompt would cost more than it tells. So
+a class is kept for as much longer."""
 
 
 class ClassStore:
@@ -18,8 +19,7 @@ class ClassStore:
 
     Args:
         database: the store.
-        age_seconds: how long a class is kept after the conversation's last prompt; `agent.store.retention` deletes it within the hour
-            after that.
+        age_seconds: how long a class is kept after the conversation's last prompt, at least; `agent.store.retention` deletes it later.
     """
 
     def __init__(self, database: Database, age_seconds: float) -> None:
@@ -40,13 +40,11 @@ class ClassStore:
         keys = self._database.keys
 
         def work(tables: Tables) -> DataClass:
-            name = keys.subject(subject)
-            row = next(
-                iter(tables.query("SELECT * FROM classes WHERE subject = ? AND create_time >= ?", [name, now - self._age_seconds])), None
-            )
+            name, oldest = keys.subject(subject), now - self._age_seconds - TOUCH_SECONDS
+            row = next(iter(tables.query("SELECT * FROM classes WHERE subject = ? AND create_time >= ?", [name, oldest])), None)
             kept = DataClass.PUBLIC if row is None else self._opened(tables, row)
             risen = max(kept, data_class)
-            is_fresh = row is not None and risen == kept and row["create_time"] + _TOUCH_SECONDS >= now
+            is_fresh = row is not None and risen == kept and row["create_time"] + TOUCH_SECONDS >= now
             if risen is DataClass.PUBLIC or is_fresh or keys.erased_since(tables, subject, asked_time):
                 return risen
             key = keys.current(tables, subject, now)

@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database as Tables
 
-from agent.store.database import Database
-from contract.errors import Reason, Unavailable
+from agent.store.database import Database, unusable
 
 T = TypeVar("T")
 
@@ -101,9 +100,7 @@ class CommandStore:
         try:
             return await self._database.run(work)
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-            ) from error
+            raise unusable(error) from error
 
 
 def _begin(tables: Tables, command: CommandEntry) -> CommandEntry | None:

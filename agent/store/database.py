@@ -16,6 +16,7 @@ from agent.store.clear_rows import seal_clear_rows
 from agent.store.migrations import migrate
 from agent.store.scrubbing import scrub, want_scrubbing
 from agent.store.subjects import SubjectKeys
+from contract.errors import Reason, Unavailable
 
 T = TypeVar("T")
 
@@ -123,3 +124,10 @@ def _scrub_if_possible(database: sqlite_utils.Database) -> None:
         scrub(database)
     except sqlite3.OperationalError as error:
         _log.error("store_not_scrubbed", error=str(error), advice="make room on the disk: what was forgotten is still in the file, sealed")
+
+
+def unusable(error: Exception) -> Unavailable:
+    """Returns what a store says that its disk lets down."""
+    return Unavailable(
+        Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
+    )

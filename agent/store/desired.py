@@ -6,8 +6,7 @@ import sqlite3
 from sqlite_utils import Database as Tables
 
 from agent.identity.files import write_private
-from agent.store.database import Database
-from contract.errors import Reason, Unavailable
+from agent.store.database import Database, unusable
 
 LOST = -1
 """In place of a generation: there was one, and the store no longer has it. `seawall.hub.v1.Hello` says it too."""
@@ -52,7 +51,7 @@ class DesiredStore:
             if not self._marker.exists():
                 await asyncio.to_thread(write_private, self._marker, _MARKER_TEXT)
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unusable(error) from error
 
     async def put(self, generation: int, configuration: bytes) -> None:
         """Puts another one in its place.
@@ -65,10 +64,4 @@ class DesiredStore:
         try:
             await self._database.run(lambda tables: tables.table("desired_state").upsert(row, pk="id"))
         except sqlite3.DatabaseError as error:
-            raise _unavailable(error) from error
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(
-        Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-    )
+            raise unusable(error) from error

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from sqlite_utils import Database as Tables
 
-from agent.store.database import Database
+from agent.store.database import Database, unusable
 from agent.store.receipt_tree import kept_nodes, tree_size
-from contract.errors import NotPossibleNow, Reason, Unavailable
+from contract.errors import NotPossibleNow, Reason
 from contract.leaves import canonical
 from contract.merkle import consistency_proof, root
 from contract.tree_heads import Chain, Previous, SignedHead, TreeHead, Witness, written
@@ -96,14 +96,12 @@ class HeadStore:
     async def _run(self, work: Callable[[Tables], T]) -> T:
         try:
             return await self._database.run(work)
-        except (LookupError, ValueError, TypeError) as error:
+        except LookupError as error:
             raise NotPossibleNow(
                 Reason.LOG_DAMAGED, f"The log of receipts is damaged ({error}): see what seawall-agent receipts verify says."
             ) from error
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-            ) from error
+            raise unusable(error) from error
 
 
 def newest_head(tables: Tables) -> KeptHead | None:
@@ -122,8 +120,15 @@ def read_head(row: dict[str, Any]) -> KeptHead:
     """Reads a row.
 
     Raises:
-        ValueError, KeyError, TypeError: it is damaged.
+        LookupError: it is damaged.
     """
+    try:
+        return _read(row)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LookupError(f"the head of {row.get('size')} receipts cannot be read") from error
+
+
+def _read(row: dict[str, Any]) -> KeptHead:
     chain = None if row["chain"] is None else Chain.from_dict(json.loads(row["chain"]))
     head = TreeHead(row["log"], row["size"], bytes(row["root"]), datetime.fromisoformat(row["time"]), chain)
     signed = SignedHead(head, bytes(row["public_key"]), bytes(row["signature"]))

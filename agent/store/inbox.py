@@ -10,10 +10,10 @@ from typing import Any, TypeVar, cast
 
 from sqlite_utils import Database as Tables
 
-from agent.store.database import Database
+from agent.store.database import Database, unusable
 from agent.store.sealing import Unreadable
 from agent.store.subjects import Subject, SubjectKeys
-from contract.errors import Busy, Conflict, Reason, Unavailable
+from contract.errors import Busy, Conflict, Reason
 
 T = TypeVar("T")
 
@@ -171,9 +171,7 @@ class Inbox:
         try:
             return await self._database.run(work)
         except sqlite3.OperationalError as error:
-            raise Unavailable(
-                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-            ) from error
+            raise unusable(error) from error
 
 
 def _put(tables: Tables, keys: SubjectKeys, prompt: NewPrompt, max_waiting: int) -> bool:

@@ -1,14 +1,16 @@
 """The tables `live_counts` and `feedback`: how each model does with the prompts of this site, in numbers alone."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlite_utils import Database as Tables
 
-from agent.store.database import Database
-from contract.errors import NotFound, Reason, Unavailable
+from agent.later.prompts import FOLLOWED_UP
+from agent.store.database import Database, unusable
+from contract.errors import NotFound, Reason
 
 T = TypeVar("T")
 
@@ -108,14 +110,13 @@ class LiveStore:
         """
 
         def work(tables: Tables) -> None:
-            query = (
-                "SELECT receipt_id, json_extract(receipt, '$.model_digest') FROM receipts "
-                "WHERE client = ? AND json_extract(receipt, '$.prompt_id') = ? ORDER BY sequence DESC LIMIT 1"
-            )
-            found = tables.execute(query, [client, prompt_id]).fetchone()
+            query = "SELECT receipt FROM receipts WHERE client = ? AND json_extract(receipt, '$.prompt_id') = ? ORDER BY sequence DESC"
+            receipts = (json.loads(text) for (text,) in tables.execute(query, [client, prompt_id]))
+            found = next(filter(_was_shown, receipts), None)
             if found is None:
                 raise NotFound(Reason.ANSWER_NOT_FOUND, "There is no answer of this id for you: give the id that came with the answer.")
-            row = {"receipt_id": found[0], "model_digest": found[1] or "", "is_good": int(is_good), "create_time": now}
+            digest = found.get("model_digest") or ""
+            row = {"receipt_id": found["receipt_id"], "model_digest": digest, "is_good": int(is_good), "create_time": now}
             tables.table("feedback").upsert(row, pk="receipt_id")
             tables.execute("DELETE FROM feedback WHERE create_time < ?", [now - self._age_seconds])
 
@@ -125,6 +126,11 @@ class LiveStore:
         try:
             return await self._database.run(work)
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-            ) from error
+            raise unusable(error) from error
+
+
+def _was_shown(receipt: Mapping[str, Any]) -> bool:
+    """Whether somebody has seen the answer: not an attempt that brought none, nor a better one to who asked by HTTP and has left."""
+    if receipt["route"] != "escalated":
+        return True
+    return not (receipt["provisional"] or (receipt.get("intake") == "http" and FOLLOWED_UP in receipt["reasons"]))

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError
 from sqlite_utils import Database as Tables
 
-from agent.store.database import Database
+from agent.store.database import Database, unusable
 from agent.store.live import LiveCounts
-from contract.errors import Reason, Unavailable
 from seawall.hub.v1.rollout_pb2 import DesiredRelease, ReleaseReport
 
 T = TypeVar("T")
@@ -119,9 +118,7 @@ class RolloutStore:
         try:
             return await self._database.run(work)
         except (sqlite3.DatabaseError, DecodeError, ValueError, TypeError, KeyError) as error:
-            raise Unavailable(
-                Reason.STORE_UNAVAILABLE, f"The agent's store cannot be used ({error}): see whether its disk is full, and try again."
-            ) from error
+            raise unusable(error) from error
 
 
 def _want(tables: Tables, wanted: DesiredRelease) -> RolloutEntry:

@@ -17,7 +17,7 @@ from agent.identity.files import sync_folder
 from agent.update.clock_floor import ClockFloor
 from agent.update.sources import Source
 from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason, SeawallError, Unavailable
-from contract.release import Index, target_path
+from contract.release import Index, target_path, versions_of
 
 _METADATA, _TARGETS = "metadata/", "targets/"
 _ONLINE_ROLES = {Timestamp.type, Snapshot.type}
@@ -201,8 +201,7 @@ def _signed_versions(updater: Updater, role: str, name: str) -> tuple[str, ...]:
         raise NotFound(Reason.RELEASE_NOT_FOUND, f"Nobody signs {role} here: the operator names who does, in the targets.") from None
     if not isinstance(signed, Targets):
         return ()
-    begin, end = target_path(role, name, "\n").split("\n")
-    return tuple(path.removeprefix(begin).removesuffix(end) for path in signed.targets if path.startswith(begin) and path.endswith(end))
+    return versions_of(signed.targets, role, name)
 
 
 def _contents(updater: Updater, targets: list[TargetFile], folder: Path) -> tuple[bytes, ...]:

@@ -14,8 +14,8 @@ from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SAME, Calibra
 from contract.errors import InvalidRequest, Reason
 from contract.learning import windows_over
 from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE
-from contract.release import target_path
-from contract.roster_bundle import ROLE
+from contract.release import versions_of
+from contract.roster_bundle import ROLE, newest_roster
 from contract.secagg.roster import Roster
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA
@@ -180,10 +180,7 @@ def _digest_of(operator: Operator, name: str) -> str:
 
 def _newest(operator: Operator, name: str) -> int:
     """Returns the newest version that was published; 0: none was."""
-    begin, end = target_path(ROLE, name, "\n").split("\n")
-    paths = [row["path"] for row in published(operator)]
-    versions = [path.removeprefix(begin).removesuffix(end) for path in paths if path.startswith(begin) and path.endswith(end)]
-    return max((int(version) for version in versions if version.isascii() and version.isdigit()), default=0)
+    return newest_roster(versions_of((row["path"] for row in published(operator)), ROLE, name))
 
 
 def _row(one: round_pb2.Round) -> tuple[str, ...]:

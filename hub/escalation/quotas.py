@@ -65,7 +65,9 @@ def _most_input(escalation: Escalation) -> int:
 async def _settle(quotas: Quotas, reservation: Reservation, tokens: int | None) -> int | None:
     """Counts what was taken; None: nothing. Returns what is left. A store that is away keeps the most as spent, and the answer goes on."""
     try:
-        return await (quotas.release(reservation) if tokens is None else quotas.settle(reservation, tokens))
+        if tokens is not None:
+            return await quotas.settle(reservation, tokens)
+        await quotas.release(reservation)
     except Unavailable as error:
         _log.warning("quota not settled", groups=list(reservation.group_ids), tokens=reservation.tokens, reason=error.reason)
-        return None
+    return None

@@ -120,13 +120,13 @@ class Quotas:
         """
         return await self._adjust(reservation, 0, tokens - reservation.tokens)
 
-    async def release(self, reservation: Reservation) -> int | None:
-        """Counts nothing: no provider began to answer. Returns what is left, as `settle` does.
+    async def release(self, reservation: Reservation) -> None:
+        """Counts nothing: no provider began to answer.
 
         Raises:
             Unavailable: HUB_UNAVAILABLE, the store is away; what was set aside stays as spent.
         """
-        return await self._adjust(reservation, -1, -reservation.tokens)
+        await self._adjust(reservation, -1, -reservation.tokens)
 
     async def spent(self, group_ids: Iterable[str]) -> tuple[Mapping[str, Spent], datetime]:
         """Returns what groups have spent today, by their ids, and when the next day begins."""

@@ -51,13 +51,11 @@ class Means:
 
     Args:
         gather: brings agents together.
-        at_once: so many cohorts side by side.
         newest_roster: returns the signed one.
         holds_role: says whether this process is the one that conducts rounds now.
     """
 
     gather: Gather
-    at_once: int
     newest_roster: Callable[[], Awaitable[Roster]]
     holds_role: Callable[[], bool] = lambda: True
 
@@ -81,7 +79,6 @@ class Conductor:
         self._means = means
         self._settings = settings
         self._here = here
-        self._turns = asyncio.Semaphore(means.at_once)
         self._due = asyncio.Event()
         self._conducted = ""
         rounds.created = self._due.set
@@ -102,8 +99,8 @@ class Conductor:
         Raises:
             Unavailable: the store is away.
         """
-        if not self._means.holds_role():
-            return
+        if not self._means.holds_role() or self._conducted or await self._database.read(learning.next_pending) is not None:
+            return  # what is asked for already is asked once
         for window in windows_over(self._here.clock()):
             by = By("", str(uuid.UUID(bytes=self._here.randomness(16))))
             try:
@@ -141,6 +138,13 @@ class Conductor:
             await once(self.conduct_pending)
 
     async def _conduct(self, record: RoundRecord) -> None:
+        self._conducted = record.round_id  # before it is written that it runs: a sweep would end what nobody conducts
+        try:
+            await self._conduct_begun(record)
+        finally:
+            self._conducted = ""
+
+    async def _conduct_begun(self, record: RoundRecord) -> None:
         try:
             roster = await self._means.newest_roster()
             begun, cohorts = await self._database.write(partial(self._begin, record, roster))
@@ -149,16 +153,12 @@ class Conductor:
         except SeawallError as error:
             await self._end(record, FAILED, error.reason)
             return
-        self._conducted = record.round_id
-        try:
-            works = (self._conduct_cohort(begun, number, cohort, roster) for number, cohort in enumerate(cohorts))
-            ended = await asyncio.gather(*works, return_exceptions=True)
-            for failure in ended:
-                if isinstance(failure, BaseException):
-                    raise failure
-            await self._end(record, SUCCEEDED if SUCCEEDED in ended else FAILED, "")
-        finally:
-            self._conducted = ""
+        works = (self._conduct_cohort(begun, number, cohort, roster) for number, cohort in enumerate(cohorts))
+        ended = await asyncio.gather(*works, return_exceptions=True)
+        for failure in ended:
+            if isinstance(failure, BaseException):
+                raise failure
+        await self._end(record, SUCCEEDED if SUCCEEDED in ended else FAILED, "")
 
     def _begin(self, record: RoundRecord, roster: Roster, connection: Connection) -> tuple[RoundRecord, Sequence[Cohort]]:
         """Draws cohorts among those who are there now, and keeps the round before anybody is asked."""
@@ -197,8 +197,7 @@ class Conductor:
         await self._journal.write(partial(_end_round, record, state, reason, self._here.clock()))
 
     async def _conduct_cohort(self, record: RoundRecord, number: int, cohort: Cohort, roster: Roster) -> str:
-        async with self._turns:
-            kept, exposed = await self._carried(record, record.cohorts[number], cohort, roster)
+        kept, exposed = await self._carried(record, record.cohorts[number], cohort, roster)
 
         def work(connection: Connection) -> None:
             learning.replace_cohort(connection, record.round_id, number, kept)

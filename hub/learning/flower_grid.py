@@ -56,6 +56,7 @@ class FlowerGrid:
             raise TypeError("the child is spoken with over pipes")
         self._to_child, self._from_child = process.stdin, process.stdout
         self._stage = 0
+        self._has_ended = False
         self._admitted: set[str] = set()
         self._present: set[str] = set()
         self._expelled: set[str] = set()
@@ -68,13 +69,19 @@ class FlowerGrid:
         return frozenset(self._present)
 
     async def until_reachable(self, agents: Collection[str], timeout_seconds: float) -> None:
-        """Waits until all of these are there or will not come, or the time is over."""
+        """Waits until all of these are there or will not come, or the time is over.
+
+        Raises:
+            Unavailable: HUB_UNAVAILABLE, Flower has ended.
+        """
         try:
             async with asyncio.timeout(timeout_seconds):
-                while not (self._present | self._expelled).issuperset(agents):
+                while not (self._has_ended or (self._present | self._expelled).issuperset(agents)):
                     await self._changed.wait()
         except TimeoutError:
             return
+        if self._has_ended:
+            raise _gone()
 
     async def exchange(self, messages: Mapping[str, bytes], timeout_seconds: float) -> dict[str, bytes]:
         """Sends each agent its message and returns the answers that came in time.
@@ -163,12 +170,14 @@ class FlowerGrid:
             waiting.set_result(answer)
 
     def _lose_all(self) -> None:
+        self._has_ended = True
         self._present.clear()
         waiting: list[asyncio.Future[Any]] = [self._ready, *self._waited_for.values()]
         for one in waiting:
             if not one.done():
                 one.set_exception(_gone())
                 one.exception()  # nobody may wait for it
+        self._wake()
 
     def _tell(self, frame: Frame) -> None:
         if self._to_child.is_closing():
@@ -187,14 +196,7 @@ async def flower_grid(endpoint: Endpoint, command: Sequence[str] = CHILD) -> Asy
     Raises:
         Unavailable: HUB_UNAVAILABLE, it does not begin.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**QUIET, "PATH": os.defpath},
-        cwd="/",
-        pass_fds=(endpoint.listener.fileno(),),
-    )
+    process = await _started(endpoint, command)
     grid = FlowerGrid(process)
     listening = asyncio.create_task(grid.listen())
     try:
@@ -205,6 +207,16 @@ async def flower_grid(endpoint: Endpoint, command: Sequence[str] = CHILD) -> Asy
         endpoint.listener.close()
         await _stop(process, grid)
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _started(endpoint: Endpoint, command: Sequence[str]) -> asyncio.subprocess.Process:
+    pipe, environment, kept = asyncio.subprocess.PIPE, {**QUIET, "PATH": os.defpath}, (endpoint.listener.fileno(),)
+    try:
+        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment, cwd="/", pass_fds=kept)
+    except OSError as error:
+        endpoint.listener.close()
+        _log.error("what carries rounds could not begin", error=error.strerror)
+        raise _gone() from error
 
 
 async def _stop(process: asyncio.subprocess.Process, grid: FlowerGrid) -> None:

@@ -127,7 +127,8 @@ class Front:
         if node is None:
             return 401
         length = headers.get(b"content-length", b"")
-        if not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY_BYTES:
+        # A body in chunks has no length that holds, whatever another header says (RFC 9112, section 6.3).
+        if b"transfer-encoding" in headers or not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY_BYTES:
             return 413
         return self._end_of(node)
 

@@ -1,6 +1,5 @@
 """Puts together what rounds of learning are played with."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from cryptography import x509
 from hub.clock import Clock
 from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
-from hub.fleet.upkeep import forever
+from hub.fleet.upkeep import beside
 from hub.folder import DataFolder
 from hub.learning.invitations import Invitations
 from hub.learning.role import Role
@@ -50,9 +49,5 @@ async def open_learning(listen: str, folder: DataFolder, fleet: Fleet, clock: Cl
 
     role, invitations = Role(fleet.database), Invitations(fleet.database, fleet.journal, clock)
     learning = Learning(role, Transport(Site(listen, names), role, fleet.database, invitations, clock, randomness))
-    holding = asyncio.create_task(forever(learning.role.run))
-    try:
+    async with beside([learning.role.run]):
         yield learning
-    finally:
-        holding.cancel()
-        await asyncio.gather(holding, return_exceptions=True)

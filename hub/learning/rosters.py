@@ -4,8 +4,8 @@ from sqlalchemy import Connection
 
 from contract.blobs import unpack
 from contract.errors import NotPossibleNow, Reason
-from contract.release import Index, consistent_path, target_path
-from contract.roster_bundle import ROLE, check_roster_bundle, check_roster_names
+from contract.release import Index, consistent_path, target_path, versions_of
+from contract.roster_bundle import ROLE, check_roster_bundle, check_roster_names, newest_roster
 from contract.secagg.roster import Roster
 from hub.release.blobs import Blobs
 from hub.release.metadata import Current
@@ -63,11 +63,9 @@ def _newest_index(connection: Connection, name: str) -> Index | None:
     metadata = current.of(ROLE) if current.fits() else None
     if metadata is None:
         return None
-    begin, end = target_path(ROLE, name, "\n").split("\n")
     targets = metadata.signed.targets
-    versions = [path.removeprefix(begin).removesuffix(end) for path in targets if path.startswith(begin) and path.endswith(end)]
-    version = max((int(version) for version in versions if version.isascii() and version.isdigit()), default=None)
-    if version is None:
+    version = newest_roster(versions_of(targets, ROLE, name))
+    if not version:
         return None
     path = target_path(ROLE, name, str(version))
     content = releases.get_target(connection, consistent_path(path, targets[path].hashes["sha256"]))

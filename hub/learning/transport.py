@@ -10,7 +10,7 @@ import asyncio
 import importlib.util
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -34,12 +34,6 @@ from hub.store import agents
 from hub.store.agents import ACTIVE
 from hub.store.database import Database
 from seawall.hub.v1.command_pb2 import LearningRound
-
-GATHER_SECONDS = 60.0
-"""A small device takes some seconds to load Flower."""
-
-ROUND_SECONDS = 900.0
-"""Five stages, each of two minutes at most over a bad link, and the time before them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -86,10 +80,6 @@ class Transport:
         self._randomness = randomness
         self._turn = asyncio.Lock()
 
-    def gather(self, agent_ids: Collection[str]) -> AbstractAsyncContextManager[Grid]:
-        """Does as `open`, with the usual times."""
-        return self.open(agent_ids, ROUND_SECONDS, GATHER_SECONDS)
-
     @asynccontextmanager
     async def open(self, agent_ids: Collection[str], deadline_seconds: float, gather_seconds: float) -> AsyncIterator[Grid]:
         """Brings agents together, once the round before is over, and lets them go at the end of the block.
@@ -118,6 +108,8 @@ class Transport:
                 gathering = asyncio.create_task(self._gather(grid, agent_ids, told))
                 try:
                     await grid.until_reachable(agent_ids, gather_seconds)
+                    if gathering.done():
+                        await gathering  # what broke it is not waited out
                     _log.info("agents have come to a round", round=told.round_id, asked=len(agent_ids), came=len(grid.reachable()))
                     yield AdmittedGrid(grid, self._database)
                 finally:

@@ -52,10 +52,6 @@ class SharedBlobs:
         self._kept_bytes = 0
         self._reading: dict[str, asyncio.Task[SharedBlob]] = {}
 
-    async def get(self, digest: str) -> SharedBlob:
-        """Returns a blob, as `begin` says. One who goes away takes nothing from the others."""
-        return await asyncio.shield(self.begin(digest))
-
     def begin(self, digest: str) -> asyncio.Task[SharedBlob]:
         """Begins to read a blob, unless it is here or being read: those who ask for it meanwhile wait for the same reading.
 

@@ -73,13 +73,17 @@ class FleetAgent:
     taking_part: TakingPart
 
 
+async def _unheard(message: bytes) -> bytes:
+    raise AssertionError(message)
+
+
 @asynccontextmanager
 async def fleet_agent(
     identity: Identity,
     folder: Path,
     own: OwnLimits = OWN,
     times: SessionTimes = QUICK,
-    answering: Callable[[], Answer] | None = None,
+    answering: Callable[[], Answer] = lambda: _unheard,
     learns: bool = True,
 ) -> AsyncIterator[FleetAgent]:
     """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
@@ -91,7 +95,7 @@ async def fleet_agent(
     async def prove(entry: CommandEntry) -> str:
         return await database.run(lambda tables: prove_drawn(tables, entry.name, entry.log_lines))
 
-    taking_part = TakingPart(learns, lambda: identity.hub_address, answering)
+    taking_part = TakingPart(lambda: learns, lambda: identity.hub_address, answering)
     actions = {
         int(Command.FORGET_ANSWERS): done.forget,
         int(Command.RUN_DOCTOR): done.doctor,

@@ -124,7 +124,7 @@ class LearningFleet:
         journal = Journal(self.database, lambda: self.now)
         here = Here(replica_id, lambda: self.now, self.random.randbytes, self.random)
         rounds = Rounds(self.database, journal, self._newest_roster, self.settings, here, is_on=True)
-        means = Means((grid or self.grid).gather, 4, self._newest_roster)
+        means = Means((grid or self.grid).gather, self._newest_roster)
         return rounds, Conductor(self.database, journal, rounds, means, self.settings, here)
 
     async def play(self, wanted: Wanted, by: By = BY) -> RoundRecord:

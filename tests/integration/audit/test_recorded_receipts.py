@@ -165,3 +165,15 @@ async def test_a_hub_of_an_earlier_version_leaves_them_where_they_are(here: Site
             await record(channel, here.link.identity, await here.receipts.unrecorded(1))
     await server.stop(0)
     assert len(await here.receipts.unrecorded(10)) == 1
+
+
+async def test_a_store_that_cannot_be_used_is_told_and_ends_nothing(here: Site) -> None:
+    await here.append("a")
+    await here.database.run(lambda tables: tables.execute("ALTER TABLE receipts RENAME TO away"))
+    sending = asyncio.create_task(here.recorder.run())
+    await eventually(lambda: here.recorder.trouble.startswith(Reason.STORE_UNAVAILABLE))
+    assert not sending.done()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await here.database.run(lambda tables: tables.execute("ALTER TABLE away RENAME TO receipts"))
+    assert await here.recorder.send() == 1

@@ -45,10 +45,14 @@ def logs() -> Iterator[Logs]:
     structlog.configure(**before)
 
 
+async def unheard(message: bytes) -> bytes:
+    raise AssertionError(message)
+
+
 @pytest.fixture
 def commands(tmp_path: Path, database: Database, logs: Logs) -> Commands:
     settings = AgentSettings(state_folder=tmp_path, mqtt=MqttSettings(port=free_port()))
-    return build_commands(settings, "a1", database, logs, TakingPart(False, lambda: "", None), lambda: NOW, restart=None)
+    return build_commands(settings, "a1", database, logs, TakingPart(lambda: False, lambda: "", lambda: unheard), lambda: NOW, restart=None)
 
 
 async def done(commands: Commands, database: Database, action: Command.Action.ValueType, log_lines: int = 0) -> CommandEntry:

@@ -212,3 +212,23 @@ async def test_after_a_restart_what_waits_is_asked(database: Database) -> None:
     again = Bench(database)
     await again.rounds(1)
     assert again.askers.given == ["a"]
+
+
+async def test_a_prompt_whose_asker_was_forgotten_at_the_last_moment_is_not_sent(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.promise("a")
+
+    async def want(late: LatePrompt) -> Wanted:
+        await bench.outbox.done(bench.outbox.name("c1", late.prompt.prompt_id))  # as seawall-agent forget, beside the agent
+        return Wanted.YES
+
+    monkeypatch.setattr(bench.askers, "want", want)
+    await bench.rounds(1)
+    assert (bench.hub.asked, bench.counted("unwanted")) == ([], 1)
+
+
+async def test_one_that_was_given_up_waits_no_more(database: Database) -> None:
+    bench = Bench(database, LateTimes(attempts=1))
+    await bench.promise("a")
+    bench.hub.failures["a"] = BROKEN
+    await bench.rounds(1)
+    assert (bench.worker.state, bench.counted("given-up")) == ("none waits", 1)

@@ -101,6 +101,11 @@ async def test_a_child_that_fails_or_talks_nonsense_ends_the_round(text: str, er
         await carry(TARGET, Device().answer, 30, program(text))
 
 
+async def test_a_child_that_cannot_begin_ends_the_round_and_not_the_agent() -> None:
+    with pytest.raises(Unavailable, match="could not begin"):
+        await carry(TARGET, Device().answer, 30, ("/nowhere/python",))
+
+
 async def test_the_real_child_ends_when_the_agent_is_gone() -> None:
     """As after a SIGKILL: all that it hears of it is that its pipe ends."""
     child = await asyncio.create_subprocess_exec(*CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={}, cwd="/")

@@ -30,11 +30,15 @@ OWN = LearningSettings(enabled=True, smallest_cohort=10, exact_cohort=20, epsilo
 def test_a_signed_policy_makes_the_devices_own_limits_stricter(tmp_path: Path) -> None:
     settings = AgentSettings(learning=OWN, privacy={"signed_policy": "fleet"}, state_folder=tmp_path)  # type: ignore[arg-type]
     kept = KeptPolicy(tmp_path)
-    assert limits_of(settings, choose(settings, kept)) == OWN.limits()
+    assert limits_of(AgentSettings(learning=OWN), choose(AgentSettings(learning=OWN), kept)) == OWN.limits()
+    assert not limits_of(settings, choose(settings, kept)).enabled, "nobody knows what a policy says that is not here"
     files = {"policy.cedar": POLICY, "learning.json": SIGNED.to_json()}
     index, _ = version_of({name: [content] for name, content in files.items()}, "1.0.0", "fleet")
     kept.keep(index, files)
     assert limits_of(settings, choose(settings, kept)) == LearningLimits(True, 16, 0, 2.0, 1e-6)
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"damaged")
+    assert not limits_of(settings, choose(settings, KeptPolicy(tmp_path))).enabled
 
 
 def test_neither_of_the_two_can_turn_on_what_the_other_has_off() -> None:

@@ -1,7 +1,7 @@
 """When an agent takes part in a round, and what it says when it does not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,9 +50,8 @@ def word(**changes: Any) -> CommandEntry:
     return CommandEntry("agents/a1/commands/c1", 6, 0, 0.0, learning_round=told.SerializeToString())
 
 
-def build(carrier: Carrier, *, enabled: bool = True, installed: bool = True, hub: str = "hub.example.org:7444", **rest: Any) -> TakingPart:
-    answering: Callable[[], Answer] | None = rest.get("answering", lambda: answer)
-    return TakingPart(enabled, lambda: hub, answering, carrier.carry, lambda: installed)
+def build(carrier: Carrier, *, enabled: bool = True, installed: bool = True, hub: str = "hub.example.org:7444") -> TakingPart:
+    return TakingPart(lambda: enabled, lambda: hub, lambda: answer, carrier.carry, lambda: installed)
 
 
 @asynccontextmanager
@@ -109,7 +108,6 @@ async def test_a_hub_with_an_ipv6_address_is_reached_too() -> None:
     [
         ({"enabled": False}, Reason.LEARNING_OFF, "off"),
         ({"installed": False}, Reason.LEARNING_UNAVAILABLE, "not installed: pip install 'seawall[agent,learning]'"),
-        ({"answering": None}, Reason.LEARNING_UNAVAILABLE, "waiting, last round: none yet"),
     ],
 )
 async def test_an_agent_that_takes_no_part_says_why(changes: dict[str, Any], reason: Reason, state: str) -> None:

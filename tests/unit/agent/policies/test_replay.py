@@ -45,6 +45,13 @@ def test_a_policy_held_against_itself_changes_nothing() -> None:
     assert (result.prompts, result.recorded, result.changes) == (5, Tally(1, 100), ())
 
 
+def test_a_prompt_whose_better_answer_followed_is_one_prompt_and_all_that_left_is_told() -> None:
+    provisional = receipt("public", "local", "not-confident", **tokens(50))
+    followed = [receipt("public", "escalated", "followed-up", **tokens(count)) for count in (0, 50)]
+    result = against(SHIPPED, [provisional, *followed])
+    assert (result.prompts, result.in_force.escalations, result.recorded) == (1, 1, Tally(2, 100))
+
+
 def test_a_wider_policy_costs_more_and_denies_less() -> None:
     result = against(OPEN)
     assert result.other == Tally(escalations=3, tokens=128, denials=1, kept=0)

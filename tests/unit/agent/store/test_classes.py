@@ -33,7 +33,14 @@ async def test_it_is_kept_as_long_as_the_conversation_goes_on_and_no_longer(data
     await rise(database, CONFIDENTIAL)
     for hours in range(1, 5):
         assert await rise(database, PUBLIC, now=hours * AGE * 0.9) is CONFIDENTIAL
-    assert await rise(database, PUBLIC, now=AGE * 4.7) is PUBLIC
+    assert await rise(database, PUBLIC, now=AGE * 5.0) is PUBLIC
+
+
+async def test_in_a_conversation_shorter_kept_than_it_is_touched_it_does_not_fall(database: Database) -> None:
+    classes = ClassStore(database, 1800)
+    assert await classes.rise(TEA, RESTRICTED, 0, 0) is RESTRICTED
+    for now in range(300, 5700, 300):
+        assert await classes.rise(TEA, PUBLIC, now, now) is RESTRICTED
 
 
 async def test_forgetting_the_conversation_forgets_it_and_a_prompt_from_before_leaves_none(database: Database) -> None:

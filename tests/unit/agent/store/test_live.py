@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,21 @@ async def test_feedback_is_counted_for_the_model_of_the_answer_and_the_last_word
     await live.give_feedback("till", "p2", True, 1.0)
     await live.give_feedback("till", "p2", False, 2.0)
     assert await live.of(NEW) == LiveCounts(good=1, bad=2)
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    [
+        {"provisional": True, "intake": "mqtt", "reasons": ("followed-up", "hub-unavailable")},
+        {"provisional": False, "intake": "http", "reasons": ("followed-up",)},
+    ],
+    ids=["brought no answer", "came when nobody waited"],
+)
+async def test_feedback_is_of_the_answer_that_was_seen(database: Database, live: LiveStore, unseen: dict[str, Any]) -> None:
+    await give(database, "till", "p1")
+    await ReceiptStore(database, 1000).append("till", replace(receipt("p1"), receipt_id="later", route="escalated", **unseen), 1.0)
+    await live.give_feedback("till", "p1", False, 2.0)
+    assert await live.of(NEW) == LiveCounts(bad=1)
 
 
 async def test_nobody_judges_the_answers_of_others(database: Database, live: LiveStore) -> None:

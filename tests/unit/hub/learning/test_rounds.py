@@ -253,6 +253,13 @@ async def test_the_hub_by_itself_asks_each_agent_once_for_each_week(fleet: Learn
     assert {one.creator for one in found} == {""}
 
 
+async def test_what_the_hub_has_asked_for_and_still_has_to_conduct_is_not_asked_for_again(fleet: LearningFleet) -> None:
+    rounds, conductor = fleet.process()
+    await conductor.look()
+    await conductor.look()
+    assert len(await rounds.page(None, 10)) == len(windows_over(NOW))
+
+
 async def test_a_hub_without_rounds_and_orders_that_make_no_sense_are_refused(fleet: LearningFleet) -> None:
     rounds, _ = fleet.process()
     for wanted in (

@@ -133,6 +133,14 @@ async def test_a_body_that_is_too_long_is_refused(api: FleetApi) -> None:
     assert caught.value.response.status_code == 413
 
 
+async def test_a_body_in_chunks_is_refused_whatever_length_it_says(api: FleetApi) -> None:
+    node = await come(api, "a1")
+    headers = [(KEY_HEADER, b64encode(node._public_key)), (b"content-length", b"1")]
+    path = next(iter(PATHS))
+    assert (await ask(api.front, path, [*headers, (b"transfer-encoding", b"chunked")], b""))[0] == 413
+    assert (await ask(api.front, path, headers, b""))[0] != 413
+
+
 async def test_who_is_expelled_comes_no_more_and_is_not_there(api: FleetApi) -> None:
     node = await come(api, "a1")
     pulling = asyncio.create_task(here(node.pull))
