@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import grpc.aio
@@ -16,9 +15,8 @@ from hub.learning.grid import Grid
 from seawall.hub.v1 import command_pb2, command_pb2_grpc
 from seawall.hub.v1.command_pb2 import Command
 from tests.fakes.fleet_agent import eventually
-from tests.fakes.learning_site import LearningSite, learning_site
+from tests.fakes.learning_site import learning_site
 from tests.fakes.secagg_cohort import Cohort
-from tests.fakes.tls import free_port
 
 DEADLINE_SECONDS, GATHER_SECONDS, STAGE_SECONDS = 100.0, 60.0, 30.0
 
@@ -85,24 +83,6 @@ async def test_who_is_off_suspended_or_refuses_is_missing_and_the_others_go_on(t
         assert (await site.last_command("goes-on")).state == Command.SUCCEEDED
         async with site.learning.transport.open(["suspended"], DEADLINE_SECONDS, GATHER_SECONDS) as grid:
             assert not grid.reachable()
-
-
-async def test_rounds_that_are_begun_together_are_played_one_after_the_other(tmp_path: Path) -> None:
-    under_way, most = 0, 0
-
-    async def play_one(site: LearningSite) -> None:
-        nonlocal under_way, most
-        async with site.learning.transport.open([], DEADLINE_SECONDS, GATHER_SECONDS):
-            under_way += 1
-            most = max(most, under_way)
-            await asyncio.sleep(0)
-            under_way -= 1
-
-    async with learning_site(tmp_path, {}) as site:
-        transport = site.learning.transport  # on one port, where two at once cannot be
-        transport._site = replace(transport._site, listen=f"127.0.0.1:{free_port()}")
-        await asyncio.gather(*(play_one(site) for _ in range(2)))
-    assert most == 1
 
 
 async def test_an_operator_cannot_send_an_agent_into_a_round(tmp_path: Path) -> None:

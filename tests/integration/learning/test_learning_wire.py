@@ -25,8 +25,9 @@ from contract.carrying import QUIET
 from contract.errors import Unavailable
 from hub.clock import utc_now
 from hub.learning.certificate import round_certificate
-from hub.learning.flower_grid import CHILD as HUB_CHILD
-from hub.learning.flower_grid import Endpoint, FlowerGrid, flower_grid
+from hub.learning.carrier import CHILD as HUB_CHILD
+from hub.learning.carrier import MOST_CONNECTIONS, Carrier, Endpoint, carrier
+from hub.learning.flower_grid import FlowerGrid
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.hub import key_pem
 
@@ -66,23 +67,25 @@ def heard(log: Path) -> set[tuple[str, str]]:
 
 @dataclass
 class Round:
+    carrier: Carrier
     grid: FlowerGrid
     port: int
     certificate: bytes
 
-    def target(self, name: str, certificate: bytes | None = None) -> Target:
+    def target(self, name: str, certificate: bytes | None = None, grid: FlowerGrid | None = None) -> Target:
         """Where the node of an agent goes, with a key that is admitted."""
         key = ec.generate_private_key(ec.SECP256R1())
-        self.grid.admit(name, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        (grid or self.grid).admit(name, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         return Target(f"127.0.0.1:{self.port}", certificate or self.certificate, key_pem(key))
 
 
 @asynccontextmanager
-async def playing(command: Sequence[str] = HUB_CHILD) -> AsyncIterator[Round]:
+async def playing(command: Sequence[str] = HUB_CHILD, most_connections: int = MOST_CONNECTIONS) -> AsyncIterator[Round]:
     listener = socket.create_server(("127.0.0.1", 0))
     port, (key, certificate) = listener.getsockname()[1], round_certificate(LOOPBACK, utc_now())
-    async with flower_grid(Endpoint(listener, certificate, key, 60.0), command) as grid:
-        yield Round(grid, port, certificate)
+    async with carrier(Endpoint(listener, certificate, key, most_connections), command) as begun:
+        with begun.cohort() as grid:
+            yield Round(begun, grid, port, certificate)
 
 
 @pytest.fixture
