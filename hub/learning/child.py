@@ -7,25 +7,21 @@ key of the hub, and no way to its database.
 import asyncio
 import json
 import os
-import resource
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from contract.carrying import LONGEST_ROUND_SECONDS, Frame, FrameKind, Frames
+from hub.learning.bounds import bound_connections, bound_memory
 from hub.learning.door import Door
 from hub.learning.flower import BEAT_SECONDS
 from hub.learning.front import Front
-
-MOST_DATA_BYTES = 1024**3
-"""With 512 devices it takes a third of it."""
 
 LINGER_SECONDS = 5.0
 """Devices that work when their round ends have so long to hear of it."""
@@ -105,7 +101,7 @@ class Child:
     def _begin(self, wanted: dict[str, Any]) -> "asyncio.Task[None]":
         certificate, key = _file(wanted["certificate_pem"]), _file(wanted["key_pem"])
         listener = socket.socket(fileno=wanted["listener"])
-        _bound_connections(wanted["most_connections"])
+        bound_connections(wanted["most_connections"])
         self._server = _Server(
             lambda: self._tell(Frame(FrameKind.READY)),
             uvicorn.Config(
@@ -174,26 +170,6 @@ def _file(content: str) -> str:
     return f"/proc/self/fd/{descriptor}"
 
 
-def _bound_connections(most: int) -> None:
-    """Each is a file and a third of a MiB: who comes when there are so many waits at the door, and those within go on."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, most + len(os.listdir("/proc/self/fd"))), hard))
-    asyncio.get_running_loop().set_exception_handler(_complain)
-
-
-def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A connection too many is tried again each second, and said so at every try."""
-    if not isinstance(context.get("exception"), OSError):
-        loop.default_exception_handler(context)
-
-
-def be_the_first_to_go() -> None:
-    """Bounds this process's memory, and has the kernel end it before the hub where there is too little of it: proc(5), oom_score_adj."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MOST_DATA_BYTES, MOST_DATA_BYTES))
-    with suppress(OSError):  # where a container may not
-        Path("/proc/self/oom_score_adj").write_text("1000")
-
-
 async def _main() -> None:
     output = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no frame
@@ -203,7 +179,7 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
-    be_the_first_to_go()
+    bound_memory()
     asyncio.run(_main())
     sys.stderr.flush()
     os._exit(0)  # taking Flower apart would take as long as loading it

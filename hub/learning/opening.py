@@ -50,6 +50,6 @@ async def open_learning(listen: str, folder: DataFolder, fleet: Fleet, clock: Cl
 
     role, invitations = Role(fleet.database), Invitations(fleet.database, fleet.journal, clock)
     carriers = Carriers(Site(listen, names), clock)
-    learning = Learning(role, Transport(carriers, role, fleet.database, invitations, randomness))
+    learning = Learning(role, Transport(carriers, lambda: role.is_held, fleet.database, invitations.invite, randomness))
     async with beside([learning.role.run]):
         yield learning

@@ -8,7 +8,7 @@
 
 import asyncio
 import importlib.util
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -22,12 +22,13 @@ from hub.learning.carrier import MOST_COHORTS
 from hub.learning.carriers import Carriers, Running
 from hub.learning.flower_grid import FlowerGrid
 from hub.learning.grid import Grid
-from hub.learning.invitations import Invitations
-from hub.learning.role import Role
 from hub.store import agents
 from hub.store.agents import ACTIVE
 from hub.store.database import Database
 from seawall.hub.v1.command_pb2 import LearningRound
+
+Invite = Callable[[Collection[str], LearningRound], AsyncIterator[tuple[str, bytes | None]]]
+"""As `hub.learning.invitations` does it."""
 
 _log = structlog.get_logger(__name__)
 
@@ -37,9 +38,9 @@ class Transport:
 
     Args:
         carriers: the child that cohorts are in.
-        role: whether this process plays rounds.
+        holds_role: says whether this process plays rounds now.
         database: knows who is let in.
-        invitations: tells agents.
+        invite: tells agents.
         randomness: returns so many random bytes.
         most_cohorts: at a time.
 
@@ -50,9 +51,9 @@ class Transport:
     def __init__(
         self,
         carriers: Carriers,
-        role: Role,
+        holds_role: Callable[[], bool],
         database: Database,
-        invitations: Invitations,
+        invite: Invite,
         randomness: Randomness,
         most_cohorts: int = MOST_COHORTS,
     ) -> None:
@@ -62,9 +63,9 @@ class Transport:
                 "Flower is not installed, and [learning] listen is set: pip install 'seawall[hub,learning]', or empty it.",
             )
         self._carriers = carriers
-        self._role = role
+        self._holds_role = holds_role
         self._database = database
-        self._invitations = invitations
+        self._invite = invite
         self._randomness = randomness
         self._turns = asyncio.Semaphore(most_cohorts)
 
@@ -87,7 +88,7 @@ class Transport:
                 Reason.FIELD_INVALID, f"A round has at most {MOST_AGENTS} agents and {LONGEST_ROUND_SECONDS:.0f} seconds: make it smaller."
             )
         async with self._turns:
-            if not self._role.is_held:
+            if not self._holds_role():
                 raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "Another process of this hub plays rounds: leave it to that one.")
             async with self._carriers.entered() as running:
                 with running.carrier.cohort() as grid:
@@ -115,7 +116,7 @@ class Transport:
             await asyncio.gather(gathering, return_exceptions=True)
 
     async def _gather(self, grid: FlowerGrid, agent_ids: Collection[str], told: LearningRound) -> None:
-        async for agent_id, key in self._invitations.invite(agent_ids, told):
+        async for agent_id, key in self._invite(agent_ids, told):
             if key is None:
                 grid.expel(agent_id)
             else:

@@ -24,9 +24,9 @@ from agent.learning.carrier import Target, carry
 from contract.carrying import QUIET
 from contract.errors import Unavailable
 from hub.clock import utc_now
-from hub.learning.certificate import round_certificate
 from hub.learning.carrier import CHILD as HUB_CHILD
 from hub.learning.carrier import MOST_CONNECTIONS, Carrier, Endpoint, carrier
+from hub.learning.certificate import round_certificate
 from hub.learning.flower_grid import FlowerGrid
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.hub import key_pem
