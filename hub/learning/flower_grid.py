@@ -67,6 +67,8 @@ class FlowerGrid:
         Raises:
             Unavailable: HUB_UNAVAILABLE, Flower has ended.
         """
+        if self._is_lost:
+            raise gone()
         self._stage += 1
         loop = asyncio.get_running_loop()
         waited_for: dict[str, asyncio.Future[bytes | None]] = {agent: loop.create_future() for agent in messages}
