@@ -15,7 +15,7 @@ from agent.learning.flower_child import Fleet, Over
 from contract.carrying import ENTRY, MOST_BYTES, RECORD, Frame, FrameKind
 from hub.learning.door import MOST_BODY_BYTES
 from hub.learning.flower import KEY_HEADER, MOST_OBJECTS, PATHS
-from hub.learning.front import SILENT_SECONDS
+from hub.learning.front import SILENT_SECONDS, Front
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.fleet_api import FleetApi, ask, here
 
@@ -101,6 +101,16 @@ async def test_the_first_key_of_an_agent_stays_and_another_agent_cannot_have_it(
     api.door.admit(api.front, "a2", node._public_key)
     api.front.send("a2", 1, b"for a2", 60.0)
     assert api.told == [Frame(FrameKind.REFUSAL, 1, "a2")]
+    assert await answered(api, node, "a1", b"body", b"answer") == b"body"
+
+
+async def test_the_key_of_another_cohorts_agent_is_nobodys(api: FleetApi) -> None:
+    node = await come(api, "a1")
+    other = Front(api.told.append)
+    api.door.fronts = {0: other, **api.door.fronts}
+    api.door.admit(other, "b1", node._public_key)
+    other.send("b1", 1, b"for b1", 60.0)
+    assert api.told == [Frame(FrameKind.REFUSAL, 1, "b1")]
     assert await answered(api, node, "a1", b"body", b"answer") == b"body"
 
 
