@@ -28,10 +28,17 @@ def bound_connections(most: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = most + len([*_OPEN_FILES.iterdir()])
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(hard, wanted), hard))
-    asyncio.get_running_loop().set_exception_handler(_complain)
+    asyncio.get_running_loop().set_exception_handler(_Complaints())
 
 
-def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """A connection too many is tried again each second, and each try would be said."""
-    if not isinstance(context.get("exception"), OSError):
-        loop.default_exception_handler(context)
+class _Complaints:
+    """What the event loop complains of, each kind once: a connection too many is tried again each second, and each try would be said."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Says it, or does not."""
+        if context["message"] not in self._said:
+            self._said.add(context["message"])
+            loop.default_exception_handler(context)

@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ from tests.fakes.hub import key_pem
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LOOPBACK = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+
+FEW_BYTES = 16 * 1024**2
+"""Fifty connections take so much."""
 
 HEARD = (
     "socket.connect",
@@ -189,22 +192,49 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_stages(ru
     await eventually(lambda: not devices.there)
 
 
+def data_bytes(process: int) -> int:
+    """What the limit counts."""
+    [line] = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("VmData:")]
+    return int(line.split()[1]) * 1024
+
+
 async def test_connections_beyond_the_bound_wait_outside_and_those_within_go_on(tmp_path: Path) -> None:
     devices = FlowerDevices(lambda _, message: echo(message))
     async with playing(tmp_path, most_connections=8) as running:
-        with running.carrier.cohort() as grid:
+        with ExitStack() as stack, running.carrier.cohort() as grid:
             grid.admit("a1", devices.begin("a1", running.port, running.certificate_der))
             await grid.until_reachable(["a1"], 60)
-            strangers = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(12)]
+            for _ in range(12):
+                stack.enter_context(socket.create_connection(("127.0.0.1", running.port)))
             most, _ = resource.prlimit(running.process, resource.RLIMIT_NOFILE)
             await eventually(lambda: len([*Path(f"/proc/{running.process}/fd").iterdir()]) == most)
             assert await grid.exchange({"a1": b"one"}, 60) == {"a1": b"one"}
-            for stranger in strangers:
-                stranger.close()
+            stack.close()
             grid.admit("a2", devices.begin("a2", running.port, running.certificate_der))
             await grid.until_reachable(["a1", "a2"], 60)
             assert set(grid.reachable()) == {"a1", "a2"}
 
 
-async def test_the_childs_memory_is_bounded(running: Running) -> None:
-    assert resource.prlimit(running.process, resource.RLIMIT_DATA) == (MOST_DATA_BYTES, MOST_DATA_BYTES)
+def is_refused(stranger: socket.socket) -> bool:
+    try:
+        return stranger.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+async def test_connections_that_there_is_no_memory_for_are_refused_and_the_others_go_on(running: Running) -> None:
+    devices, limit = FlowerDevices(lambda _, message: echo(message)), (MOST_DATA_BYTES, MOST_DATA_BYTES)
+    assert resource.prlimit(running.process, resource.RLIMIT_DATA) == limit
+    with ExitStack() as stack, running.carrier.cohort() as grid:
+        grid.admit("a1", devices.begin("a1", running.port, running.certificate_der))
+        await grid.until_reachable(["a1"], 60)
+        resource.prlimit(running.process, resource.RLIMIT_DATA, (data_bytes(running.process) + FEW_BYTES, MOST_DATA_BYTES))
+        strangers = [stack.enter_context(socket.create_connection(("127.0.0.1", running.port))) for _ in range(200)]
+        for stranger in strangers:
+            stranger.setblocking(False)
+        await eventually(lambda: any(map(is_refused, strangers)))
+        assert await grid.exchange({"a1": b"one"}, 60) == {"a1": b"one"}
+        resource.prlimit(running.process, resource.RLIMIT_DATA, limit)
+    await eventually(lambda: not devices.there, 60)
