@@ -1,6 +1,6 @@
-"""What both ends of a round's carrier agree on: how they use Flower, and the frames on the pipe to the child that speaks it.
+"""What both ends of what carries rounds agree on: how they use Flower, and the frames on the pipe to the child that speaks it.
 
-    frame = kind, 1 byte · stage, 4 bytes · length of the name, 2 bytes · length of the body, 4 bytes · name, UTF-8 · body
+    frame = kind, 1 byte · cohort, 4 bytes · stage, 4 bytes · length of the name, 2 bytes · length of the body, 4 bytes · name, UTF-8 · body
 
 Numbers are big-endian.
 """
@@ -30,7 +30,7 @@ MOST_BYTES = 1024 * 1024
 LONGEST_ROUND_SECONDS = 1800.0
 """Flower takes no longer interval between signs of life."""
 
-_HEAD = struct.Struct(">BIHI")
+_HEAD = struct.Struct(">BIIHI")
 
 
 class FrameKind(IntEnum):
@@ -45,7 +45,7 @@ class FrameKind(IntEnum):
     MESSAGE = 7  # towards the device: a stage's message
     ANSWER = 8  # towards the hub: the answer to it
     REFUSAL = 9  # towards the hub: there is none
-    END = 10  # to the hub's child: the round is over
+    END = 10  # to the hub's child: the cohort's round is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,19 @@ class Frame:
         stage: counts what the hub sends; 0: of none.
         name: an agent's id; empty: of none.
         body: a message, or what the kind has.
+        cohort: the hub's number of the one that it is about; 0: of none, as always on a device.
     """
 
     kind: FrameKind
     stage: int = 0
     name: str = ""
     body: bytes = b""
+    cohort: int = 0
 
     def to_bytes(self) -> bytes:
         """Returns it as it goes over the pipe."""
         name = self.name.encode()
-        return _HEAD.pack(self.kind, self.stage, len(name), len(self.body)) + name + self.body
+        return _HEAD.pack(self.kind, self.cohort, self.stage, len(name), len(self.body)) + name + self.body
 
 
 class Frames:
@@ -89,7 +91,7 @@ class Frames:
     def _take(self) -> Frame | None:
         if len(self._content) < _HEAD.size:
             return None
-        kind, stage, name_bytes, body_bytes = _HEAD.unpack_from(self._content)
+        kind, cohort, stage, name_bytes, body_bytes = _HEAD.unpack_from(self._content)
         if kind not in set(FrameKind) or body_bytes > MOST_BYTES:
             raise InvalidRequest(Reason.ROUND_MESSAGE_INVALID, "What came over the pipe is no frame: end the round.")
         end = _HEAD.size + name_bytes + body_bytes
@@ -99,6 +101,6 @@ class Frames:
         body = bytes(self._content[_HEAD.size + name_bytes : end])
         del self._content[:end]
         try:
-            return Frame(FrameKind(kind), stage, name.decode(), body)
+            return Frame(FrameKind(kind), stage, name.decode(), body, cohort)
         except UnicodeDecodeError as error:
             raise InvalidRequest(Reason.ROUND_MESSAGE_INVALID, "What came over the pipe names nobody: end the round.") from error

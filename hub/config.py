@@ -187,7 +187,7 @@ class LearningSettings(_Frozen):
 
     Args:
         listen: where Flower's Fleet API is while a round is played, such as 0.0.0.0:7446; empty: no rounds are played.
-        enabled: rounds begin by themselves; without it, operators begin them.
+        enabled: rounds begin by themselves, where `listen` is set; without it, operators begin them.
         roster: the name of the signed roster.
         smallest_cohort: agents asked together, where the fleet is small; what their own rules allow.
         cohort: agents asked together, where there are enough: a group of fewer is put together with other small ones.
@@ -208,6 +208,12 @@ class LearningSettings(_Frozen):
     look_seconds: PositiveFloat = 600
     exact: bool = False
     group_by: tuple[str, ...] = ("model",)
+
+    @model_validator(mode="after")
+    def _rounds_have_a_place(self) -> Self:
+        if self.enabled and not self.listen:
+            raise ValueError("no round begins by itself while listen is empty; set it, such as 0.0.0.0:7446, or enabled = false")
+        return self
 
 
 class Settings(BaseSettings):

@@ -55,7 +55,7 @@ trust_domain = "{trust_domain}"
 [learning]
 # Where Flower is while a round is played, such as "0.0.0.0:7446". Empty: no rounds. Needs: pip install 'seawall[hub,learning]'
 #listen = ""
-#enabled = false                 # rounds begin by themselves; else by seawall-hub learning start
+#enabled = false                 # rounds begin by themselves, where listen is set; else by seawall-hub learning start
 #roster = "fleet"                # the name of the signed roster
 #smallest_cohort = 8             # agents asked together, where the fleet is small
 #cohort = 20                     # agents asked together, where there are enough

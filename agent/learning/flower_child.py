@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -90,6 +90,10 @@ class Fleet:
         self._deadline = time.monotonic() + deadline_seconds
         self._unreachable_seconds = deadline_seconds
         self._node: Node
+
+    def close(self) -> None:
+        """Leaves."""
+        self._client._client.close()
 
     def activate(self) -> None:
         """Comes; waits until the hub lets it in.
@@ -209,20 +213,18 @@ def take_part(pipe: Pipe) -> None:
     key = load_pem_private_key(wanted["node_key_pem"].encode(), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise TypeError("a node's key is one of an elliptic curve")
-    fleet = Fleet(wanted["address"], wanted["certificate_pem"].encode(), key, wanted["deadline_seconds"])
-    try:
-        fleet.activate()
-    except Over:
-        sys.exit("the hub has not let this node in")
-    try:
-        while True:
-            message = fleet.pull()
-            body = message.content.config_records[RECORD][ENTRY]
-            if not isinstance(body, bytes):
-                raise TypeError("what the hub sent is no stage's message")
-            fleet.push(message, pipe.ask(body))
-    except Over:
-        return
+    with closing(Fleet(wanted["address"], wanted["certificate_pem"].encode(), key, wanted["deadline_seconds"])) as fleet:
+        try:
+            fleet.activate()
+        except Over:
+            sys.exit("the hub has not let this node in")
+        with suppress(Over):
+            while True:
+                message = fleet.pull()
+                body = message.content.config_records[RECORD][ENTRY]
+                if not isinstance(body, bytes):
+                    raise TypeError("what the hub sent is no stage's message")
+                fleet.push(message, pipe.ask(body))
 
 
 def be_the_first_to_go() -> None:

@@ -1,7 +1,7 @@
-"""The hub's child for one round: `python -m hub.learning.child`. It speaks Flower with the devices, and frames with the hub.
+"""The hub's child: `python -m hub.learning.child`. It speaks Flower with the devices of all cohorts under way, and frames with the hub.
 
-It has the key of its own certificate, which lives for this round, and sees messages whose meaning it does not know. It has no other key of
-the hub, and no way to its database.
+It has the key of its own certificate, which lives no longer than it does, and sees messages whose meaning it does not know. It has no other
+key of the hub, and no way to its database.
 """
 
 import asyncio
@@ -10,19 +10,21 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import uvicorn
 
-from contract.carrying import Frame, FrameKind, Frames
+from contract.carrying import LONGEST_ROUND_SECONDS, Frame, FrameKind, Frames
+from hub.learning.bounds import bound_connections, bound_memory
+from hub.learning.door import Door
 from hub.learning.flower import BEAT_SECONDS
 from hub.learning.front import Front
 
-MOST_CONNECTIONS = 512
-"""Each of 64 devices has a handful."""
-
 LINGER_SECONDS = 5.0
-"""Devices that work when the round ends have so long to hear of it."""
+"""Devices that work when their round ends have so long to hear of it."""
 
 GRACE_SECONDS = 2
 """For words that are on their way."""
@@ -50,7 +52,7 @@ class _Server(uvicorn.Server):
 
 
 class Child:
-    """One round.
+    """All cohorts that are under way.
 
     Args:
         output: the pipe to the hub.
@@ -58,12 +60,12 @@ class Child:
 
     def __init__(self, output: int) -> None:
         self._output = output
-        self._front = Front(self._tell)
+        self._door = Door()
+        self._leaving: dict[int, asyncio.Task[None]] = {}
         self._server: _Server
-        self._ttl_seconds = 0.0
 
     async def run(self, source: asyncio.StreamReader) -> None:
-        """Serves until the hub says that the round is over, or is gone.
+        """Serves until the hub has no more to say, or is gone.
 
         Args:
             source: the pipe from the hub.
@@ -76,11 +78,9 @@ class Child:
                 for frame in frames.feed(piece):
                     if frame.kind is FrameKind.BEGIN:
                         serving = self._begin(json.loads(frame.body))
-                    elif frame.kind is FrameKind.END:
-                        await self._end()
-                        return
                     else:
                         self._take(frame)
+            await self._end_all()
         finally:
             upkeep.cancel()
             if serving is not None:
@@ -88,20 +88,24 @@ class Child:
                 await serving
 
     def _take(self, frame: Frame) -> None:
+        front = self._door.fronts.get(frame.cohort) or self._begin_cohort(frame.cohort)
         if frame.kind is FrameKind.ADMIT:
-            self._front.admit(frame.name, frame.body)
+            self._door.admit(front, frame.name, frame.body)
         elif frame.kind is FrameKind.EXPEL:
-            self._front.expel(frame.name)
+            front.expel(frame.name)
         elif frame.kind is FrameKind.MESSAGE:
-            self._front.send(frame.name, frame.stage, frame.body, self._ttl_seconds)
+            front.send(frame.name, frame.stage, frame.body, LONGEST_ROUND_SECONDS)
+        elif frame.kind is FrameKind.END:
+            self._end(frame.cohort, front)
 
     def _begin(self, wanted: dict[str, Any]) -> "asyncio.Task[None]":
-        self._ttl_seconds = wanted["deadline_seconds"]
         certificate, key = _file(wanted["certificate_pem"]), _file(wanted["key_pem"])
+        listener = socket.socket(fileno=wanted["listener"])
+        bound_connections(wanted["most_connections"])
         self._server = _Server(
             lambda: self._tell(Frame(FrameKind.READY)),
             uvicorn.Config(
-                self._front,
+                self._door,
                 http="h11",
                 ws="none",
                 lifespan="off",
@@ -110,32 +114,48 @@ class Child:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=MOST_CONNECTIONS,
+                backlog=wanted["most_connections"],
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=GRACE_SECONDS,
                 ssl_certfile=certificate,
                 ssl_keyfile=key,
             ),
         )
-        return asyncio.create_task(self._server.serve([socket.socket(fileno=wanted["listener"])]))
+        return asyncio.create_task(self._server.serve([listener]))
 
-    async def _end(self) -> None:
-        self._front.end()
-        try:
+    def _begin_cohort(self, cohort: int) -> Front:
+        front = self._door.fronts[cohort] = Front(partial(self._tell_of, cohort))
+        return front
+
+    def _end(self, cohort: int, front: Front) -> None:
+        front.end()
+        self._leaving[cohort] = asyncio.create_task(self._leave(cohort, front))
+
+    async def _leave(self, cohort: int, front: Front) -> None:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                await self._front.known_to_be_over.wait()
-        except TimeoutError:
-            return
+                await front.known_to_be_over.wait()
+        del self._door.fronts[cohort], self._leaving[cohort]
+
+    async def _end_all(self) -> None:
+        for cohort, front in self._door.fronts.items():
+            if cohort not in self._leaving:
+                self._end(cohort, front)
+        await asyncio.gather(*self._leaving.values())
 
     async def _keep(self) -> None:
         beaten = 0.0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self._front.look()
             beaten += LOOK_SECONDS
-            if beaten >= BEAT_SECONDS:
-                beaten = 0.0
-                self._front.superlink.beat()
+            for front in self._door.fronts.values():
+                front.look()
+                if beaten >= BEAT_SECONDS:
+                    front.superlink.beat()
+            beaten %= BEAT_SECONDS
+
+    def _tell_of(self, cohort: int, frame: Frame) -> None:
+        self._tell(replace(frame, cohort=cohort))
 
     def _tell(self, frame: Frame) -> None:
         content = memoryview(frame.to_bytes())
@@ -159,6 +179,7 @@ async def _main() -> None:
 
 
 if __name__ == "__main__":
+    bound_memory()
     asyncio.run(_main())
     sys.stderr.flush()
     os._exit(0)  # taking Flower apart would take as long as loading it

@@ -30,7 +30,7 @@ from hub.learning.rounds import By, Here, Rounds
 from hub.store import learning, replicas
 from hub.store.database import Database
 from hub.store.events import NewEvent
-from hub.store.learning import FAILED, RUNNING, SUCCEEDED, CohortRecord, RoundRecord
+from hub.store.learning import FAILED, PENDING, RUNNING, SUCCEEDED, CohortRecord, RoundRecord
 
 Gather = Callable[[Collection[str]], AbstractAsyncContextManager[Grid]]
 """Brings agents together for a round, and lets them go at its end. Those who have come are reachable."""
@@ -58,6 +58,10 @@ class Means:
     gather: Gather
     newest_roster: Callable[[], Awaitable[Roster]]
     holds_role: Callable[[], bool] = lambda: True
+
+
+class _Taken(Exception):
+    """Another process of the hub, which thought that it has the role too, conducts the round."""
 
 
 class Conductor:
@@ -148,6 +152,8 @@ class Conductor:
         try:
             roster = await self._means.newest_roster()
             begun, cohorts = await self._database.write(partial(self._begin, record, roster))
+        except _Taken:
+            return
         except Unavailable:
             raise
         except SeawallError as error:
@@ -162,6 +168,8 @@ class Conductor:
 
     def _begin(self, record: RoundRecord, roster: Roster, connection: Connection) -> tuple[RoundRecord, Sequence[Cohort]]:
         """Draws cohorts among those who are there now, and keeps the round before anybody is asked."""
+        if learning.state_of(connection, record.round_id) != PENDING:
+            raise _Taken
         drawing = Drawing(roster, self._settings, self._here.clock(), self._here.random, not record.creator)
         drawn = drawing.draw(connection, Wanted(record.window, record.group_by, record.is_exact, record.subject))
         begun = replace(
@@ -200,8 +208,13 @@ class Conductor:
         kept, exposed = await self._carried(record, record.cohorts[number], cohort, roster)
 
         def work(connection: Connection) -> None:
+            if learning.state_of(connection, record.round_id) != RUNNING:
+                return  # it was taken for abandoned, and what has ended stays as it is
             learning.replace_cohort(connection, record.round_id, number, kept)
-            learning.spare(connection, record.spent_window, set(cohort.agents) - exposed)
+            if kept.reason == Reason.LEARNING_UNAVAILABLE:
+                learning.forget(connection, record.spent_window, cohort.agents)
+            else:
+                learning.spare(connection, record.spent_window, set(cohort.agents) - exposed)
 
         await self._database.write(work)
         return kept.state
@@ -241,5 +254,6 @@ def _ended(kept: CohortRecord, progress: Progress, plan: Plan, record: RoundReco
 
 
 def _end_round(record: RoundRecord, state: str, reason: str, now: datetime, connection: Connection) -> tuple[None, list[NewEvent]]:
-    learning.end(connection, record.round_id, state, reason, now)
+    if not learning.end(connection, record.round_id, state, reason, now):
+        return None, []
     return None, [NewEvent(now, ENDED, f"rounds/{record.round_id}", detail=f"{state}{f': {reason}' if reason else ''}.")]

@@ -15,7 +15,7 @@ os.environ.update(QUIET)
 
 import logging
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Request
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID
@@ -37,7 +37,8 @@ from flwr.superlink.federation import NoOpFederationManager
 from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 from flwr.superlink.routers.fleet.router import router
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode()
 PULL = "/v1/fleet/pull-messages"
@@ -79,8 +80,7 @@ class SuperLink:
                 Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
                 Middleware(ProtobufTranslationMiddleware),
                 Middleware(NodeAuthMiddleware),
-                Middleware(BaseHTTPMiddleware, dispatch=_check_push),
-                Middleware(BaseHTTPMiddleware, dispatch=self._hold_pull),
+                Middleware(_Inside, check=self._check),
             ],
         )
         self.app.state.linkstate_factory = factory
@@ -137,12 +137,10 @@ class SuperLink:
         """Keeps the run alive."""
         self._state.acknowledge_task_heartbeat(self._task)
 
-    async def _hold_pull(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+    async def _check(self, request: Request) -> int:
         if request.url.path == PULL:
-            status = await self._hold(request.headers[KEY_HEADER.decode()].encode())
-            if status:
-                raise HTTPException(status)
-        return await call_next(request)
+            return await self._hold(request.headers[KEY_HEADER.decode()].encode())
+        return 403 if _is_forged(request) else 0
 
     def _frame(self, reply: Message, agent: str, stage: int) -> Frame | None:
         """Returns what an answer says; None: parts of it are still to come."""
@@ -176,12 +174,31 @@ def _read(reply: Message, contents: dict[str, bytes], agent: str, stage: int) ->
     return Frame(FrameKind.ANSWER, stage, agent, body)
 
 
-async def _check_push(request: Request, call_next: RequestResponseEndpoint) -> Response:
+class _Inside:
+    """Looks at requests whose node has proven who it is. Starlette's own base of such would cost a task and a stream for each.
+
+    Args:
+        app: what answers them.
+        check: returns a status to refuse one with, or 0.
+    """
+
+    def __init__(self, app: ASGIApp, check: Callable[[Request], Awaitable[int]]) -> None:
+        self._app = app
+        self._check = check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        status = await self._check(Request(scope))
+        if status:
+            raise HTTPException(status)
+        await self._app(scope, receive, send)
+
+
+def _is_forged(request: Request) -> bool:
     """Flower does not ask whether the node that brings an answer is the one that it says it is from, nor how many objects it announces."""
     asked = getattr(request.state, "protobuf_request", None)
-    if isinstance(asked, PushMessagesRequest):
-        senders = [message.metadata.src_node_id for message in asked.messages_list]
-        objects = sum(1 for tree in asked.message_object_trees for _ in iterate_object_tree(tree))
-        if senders != [asked.node.node_id] or objects > MOST_OBJECTS:
-            raise HTTPException(403, "An answer is one message, from the node that brings it.")
-    return await call_next(request)
+    if not isinstance(asked, PushMessagesRequest):
+        return False
+    senders = [message.metadata.src_node_id for message in asked.messages_list]
+    objects = sum(1 for tree in asked.message_object_trees for _ in iterate_object_tree(tree))
+    return senders != [asked.node.node_id] or objects > MOST_OBJECTS

@@ -1,4 +1,4 @@
-"""The door of the Fleet API: who may come in, who is there, and a pull that waits until there is something to pull.
+"""The front of a cohort's Fleet API: who may come in, who is there, and a pull that waits until there is something to pull.
 
 Flower's nodes ask every few seconds whether there is anything for them. Here the question is held until there is, so that a stage costs its
 messages' way and no waiting.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from contract.carrying import MOST_BYTES, Frame, FrameKind
+from contract.carrying import Frame, FrameKind
 from hub.learning import flower
 
 Scope = MutableMapping[str, Any]
@@ -23,9 +23,6 @@ HOLD_SECONDS = 10.0
 
 SILENT_SECONDS = 15.0
 """A node that has asked for nothing for so long is not there."""
-
-MOST_BODY_BYTES = MOST_BYTES + 64 * 1024
-"""A message, and what Flower wraps it in."""
 
 
 @dataclass(slots=True)
@@ -50,7 +47,7 @@ class Node:
 
 
 class Front:
-    """An ASGI application before Flower's.
+    """What stands before the SuperLink of a cohort.
 
     Args:
         tell: called with a frame for each node that comes or goes, each answer and each refusal.
@@ -66,6 +63,10 @@ class Front:
         self._is_over = False
         self.known_to_be_over = asyncio.Event()
         """Set once all who were there at the end have heard of it."""
+
+    def knows(self, header: bytes) -> bool:
+        """Says whether a node is known by this header."""
+        return header in self._by_header
 
     def admit(self, agent: str, public_key: bytes) -> None:
         """Lets an agent's node in. The first key of an agent stays its key; one that another agent has is nobody's."""
@@ -107,37 +108,19 @@ class Front:
             if node.is_present and node.heard_at < latest:
                 self._set_present(node, False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
-        status = self._refusal(scope)
-        if status:
-            await send({"type": "http.response.start", "status": status, "headers": [(b"connection", b"close")]})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await self.superlink.app(scope, receive, send)
-        if scope["path"] in flower.PUSHES:
-            self.superlink.collect()
-
-    def _refusal(self, scope: Scope) -> int:
-        """Returns the status to refuse a request with, before its body is read; 0: it is let in."""
-        if scope["type"] != "http" or scope["path"] not in flower.PATHS:
-            return 404
-        headers = dict(scope["headers"])
-        node = self._by_header.get(headers.get(flower.KEY_HEADER, b""))
-        if node is None:
-            return 401
-        length = headers.get(b"content-length", b"")
-        # A body in chunks has no length that holds, whatever another header says (RFC 9112, section 6.3).
-        if b"transfer-encoding" in headers or not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY_BYTES:
-            return 413
-        return self._end_of(node)
-
-    def _end_of(self, node: Node) -> int:
+    def end_of(self, header: bytes) -> int:
         """Returns the status by which a node hears that the round is over for it; 0: it is not."""
+        node = self._by_header[header]
         if self._is_over:
             node.knows_end = True
             self._look_who_knows()
         return 403 if node.is_expelled else 410 if self._is_over else 0
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request of a node that it knows."""
+        await self.superlink.app(scope, receive, send)
+        if scope["path"] in flower.PUSHES:
+            self.superlink.collect()
 
     async def _hold(self, header: bytes) -> int:
         node = self._by_header[header]
@@ -147,7 +130,7 @@ class Front:
             async with asyncio.timeout(HOLD_SECONDS):
                 await node.waiting.acquire()
         node.heard_at = self._elapsed()
-        return self._end_of(node)
+        return self.end_of(header)
 
     def _look_who_knows(self) -> None:
         if all(node.knows_end for node in self._by_agent.values() if node.is_present):

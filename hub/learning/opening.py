@@ -11,9 +11,10 @@ from hub.fleet.enrollment import Randomness
 from hub.fleet.fleet import Fleet
 from hub.fleet.upkeep import beside
 from hub.folder import DataFolder
+from hub.learning.carriers import Carriers, Site
 from hub.learning.invitations import Invitations
 from hub.learning.role import Role
-from hub.learning.transport import Site, Transport
+from hub.learning.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Learning:
 
     Args:
         role: whether this process is the one that plays rounds.
-        transport: opens what carries one.
+        transport: opens what carries the round of a cohort.
     """
 
     role: Role
@@ -48,6 +49,7 @@ async def open_learning(listen: str, folder: DataFolder, fleet: Fleet, clock: Cl
         return folder.server.load()[1].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
 
     role, invitations = Role(fleet.database), Invitations(fleet.database, fleet.journal, clock)
-    learning = Learning(role, Transport(Site(listen, names), role, fleet.database, invitations, clock, randomness))
+    carriers = Carriers(Site(listen, names), clock)
+    learning = Learning(role, Transport(carriers, lambda: role.is_held, fleet.database, invitations.invite, randomness))
     async with beside([learning.role.run]):
         yield learning

@@ -1,92 +1,81 @@
-"""Opens what carries a round, from the word to the agents until the last of them has left.
+"""Opens what carries the round of a cohort, from the word to its agents until they are let go.
 
-1. A certificate and a listener are made for this round alone.
-2. Flower begins, in a child process.
+1. The cohort waits its turn.
+2. It enters the child process in which Flower is, with others; the first has it begin, with a certificate and a listener of its own.
 3. Agents are told over their sessions; each answers with the key of its node.
 4. Nodes with these keys come in. An agent that is suspended or removed is out from the next stage on.
 """
 
 import asyncio
 import importlib.util
-import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
-from cryptography import x509
 from google.protobuf.duration_pb2 import Duration
 
 from contract.carrying import LONGEST_ROUND_SECONDS
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from contract.secagg.rules import MOST_AGENTS
-from hub.clock import Clock
-from hub.config import split_address
-from hub.fleet.certificates import certificate_der
 from hub.fleet.enrollment import Randomness
-from hub.learning.certificate import round_certificate
-from hub.learning.flower_grid import Endpoint, FlowerGrid, flower_grid
+from hub.learning.carrier import MOST_COHORTS
+from hub.learning.carriers import Carriers, Running
+from hub.learning.flower_grid import FlowerGrid
 from hub.learning.grid import Grid
-from hub.learning.invitations import Invitations
-from hub.learning.role import Role
-from hub.listeners import cannot_listen
 from hub.store import agents
 from hub.store.agents import ACTIVE
 from hub.store.database import Database
 from seawall.hub.v1.command_pb2 import LearningRound
 
+Invite = Callable[[Collection[str], LearningRound], AsyncIterator[tuple[str, bytes | None]]]
+"""As `hub.learning.invitations` does it."""
+
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where rounds are played.
-
-    Args:
-        listen: `host:port` of the Fleet API.
-        names: returns those that agents reach this hub by.
-    """
-
-    listen: str
-    names: Callable[[], x509.SubjectAlternativeName]
-
-
 class Transport:
-    """Of all rounds, one at a time.
+    """Of all cohorts, so many at a time.
 
     Args:
-        site: where.
-        role: whether this process plays rounds.
+        carriers: the child that cohorts are in.
+        holds_role: says whether this process plays rounds now.
         database: knows who is let in.
-        invitations: tells agents.
-        clock: the time, in UTC.
+        invite: tells agents.
         randomness: returns so many random bytes.
+        most_cohorts: at a time.
 
     Raises:
         NotPossibleNow: CONFIG_INVALID, Flower is not installed.
     """
 
-    def __init__(self, site: Site, role: Role, database: Database, invitations: Invitations, clock: Clock, randomness: Randomness) -> None:
+    def __init__(
+        self,
+        carriers: Carriers,
+        holds_role: Callable[[], bool],
+        database: Database,
+        invite: Invite,
+        randomness: Randomness,
+        most_cohorts: int = MOST_COHORTS,
+    ) -> None:
         if importlib.util.find_spec("flwr") is None:
             raise NotPossibleNow(
                 Reason.CONFIG_INVALID,
                 "Flower is not installed, and [learning] listen is set: pip install 'seawall[hub,learning]', or empty it.",
             )
-        self._site = site
-        self._role = role
+        self._carriers = carriers
+        self._holds_role = holds_role
         self._database = database
-        self._invitations = invitations
-        self._clock = clock
+        self._invite = invite
         self._randomness = randomness
-        self._turn = asyncio.Lock()
+        self._turns = asyncio.Semaphore(most_cohorts)
 
     @asynccontextmanager
     async def open(self, agent_ids: Collection[str], deadline_seconds: float, gather_seconds: float) -> AsyncIterator[Grid]:
-        """Brings agents together, once the round before is over, and lets them go at the end of the block.
+        """Brings agents together, when it is their turn, and lets them go at the end of the block.
 
         Args:
             agent_ids: whom; who does not come in time is not reachable.
-            deadline_seconds: after which agents leave, whatever has become of the round.
+            deadline_seconds: after which agents leave, whatever has become of the round; from when they are told.
             gather_seconds: how long they are waited for.
 
         Raises:
@@ -98,32 +87,36 @@ class Transport:
             raise InvalidRequest(
                 Reason.FIELD_INVALID, f"A round has at most {MOST_AGENTS} agents and {LONGEST_ROUND_SECONDS:.0f} seconds: make it smaller."
             )
-        if not self._role.is_held:
-            raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "Another process of this hub plays rounds: leave it to that one.")
-        async with self._turn:
-            listener, (key, certificate) = _listen(self._site.listen), round_certificate(self._site.names(), self._clock())
-            port = listener.getsockname()[1]
-            async with flower_grid(Endpoint(listener, certificate, key, deadline_seconds)) as grid:
-                told = self._word(port, certificate, deadline_seconds)
-                gathering = asyncio.create_task(self._gather(grid, agent_ids, told))
-                try:
-                    await grid.until_reachable(agent_ids, gather_seconds)
-                    if gathering.done():
-                        await gathering  # what broke it is not waited out
-                    _log.info("agents have come to a round", round=told.round_id, asked=len(agent_ids), came=len(grid.reachable()))
-                    yield AdmittedGrid(grid, self._database)
-                finally:
-                    gathering.cancel()
-                    await asyncio.gather(gathering, return_exceptions=True)
+        async with self._turns:
+            if not self._holds_role():
+                raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, "Another process of this hub plays rounds: leave it to that one.")
+            async with self._carriers.entered() as running:
+                with running.carrier.cohort() as grid:
+                    async with self._gathered(grid, agent_ids, self._word(running, deadline_seconds), gather_seconds):
+                        yield AdmittedGrid(grid, self._database)
 
-    def _word(self, port: int, certificate: bytes, deadline_seconds: float) -> LearningRound:
+    def _word(self, running: Running, deadline_seconds: float) -> LearningRound:
         deadline = Duration()
         deadline.FromNanoseconds(int(deadline_seconds * 1e9))
-        der = certificate_der(x509.load_pem_x509_certificate(certificate))
-        return LearningRound(round_id=self._randomness(16).hex(), port=port, certificate=der, deadline=deadline)
+        return LearningRound(round_id=self._randomness(16).hex(), port=running.port, certificate=running.certificate, deadline=deadline)
+
+    @asynccontextmanager
+    async def _gathered(
+        self, grid: FlowerGrid, agent_ids: Collection[str], told: LearningRound, gather_seconds: float
+    ) -> AsyncIterator[None]:
+        gathering = asyncio.create_task(self._gather(grid, agent_ids, told))
+        try:
+            await grid.until_reachable(agent_ids, gather_seconds)
+            if gathering.done():
+                await gathering  # what broke it is not waited out
+            _log.info("agents have come to a round", round=told.round_id, asked=len(agent_ids), came=len(grid.reachable()))
+            yield
+        finally:
+            gathering.cancel()
+            await asyncio.gather(gathering, return_exceptions=True)
 
     async def _gather(self, grid: FlowerGrid, agent_ids: Collection[str], told: LearningRound) -> None:
-        async for agent_id, key in self._invitations.invite(agent_ids, told):
+        async for agent_id, key in self._invite(agent_ids, told):
             if key is None:
                 grid.expel(agent_id)
             else:
@@ -163,19 +156,3 @@ class AdmittedGrid:
         for agent_id in set(agent_ids) - admitted:
             self._grid.expel(agent_id)
         return admitted
-
-
-def _listen(address: str) -> socket.socket:
-    host, port = split_address(address)
-    listener: socket.socket | None = None
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(place)
-        listener.listen()
-    except OSError as error:
-        if listener is not None:
-            listener.close()
-        raise cannot_listen(address) from error
-    return listener

@@ -121,6 +121,14 @@ def asked(connection: Connection, window: str) -> dict[str, bool]:
     return {row[0]: row[1] for row in connection.execute(chosen)}
 
 
+def forget(connection: Connection, window: str, agents: Collection[str]) -> None:
+    """Forgets that agents were asked for a window: nobody has told them."""
+    if agents:
+        table = learning_asked.c
+        statement = learning_asked.delete().where(table.window == window, table.agent_id == bindparam("agent"))
+        connection.execute(statement, [{"agent": agent} for agent in agents])
+
+
 def spare(connection: Connection, window: str, agents: Collection[str]) -> None:
     """Notes that agents, though asked, were not brought to spend a window."""
     _set_exposed(connection, window, agents, False)
@@ -161,10 +169,16 @@ def replace_cohort(connection: Connection, round_id: str, number: int, record: C
     connection.execute(update(learning_cohorts).where(table.round_id == round_id, table.cohort == number).values(asdict(record)))
 
 
-def end(connection: Connection, round_id: str, state: str, reason: str, now: datetime) -> None:
-    """Ends a round."""
-    ended = update(learning_rounds).where(learning_rounds.c.round_id == round_id)
-    connection.execute(ended.values(state=state, reason=reason, end_time=now))
+def end(connection: Connection, round_id: str, state: str, reason: str, now: datetime) -> bool:
+    """Ends a round. Returns whether it had not ended before."""
+    goes_on = learning_rounds.c.state.in_((PENDING, RUNNING))
+    ended = update(learning_rounds).where(learning_rounds.c.round_id == round_id, goes_on)
+    return connection.execute(ended.values(state=state, reason=reason, end_time=now)).rowcount > 0
+
+
+def state_of(connection: Connection, round_id: str) -> str:
+    """Returns the state of a round that is there."""
+    return str(connection.execute(select(learning_rounds.c.state).where(learning_rounds.c.round_id == round_id)).scalar_one())
 
 
 def running(connection: Connection) -> list[RoundRecord]:

@@ -29,10 +29,11 @@ from agent.telemetry import Metrics
 from contract.classification import DataClass
 from seawall.hub.v1.agent_pb2 import AgentReport
 from seawall.hub.v1.command_pb2 import Command
+from tests.fakes.answerer import receipt
 
 OWN = OwnLimits(floor=DataClass.INTERNAL, bar=0.6, most_tokens=100, usual_tokens=50)
 QUICK = SessionTimes(welcome=5, first_delay=0.05, longest_delay=0.1)
-REPORT = AgentReport(version="1.2.3", model="models/fake/versions/1", model_digest="sha256:1", policy_digest="sha256:2")
+REPORT = AgentReport(version="1.2.3", model="models/fake/versions/1", model_digest=receipt("p").model_digest, policy_digest="sha256:2")
 
 
 @dataclass

@@ -13,21 +13,22 @@ from agent.learning.flower_child import Fleet
 from contract.carrying import Frame, FrameKind
 from hub.clock import utc_now
 from hub.learning.certificate import round_certificate
+from hub.learning.door import Door
 from hub.learning.front import Front
 
 T = TypeVar("T")
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class Door(httpx.BaseTransport):
+class Wire(httpx.BaseTransport):
     """Brings what a client asks to an application on another thread's loop."""
 
-    def __init__(self, front: Front) -> None:
-        self._front = front
+    def __init__(self, application: Application) -> None:
+        self._application = application
         self._loop = asyncio.get_running_loop()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        asking = ask(self._front, request.url.path, list(request.headers.raw), request.read())
+        asking = ask(self._application, request.url.path, list(request.headers.raw), request.read())
         status, content = asyncio.run_coroutine_threadsafe(asking, self._loop).result(30)
         return httpx.Response(status, content=content, request=request)
 
@@ -67,7 +68,8 @@ class FleetApi:
     def __init__(self) -> None:
         self.told: list[Frame] = []
         self.now = 100.0
-        self.front = Front(self.told.append, lambda: self.now)
+        self.door = Door()
+        self.front = self.door.fronts[1] = Front(self.told.append, lambda: self.now)
         self.superlink = self.front.superlink
 
     def node(self, agent: str, admitted: bool = True) -> Fleet:
@@ -75,9 +77,9 @@ class FleetApi:
         key = ec.generate_private_key(ec.SECP256R1())
         _, certificate = round_certificate(x509.SubjectAlternativeName([x509.DNSName("hub.example.org")]), utc_now())
         fleet = Fleet("hub.example.org:1", certificate, key, 20.0)
-        fleet._client._client._transport = Door(self.front)
+        fleet._client._client._transport = Wire(self.door)
         if admitted:
-            self.front.admit(agent, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+            self.door.admit(self.front, agent, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         return fleet
 
     def kinds(self) -> list[tuple[FrameKind, str]]:

@@ -25,7 +25,7 @@ from contract.subjects import USAGE, Confidence, Subject
 from contract.tree_heads import public_der
 from hub.config import LearningSettings
 from hub.fleet.events import Journal
-from hub.learning.conductor import Conductor, Means
+from hub.learning.conductor import Conductor, Gather, Means
 from hub.learning.planning import Wanted
 from hub.learning.rounds import By, Here, Rounds
 from hub.store import agents, replicas
@@ -119,12 +119,14 @@ class LearningFleet:
     now: datetime = NOW
     random: Random = field(default_factory=lambda: Random(1))
 
-    def process(self, replica_id: str = "r1", grid: FakeGrid | None = None) -> tuple[Rounds, Conductor]:
+    def process(
+        self, replica_id: str = "r1", gather: Gather | None = None, holds_role: Callable[[], bool] = lambda: True
+    ) -> tuple[Rounds, Conductor]:
         """What one process of the hub asks for rounds with, and conducts them with."""
         journal = Journal(self.database, lambda: self.now)
         here = Here(replica_id, lambda: self.now, self.random.randbytes, self.random)
         rounds = Rounds(self.database, journal, self._newest_roster, self.settings, here, is_on=True)
-        means = Means((grid or self.grid).gather, self._newest_roster)
+        means = Means(gather or self.grid.gather, self._newest_roster, holds_role)
         return rounds, Conductor(self.database, journal, rounds, means, self.settings, here)
 
     async def play(self, wanted: Wanted, by: By = BY) -> RoundRecord:

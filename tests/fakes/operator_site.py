@@ -15,6 +15,7 @@ from agent.config import AgentSettings, LearningSettings
 from agent.hub_link import HubLink
 from agent.identity.enrollment import enroll
 from agent.identity.files import Identity
+from agent.learning.ledger import LedgerStore
 from agent.learning.opening import open_participation
 from agent.learning.participation import Participation
 from agent.policies.in_force import PolicyInForce, choose
@@ -22,7 +23,9 @@ from agent.policies.opening import kept_policy
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
+from agent.store.live import LiveStore
 from contract.learning import windows_over
+from contract.subjects import Subject
 from contract.surroundings import Surroundings
 from hub.__main__ import app
 from hub.clock import utc_now
@@ -49,6 +52,7 @@ class Site:
     carry: Callable[[Identity, StateFolder, Participation], AbstractAsyncContextManager[object]]
     """Has a device answer rounds until the block ends."""
     devices: dict[str, StateFolder] = field(default_factory=dict)
+    ledgers: dict[str, LedgerStore] = field(default_factory=dict)
 
     async def run(self, *arguments: str) -> str:
         runner = CliRunner(env={"SEAWALL_HUB_LISTENERS__MTLS": self.hub.mtls_target, "COLUMNS": "200"})
@@ -67,7 +71,7 @@ class Site:
         await self.run("trust", "publisher", "build-server", str(self.folder / "publisher"))
 
     async def add_device(self, agent_id: str) -> None:
-        """Enrols a device, which then answers rounds."""
+        """Enrols a device, which then answers rounds: of one answer, which was called good."""
         token = (await self.run("join-token")).strip()
         identity = await asyncio.to_thread(enroll, token, self.hub.enrollment_target, self.hub.mtls_target, agent_id)
         state = StateFolder(self.folder / agent_id)
@@ -81,6 +85,8 @@ class Site:
         participation = open_participation(settings, state, database, link, policy, Surroundings, lambda: MODEL, utc_now)
         await self.stack.enter_async_context(self.carry(identity, state, participation))
         await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
+        await LiveStore(database, 1e9).give_feedback("c", "p", True, IN_WINDOW)
+        self.ledgers[agent_id] = LedgerStore(database)
 
     async def sign_roster(self) -> str:
         """Takes what the hub proposes, and signs it where the key is."""
@@ -96,6 +102,13 @@ class Site:
         )
         role: Arguments = ("--role", "rosters", "--name", "fleet", "--key", *keys(self.ceremony, "rosters"))
         return await asyncio.to_thread(done, "publish", file, *to, *role)
+
+    def contributed(self, subject: Subject) -> list[int]:
+        """What all devices have kept of what they gave, added up."""
+        given = [
+            one.counts or {} for ledger in self.ledgers.values() for one in ledger.contributions() if one.window == subject.window(WINDOW)
+        ]
+        return [sum(counts.get(cell, 0) for counts in given) for cell in subject.named([0] * subject.entries)]
 
     async def round(self, name: str) -> Any:
         return next(one for one in await self.read("learning", "rounds") if one["name"] == name)

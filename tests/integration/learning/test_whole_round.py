@@ -10,11 +10,14 @@ from structlog.testing import capture_logs
 from agent.identity.files import Identity
 from agent.learning.participation import Participation
 from agent.state import StateFolder
+from contract.calibration.report import Report
+from contract.calibration.sums import ANSWER_UNITS
+from contract.subjects import Confidence
 from hub.config import LearningSettings, Limits
 from hub.store import agents
-from tests.fakes.fleet_agent import FleetAgent, eventually, fleet_agent
+from tests.fakes.fleet_agent import REPORT, FleetAgent, eventually, fleet_agent
 from tests.fakes.hub import running_hub
-from tests.fakes.operator_site import WINDOW, Site
+from tests.fakes.operator_site import MODEL, WINDOW, Site
 
 SIZE = 4
 LEARNING = LearningSettings(listen="127.0.0.1:0", smallest_cohort=SIZE, cohort=8, stage_seconds=100)
@@ -49,10 +52,15 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield made
 
 
-async def test_a_sum_over_flower_is_that_of_what_the_devices_have_counted(site: Site) -> None:
+async def test_sums_over_flower_are_of_what_the_devices_have_counted_and_of_what_people_said_of_their_answers(site: Site) -> None:
     await site.sign_roster()
     begun = await site.read("learning", "start", "--exact", "--by", "model")
     ended = await site.ended(begun["name"])
     assert (ended["state"], ended["window"]) == ("SUCCEEDED", WINDOW)
     [group] = (await site.read("learning", "report"))["groups"]
     assert (group["sums"]["route.local"], group["contributors"]) == (str(SIZE), SIZE)
+    begun = await site.read("learning", "start", "--exact", "--of", "confidence", "--model", REPORT.model)
+    assert (await site.ended(begun["name"]))["state"] == "SUCCEEDED"
+    [cohort] = Report.from_json((await site.run("learning", "sums", begun["name"].removeprefix("rounds/"))).encode()).cohorts
+    assert (cohort.devices, list(cohort.values)) == (SIZE, site.contributed(Confidence(MODEL)))
+    assert cohort.values[2] == SIZE * ANSWER_UNITS

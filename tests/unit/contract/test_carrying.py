@@ -8,7 +8,8 @@ from contract.carrying import MOST_BYTES, Frame, FrameKind, Frames
 from contract.errors import Reason, SeawallError
 from contract.secagg import wire
 
-FRAMES = st.builds(Frame, st.sampled_from(FrameKind), st.integers(0, 2**32 - 1), st.text(max_size=63), st.binary(max_size=300))
+NUMBERS = st.integers(0, 2**32 - 1)
+FRAMES = st.builds(Frame, st.sampled_from(FrameKind), NUMBERS, st.text(max_size=63), st.binary(max_size=300), NUMBERS)
 
 
 @given(st.lists(FRAMES, max_size=5), st.integers(1, 50))
@@ -27,7 +28,7 @@ def test_the_longest_message_of_a_round_fits() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        Frame(FrameKind.MESSAGE, body=bytes(MOST_BYTES + 1)).to_bytes()[:11],
+        Frame(FrameKind.MESSAGE, body=bytes(MOST_BYTES + 1)).to_bytes()[:15],
         b"\x00" + Frame(FrameKind.MESSAGE).to_bytes()[1:],
         b"\xff" + Frame(FrameKind.MESSAGE).to_bytes()[1:],
         Frame(FrameKind.MESSAGE, name="é").to_bytes().replace("é".encode(), b"\xff\xff"),

@@ -142,3 +142,10 @@ def test_a_provider_may_need_no_key(tmp_path: Path) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         split_address(address)
+
+
+def test_rounds_that_would_begin_by_themselves_nowhere_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"learning: .*listen is empty; set it, such as 0.0.0.0:7446, or enabled = false") as raised:
+        load(written(tmp_path, "[learning]\nenabled = true\n"))
+    assert raised.value.reason is Reason.CONFIG_INVALID
+    assert load(written(tmp_path, '[learning]\nenabled = true\nlisten = "127.0.0.1:7446"\n')).learning.enabled

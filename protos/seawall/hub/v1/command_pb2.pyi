@@ -154,7 +154,7 @@ class LearningRound(_message.Message):
     port: _builtins.int
     """Of the Fleet API."""
     certificate: _builtins.bytes
-    """The certificate that is shown there, DER: it alone is trusted. It lives for one round."""
+    """The certificate that is shown there, DER: it alone is trusted. It lives no longer than the rounds that are played at once."""
     @_builtins.property
     def deadline(self) -> _duration_pb2.Duration:
         """After which the round is over, whatever became of it. At most half an hour."""

@@ -11,9 +11,10 @@ from contract.learning import NOISE_MULTIPLIER, windows_over
 from contract.secagg.rules import least_threshold
 from contract.secagg.wire import Kind
 from contract.subjects import USAGE
+from hub.learning.conductor import ENDED
 from hub.learning.planning import Wanted
 from hub.learning.rounds import By, Rounds
-from hub.store import agents, learning, replicas
+from hub.store import agents, events, learning, replicas
 from hub.store.learning import FAILED, PENDING, RUNNING, SUCCEEDED
 from tests.fakes.grid import STAGE_OF, Fate, dice
 from tests.fakes.learning_fleet import BY, NOW, WINDOW, LearningFleet, learning_fleet
@@ -231,6 +232,41 @@ async def test_a_round_that_is_conducted_is_left_to_go_on(fleet: LearningFleet) 
     fleet.grid.meanwhile = conductor.sweep
     await conductor.conduct_pending()
     assert (await rounds.get(made.round_id)).state == SUCCEEDED
+
+
+async def test_a_round_that_another_process_has_ended_meanwhile_stays_ended_and_ends_once() -> None:
+    with learning_fleet(3 * SIZE) as fleet:
+        await fleet.begin()
+        await fleet.enroll(labels=lambda number: "abc"[number % 3])
+        rounds, conductor = fleet.process("r1")
+        _, other = fleet.process("r2")
+        made = await rounds.create(Wanted(group_by=("labels.region",), is_exact=True), BY)
+
+        async def take_for_gone() -> None:
+            await fleet.database.write(lambda connection: replicas.remove(connection, ["r1"]))
+            await other.sweep()
+
+        fleet.grid.meanwhile = take_for_gone
+        await conductor.conduct_pending()
+        ended = await rounds.get(made.round_id)
+        assert (ended.state, ended.reason) == (FAILED, Reason.ROUND_INTERRUPTED)
+        assert [(cohort.state, cohort.reason) for cohort in ended.cohorts] == [(FAILED, Reason.ROUND_INTERRUPTED)] * 3
+        assert await exposed(fleet) == set(fleet.devices)
+        happened = await fleet.database.read(lambda connection: events.after(connection, 0, 100))
+        assert [event.type for event in happened].count(ENDED) == 1
+
+
+async def test_a_round_that_another_process_has_taken_meanwhile_is_left_to_it(fleet: LearningFleet) -> None:
+    rounds, conductor = fleet.process("r1")
+    _, other = fleet.process("r2")
+    made = await rounds.create(Wanted(is_exact=True), BY)
+    fleet.grid.roll = lambda _, stage: Fate.LOST if stage is Kind.SHARES else Fate.CARRIED
+    await conductor.conduct_pending()
+    ended = await rounds.get(made.round_id)
+    fleet.grid.roll = lambda *_: Fate.CARRIED
+    await other._conduct(made)  # as it was before the first one took it
+    assert await rounds.get(made.round_id) == ended
+    assert len(fleet.grid.gathered) == 1
 
 
 async def test_another_process_conducts_what_one_was_asked_for(fleet: LearningFleet) -> None:

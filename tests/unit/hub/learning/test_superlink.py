@@ -13,8 +13,9 @@ from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
 from agent.learning.flower_child import Fleet, Over
 from contract.carrying import ENTRY, MOST_BYTES, RECORD, Frame, FrameKind
+from hub.learning.door import MOST_BODY_BYTES
 from hub.learning.flower import KEY_HEADER, MOST_OBJECTS, PATHS
-from hub.learning.front import MOST_BODY_BYTES, SILENT_SECONDS
+from hub.learning.front import SILENT_SECONDS, Front
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.fleet_api import FleetApi, ask, here
 
@@ -96,10 +97,20 @@ async def test_an_admitted_key_without_its_private_half_is_refused(api: FleetApi
 
 async def test_the_first_key_of_an_agent_stays_and_another_agent_cannot_have_it(api: FleetApi) -> None:
     node = await come(api, "a1")
-    api.front.admit("a1", b"another")
-    api.front.admit("a2", node._public_key)
+    api.door.admit(api.front, "a1", b"another")
+    api.door.admit(api.front, "a2", node._public_key)
     api.front.send("a2", 1, b"for a2", 60.0)
     assert api.told == [Frame(FrameKind.REFUSAL, 1, "a2")]
+    assert await answered(api, node, "a1", b"body", b"answer") == b"body"
+
+
+async def test_the_key_of_another_cohorts_agent_is_nobodys(api: FleetApi) -> None:
+    node = await come(api, "a1")
+    other = Front(api.told.append)
+    api.door.fronts = {0: other, **api.door.fronts}
+    api.door.admit(other, "b1", node._public_key)
+    other.send("b1", 1, b"for b1", 60.0)
+    assert api.told == [Frame(FrameKind.REFUSAL, 1, "b1")]
     assert await answered(api, node, "a1", b"body", b"answer") == b"body"
 
 
@@ -137,8 +148,8 @@ async def test_a_body_in_chunks_is_refused_whatever_length_it_says(api: FleetApi
     node = await come(api, "a1")
     headers = [(KEY_HEADER, b64encode(node._public_key)), (b"content-length", b"1")]
     path = next(iter(PATHS))
-    assert (await ask(api.front, path, [*headers, (b"transfer-encoding", b"chunked")], b""))[0] == 413
-    assert (await ask(api.front, path, headers, b""))[0] != 413
+    assert (await ask(api.door, path, [*headers, (b"transfer-encoding", b"chunked")], b""))[0] == 413
+    assert (await ask(api.door, path, headers, b""))[0] != 413
 
 
 async def test_who_is_expelled_comes_no_more_and_is_not_there(api: FleetApi) -> None:
@@ -192,6 +203,6 @@ async def test_nothing_but_what_a_node_asks_for_is_there(api: FleetApi) -> None:
     others = {path for _, path in PROTOBUF_REQUEST_TYPES} - PATHS
     assert any(path.startswith("/v1/control/") for path in others)
     for path in sorted(others | {"/docs", "/openapi.json", "/health", "/"}):
-        assert (await ask(api.front, path, headers, b""))[0] == 404, path
+        assert (await ask(api.door, path, headers, b""))[0] == 404, path
         if not path.startswith("/v1/fleet/"):
             assert (await ask(api.superlink.app, path, headers, b""))[0] == 404, path
