@@ -36,11 +36,11 @@ class Device:
 
     Args:
         agent: its id.
-        certificate_key: of its certificate, which is renewed now and then.
+        member_key: of its certificate, which is renewed now and then.
     """
 
     agent: str
-    certificate_key: ec.EllipticCurvePrivateKey
+    member_key: ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Participation:
         subject = _subject(plan, self._site.confidence())
         offered = _terms(subject, plan, limits, self._site.clock())
         roster, device = await self._site.roster(), self._site.device()
-        member = Member(device.agent, device.certificate_key, roster, _rules(subject, plan, limits, roster))
+        member = Member(device.agent, device.member_key, roster, _rules(subject, plan, limits, roster))
         ledger = RoundLedger(self._site.ledger, _price(subject, plan, limits), lambda: self._site.clock().timestamp())
         return Participant(member, offered, ledger, partial(self._contribute, subject), self._site.randomness)
 

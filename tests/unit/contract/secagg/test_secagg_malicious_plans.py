@@ -14,7 +14,7 @@ from contract.secagg.messages import KeyList, Keys, Plan
 from contract.secagg.roster import Roster
 from contract.secagg.wire import Kind
 from tests.fakes.malicious_hub import MaliciousHub
-from tests.fakes.secagg_cohort import Cohort, certificate_key, refused
+from tests.fakes.secagg_cohort import Cohort, member_key, refused
 
 VICTIM, OTHER, THIRD = "agent-0", "agent-1", "agent-2"
 NOTHING_SPENT: dict[str, bytes] = {}
@@ -44,6 +44,12 @@ def test_a_cohort_that_shrank_below_the_devices_own_least_is_refused(hub: Malici
 
 def test_a_cohort_with_a_made_up_device_is_refused(hub: MaliciousHub) -> None:
     plan_is_refused(hub, Reason.COHORT_INVALID, replace(hub.plan, cohort=(*hub.plan.cohort[:5], "sybil")))
+
+
+def test_a_roster_that_has_another_key_for_the_device_is_refused(hub: MaliciousHub) -> None:
+    hub.cohort.roster = Roster(7, {**hub.cohort.roster.members, VICTIM: "0" * 64})
+    other = MaliciousHub(hub.cohort)
+    plan_is_refused(other, Reason.ROUND_KEY_INVALID, other.plan)
 
 
 def test_a_cohort_without_the_device_is_refused(hub: MaliciousHub) -> None:
@@ -156,7 +162,7 @@ def key_list_is_refused(hub: MaliciousHub, reason: Reason, change: Callable[[lis
     assert hub.cohort.ledgers[VICTIM].rounds == NOTHING_SPENT
 
 
-def test_a_key_under_a_certificate_that_the_ca_issued_anew_is_refused(hub: MaliciousHub) -> None:
+def test_a_key_under_a_member_key_of_the_hubs_own_is_refused(hub: MaliciousHub) -> None:
     key_list_is_refused(hub, Reason.ROUND_KEY_INVALID, lambda keys: [keys[0], hub.keys_for(OTHER), *keys[2:]])
 
 
@@ -195,8 +201,8 @@ def test_a_graph_with_fewer_neighbours_than_the_threshold_is_refused(hub: Malici
 
 
 def test_a_colluding_devices_key_that_agrees_on_nothing_secret_is_refused(hub: MaliciousHub) -> None:
-    colluder = sign_keys(Secrets.make(hub.cohort.randomness), hub.plan.round_id(), OTHER, certificate_key(OTHER))
-    key = certificate_key(OTHER)
+    colluder = sign_keys(Secrets.make(hub.cohort.randomness), hub.plan.round_id(), OTHER, member_key(OTHER))
+    key = member_key(OTHER)
     bad = replace(colluder, encryption_key=bytes(32), signature=b"")
     signed = replace(bad, signature=resigned(bad, key))
     key_list_is_refused(hub, Reason.ROUND_KEY_INVALID, lambda keys: [keys[0], signed, *keys[2:]])

@@ -12,7 +12,7 @@ from contract.secagg.messages import Consent, Consents, Delivery, KeyList, Maske
 from contract.secagg.shamir import combine, weights
 from contract.secagg.wire import MOST_BYTES, Kind, kind_of
 from tests.fakes.malicious_hub import MaliciousHub
-from tests.fakes.secagg_cohort import Cohort, certificate_key, refused
+from tests.fakes.secagg_cohort import Cohort, member_key, refused
 
 VICTIM, OTHER, THIRD = "agent-0", "agent-1", "agent-2"
 NOTHING_SPENT: dict[str, bytes] = {}
@@ -135,7 +135,7 @@ def test_a_consent_of_an_older_round_unmasks_nothing(hub: MaliciousHub) -> None:
 
 def test_a_consent_to_the_same_survivors_of_other_keys_unmasks_nothing(hub: MaliciousHub) -> None:
     survivors = Survivors(hub.plan.round_id(), hub.plan.cohort, ())
-    other_keys = sign_survivors(certificate_key(OTHER), survivors, bytes(32))
+    other_keys = sign_survivors(member_key(OTHER), survivors, bytes(32))
     consents_are_refused(hub, lambda items: {**items, OTHER: other_keys})
 
 
