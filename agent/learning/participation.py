@@ -36,7 +36,7 @@ class Device:
 
     Args:
         agent: its id.
-        member_key: of its certificate, which is renewed now and then.
+        member_key: the one by which rosters know it; it stays when its certificate is renewed.
     """
 
     agent: str

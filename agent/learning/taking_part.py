@@ -64,7 +64,7 @@ class TakingPart:
         carrying: Callable[[Target, Answer, float], Awaitable[None]] = carry,
         installed: Callable[[], bool] = is_installed,
     ) -> None:
-        self._is_enabled = is_enabled
+        self.is_enabled = is_enabled
         self._hub_address = hub_address
         self._answering = answering
         self._carrying = carrying
@@ -76,7 +76,7 @@ class TakingPart:
     @property
     def state(self) -> str:
         """What status and /healthz show of it."""
-        if not self._is_enabled():
+        if not self.is_enabled():
             return "off"
         if not self._installed():
             return f"not installed: {HOW_TO_INSTALL}"
@@ -91,7 +91,7 @@ class TakingPart:
             Busy: LEARNING_BUSY, another round is under way.
             InvalidRequest: FIELD_INVALID, what is told is no round.
         """
-        if not self._is_enabled():
+        if not self.is_enabled():
             raise NotPermitted(
                 Reason.LEARNING_OFF,
                 "This device takes part in no rounds: its owner may set enabled in [learning], see seawall-agent learning show.",

@@ -142,13 +142,18 @@ def propose_roster(
     """Prints a roster of the enrolled agents and their keys, to be looked at and signed off the hub: whoever signs it vouches for each."""
     chosen = f"state = ACTIVE AND ({expression})" if expression else "state = ACTIVE"
     with reach(data, config) as operator:
-        members = {agent.name.removeprefix("agents/"): agent.key_hash for agent in operator.list_agents(chosen)}
+        found = operator.list_agents(chosen)
         version = _newest(operator, name) + 1
+    members = {agent.name.removeprefix("agents/"): agent.member_key_hash for agent in found if agent.member_key_hash}
     if not members:
-        raise InvalidRequest(Reason.ROSTER_INVALID, "No agent is chosen, so there is no roster: seawall-hub agents list shows all.")
+        raise InvalidRequest(
+            Reason.ROSTER_INVALID,
+            f"Of {len(found)} agents none has said a member key, so there is no roster: they do once [learning] is enabled on the device.",
+        )
     sys.stdout.write(Roster(version, members).to_json().decode())
     sign = f"seawall-models publish --role {ROLE} --name {name} --key KEY --hub HOST:PORT roster.json"
-    typer.echo(f"{len(members)} agents, version {version}. Look at it, then sign it: {sign}", err=True)
+    without = f" {len(found) - len(members)} more have said no member key." if len(found) > len(members) else ""
+    typer.echo(f"{len(members)} agents, version {version}.{without} Look at it, then sign it: {sign}", err=True)
 
 
 def _confidence(operator: Operator, model: str, policy: Path | None) -> round_pb2.Round.Confidence:

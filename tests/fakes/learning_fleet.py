@@ -143,7 +143,8 @@ class LearningFleet:
         records = [
             AgentRecord(
                 agent_id=agent_id,
-                key_hash=self.roster.members[agent_id],
+                key_hash="",
+                member_key_hash=self.roster.members[agent_id],
                 certificate=b"",
                 create_time=self.now,
                 certificate_expire_time=self.now + timedelta(days=30),

@@ -43,7 +43,7 @@ def test_a_key_that_two_devices_have_is_refused() -> None:
 
 def test_a_roster_of_certificates_keys_says_what_to_do() -> None:
     old = {"format_version": 1, "version": 3, "members": [{"agent": "till-1", "key_hash": "a" * 64}]}
-    with pytest.raises(InvalidRequest, match="format is 1.*seawall-hub learning roster propose another"):
+    with pytest.raises(InvalidRequest, match=r"format is 1.*seawall-hub learning roster propose another"):
         Roster.from_json(json.dumps(old).encode())
 
 

@@ -149,9 +149,10 @@ Change = Callable[[LearningFleet, str], Awaitable[None]]
         {"state": agents.SUSPENDED},
         {"replica_id": None},
         {"last_seen_time": NOW - timedelta(hours=1)},
-        {"key_hash": "f" * 64},
+        {"member_key_hash": "f" * 64},
+        {"member_key_hash": None},
     ],
-    ids=["suspended", "not connected", "silent", "with a newer key than the roster's"],
+    ids=["suspended", "not connected", "silent", "with another member key than the roster's", "that has said no member key"],
 )
 async def test_an_agent_that_cannot_answer_is_not_asked(fleet: LearningFleet, values: dict[str, object]) -> None:
     await change(fleet, "agent-005", **values)
