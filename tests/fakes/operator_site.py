@@ -7,14 +7,17 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from typer.testing import CliRunner
 
 from agent.config import AgentSettings, LearningSettings
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities
 from agent.identity.enrollment import enroll
 from agent.identity.files import Identity
+from agent.identity.rotation import Rotation
 from agent.learning.opening import open_participation
 from agent.learning.participation import Participation
 from agent.policies.in_force import PolicyInForce, choose
@@ -49,6 +52,7 @@ class Site:
     carry: Callable[[Identity, StateFolder, Participation], AbstractAsyncContextManager[object]]
     """Has a device answer rounds until the block ends."""
     devices: dict[str, StateFolder] = field(default_factory=dict)
+    links: dict[str, HubLink] = field(default_factory=dict)
 
     async def run(self, *arguments: str) -> str:
         runner = CliRunner(env={"SEAWALL_HUB_LISTENERS__MTLS": self.hub.mtls_target, "COLUMNS": "200"})
@@ -75,12 +79,22 @@ class Site:
         self.devices[agent_id] = state
         settings = AgentSettings(state_folder=state.path, learning=LearningSettings(enabled=True, smallest_cohort=4, exact_cohort=4))
         database, link = Database(state.database), HubLink(identity)
+        self.links[agent_id] = link
         self.stack.callback(database.close)
         self.stack.push_async_callback(link.close)
         policy = PolicyInForce(lambda: choose(settings, kept_policy(state)))
         participation = open_participation(settings, state, database, link, policy, Surroundings, lambda: MODEL, utc_now)
         await self.stack.enter_async_context(self.carry(identity, state, participation))
         await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
+
+    async def renew(self, agent_id: str) -> Identity:
+        """Has a device take its next certificate, with another key, and returns what it is known by then."""
+        folder = self.devices[agent_id].identity
+        before = folder.read()
+        await Rotation(self.links[agent_id], folder, utc_now, Random(1), ToldAuthorities()).replace_once()
+        after = folder.read()
+        assert after.certificate.public_key() != before.certificate.public_key()
+        return after
 
     async def sign_roster(self) -> str:
         """Takes what the hub proposes, and signs it where the key is."""
