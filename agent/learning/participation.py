@@ -80,6 +80,8 @@ class Participation:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._participant: Participant | None = None
+        self._limits: LearningLimits | None = None
+        """By which the participant has accepted its plan."""
         self._one_at_a_time = asyncio.Lock()
 
     async def answer(self, content: bytes) -> bytes:
@@ -95,6 +97,7 @@ class Participation:
                     self._participant = await self._join(Plan.from_bytes(content))
                 if self._participant is None:
                     raise NotPossibleNow(Reason.ROUND_UNKNOWN, "This device is in no round: send it a plan first.")
+                self._check_limits()
                 return await asyncio.to_thread(self._participant.receive, content)
             except SeawallError as error:
                 _log.info("a round is refused", reason=error.reason)
@@ -103,15 +106,21 @@ class Participation:
                 if self._participant is not None and self._participant.is_over:
                     self._participant = None
 
+    def _check_limits(self) -> None:
+        """Leaves a round when the limits have changed under it: what was accepted by the ones before is given by none."""
+        if self._site.limits() != self._limits:
+            self._participant = None
+            raise NotPermitted(Reason.LEARNING_OFF, "This device's limits have changed since the round began: plan the next one by these.")
+
     async def _join(self, plan: Plan) -> Participant:
-        limits = self._site.limits()
+        limits = self._limits = self._site.limits()
         if not limits.enabled:
             raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no sums: its owner says so, or its signed policy does.")
         subject = _subject(plan, self._site.confidence())
         offered = _terms(subject, plan, limits, self._site.clock())
         roster, device = await self._site.roster(), self._site.device()
         member = Member(device.agent, device.member_key, roster, _rules(subject, plan, limits, roster))
-        ledger = RoundLedger(self._site.ledger, _price(subject, plan, limits), lambda: self._site.clock().timestamp())
+        ledger = RoundLedger(self._site.ledger, lambda: _price(subject, plan, limits), lambda: self._site.clock().timestamp())
         return Participant(member, offered, ledger, partial(self._contribute, subject), self._site.randomness)
 
     def _contribute(self, subject: Subject, plan: Plan) -> bytes:
