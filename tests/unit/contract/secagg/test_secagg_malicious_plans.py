@@ -196,7 +196,8 @@ def test_a_device_listed_twice_among_the_keys_is_refused(hub: MaliciousHub) -> N
     key_list_is_refused(hub, Reason.NAME_REPEATED, lambda keys: [*keys, keys[1]])
 
 
-def test_a_graph_with_fewer_neighbours_than_the_threshold_is_refused(hub: MaliciousHub) -> None:
+def test_a_graph_with_fewer_neighbours_than_the_threshold_is_refused() -> None:
+    hub = MaliciousHub(Cohort(6, smallest=1))
     key_list_is_refused(hub, Reason.ROUND_SHORT, lambda keys: keys[:3])
 
 
