@@ -95,21 +95,31 @@ class Participation:
                 if kind_of(content) is Kind.PLAN:
                     self._participant = None
                     self._participant = await self._join(Plan.from_bytes(content))
-                if self._participant is None:
-                    raise NotPossibleNow(Reason.ROUND_UNKNOWN, "This device is in no round: send it a plan first.")
-                self._check_limits()
-                return await asyncio.to_thread(self._participant.receive, content)
+                return await self._received(content)
             except SeawallError as error:
                 _log.info("a round is refused", reason=error.reason)
                 raise
-            finally:
-                if self._participant is not None and self._participant.is_over:
-                    self._participant = None
+
+    async def _received(self, content: bytes) -> bytes:
+        """Has the participant answer. One that is cut off in the middle is not taken up again: it may be answering still."""
+        participant, self._participant = self._participant, None
+        if participant is None:
+            raise NotPossibleNow(Reason.ROUND_UNKNOWN, "This device is in no round: send it a plan first.")
+        self._check_limits()
+        try:
+            answer = await asyncio.to_thread(participant.receive, content)
+        except SeawallError:
+            self._keep(participant)
+            raise
+        self._keep(participant)
+        return answer
+
+    def _keep(self, participant: Participant) -> None:
+        self._participant = None if participant.is_over else participant
 
     def _check_limits(self) -> None:
         """Leaves a round when the limits have changed under it: what was accepted by the ones before is given by none."""
         if self._site.limits() != self._limits:
-            self._participant = None
             raise NotPermitted(Reason.LEARNING_OFF, "This device's limits have changed since the round began: plan the next one by these.")
 
     async def _join(self, plan: Plan) -> Participant:

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from hypothesis import assume, given, settings
@@ -132,6 +134,24 @@ async def test_a_device_whose_limits_change_within_a_round_leaves_it(fleet: Lear
         with refused(reason):
             await device.answer(messages[device.agent_id])
     assert device.ledger.contributions() == spent
+
+
+async def test_a_device_that_is_cut_off_while_it_answers_has_left_the_round(fleet: LearningFleet) -> None:
+    device, coordinator = first(fleet), Coordinator(plan(fleet), fleet.roster)
+    for agent, message in coordinator.invitations().items():
+        coordinator.receive(agent, await fleet.devices[agent].answer(message))
+    message = coordinator.close_stage()[device.agent_id]
+    free = Event()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        executor.submit(free.wait)
+        answering = asyncio.create_task(device.answer(message))
+        await asyncio.sleep(0)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        free.set()
+        with refused(Reason.ROUND_UNKNOWN):
+            await device.answer(message)
 
 
 @pytest.mark.parametrize("is_exact", [True, False], ids=["without noise first", "with noise first"])

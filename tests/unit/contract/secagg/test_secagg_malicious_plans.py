@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from contract.errors import NotPermitted, Reason
 from contract.secagg.keys import Secrets, sign_keys
 from contract.secagg.masks import to_vector
-from contract.secagg.messages import KeyList, Keys, Plan
+from contract.secagg.messages import Delivery, KeyList, Keys, Plan, Shares
 from contract.secagg.roster import Roster
 from contract.secagg.wire import Kind
 from tests.fakes.malicious_hub import MaliciousHub
@@ -151,6 +151,34 @@ def test_a_vector_of_another_length_than_the_plans_does_not_leave(hub: Malicious
     with refused(Reason.CONTRIBUTION_INVALID):
         hub.tell(VICTIM, delivery[VICTIM])
     assert hub.devices[VICTIM].is_over
+
+
+def test_the_same_plan_after_a_restart_is_answered_with_other_keys_and_what_was_before_is_refused(hub: MaliciousHub) -> None:
+    before = hub.up_to(Kind.KEY_LIST)[VICTIM]
+    old = hub.heard[Kind.KEYS][VICTIM]
+    hub.devices[VICTIM] = hub.cohort.participant(VICTIM)
+    new = Keys.from_bytes(hub.tell(VICTIM, hub.plan.to_bytes()))
+    for name in ("encryption_key", "masking_key", "commitment"):
+        assert getattr(new, name) != getattr(Keys.from_bytes(old), name)
+    with refused(Reason.ROUND_KEY_REPLACED):
+        hub.tell(VICTIM, before)
+
+
+def test_of_two_keys_that_a_device_has_signed_for_one_round_each_half_can_be_shown_one_and_neither_goes_on() -> None:
+    hub = MaliciousHub(Cohort(6, smallest=1))
+    lists = [KeyList.from_bytes(hub.up_to(Kind.KEY_LIST)[VICTIM])]
+    hub.devices[VICTIM] = hub.cohort.participant(VICTIM)
+    second = Keys.from_bytes(hub.tell(VICTIM, hub.plan.to_bytes()))
+    lists.append(replace(lists[0], keys=(second, *lists[0].keys[1:])))
+    shown = dict(zip(hub.plan.cohort, (1, 0, 0, 0, 1, 1), strict=True))
+    sealed = {agent: dict(Shares.from_bytes(hub.tell(agent, lists[shown[agent]].to_bytes())).items) for agent in hub.plan.cohort}
+    for number, agent in enumerate(hub.plan.cohort):
+        others = [other for other in hub.plan.cohort if other != agent]
+        same = [other for other in others if shown[other] == shown[agent]]
+        senders, reason = (others, Reason.ROUND_SHARE_INVALID) if number % 2 else (same, Reason.ROUND_SHORT)
+        with refused(reason):
+            hub.tell(agent, Delivery(hub.plan.round_id(), tuple((sender, sealed[sender][agent]) for sender in senders)).to_bytes())
+        assert hub.cohort.ledgers[agent].rounds == NOTHING_SPENT
 
 
 def key_list_is_refused(hub: MaliciousHub, reason: Reason, change: Callable[[list[Keys]], list[Keys]]) -> None:
