@@ -49,11 +49,12 @@ class Of(StrEnum):
 
 @app.command("rounds", epilog="Example: seawall-hub learning rounds --output json")
 def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
-    """Lists rounds, the newest first: who was asked, how many are in the sums, how many were late at which stage, and why one failed."""
+    """Lists rounds, the newest first: who was asked, who is in the sums or was late, why one failed; and whom the roster lacks."""
     with reach(data, config) as operator:
         found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
+        fits = operator.call(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=1)).roster_fit
     heads = ("Round", "Of", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
-    print_all(found, output, heads, [_row(one) for one in found], "times in UTC")
+    print_all(found, output, heads, [_row(one) for one in found], f"times in UTC; {_fitting(fits)}")
 
 
 @app.command(
@@ -186,6 +187,15 @@ def _digest_of(operator: Operator, name: str) -> str:
 def _newest(operator: Operator, name: str) -> int:
     """Returns the newest version that was published; 0: none was."""
     return newest_roster(versions_of((row["path"] for row in published(operator)), ROLE, name))
+
+
+def _fitting(fits: round_pb2.RosterFit) -> str:
+    """Says how the newest roster fits the fleet."""
+    if not fits.version:
+        return f"no roster of the {fits.agents} agents with a member key is published: seawall-hub learning roster"
+    if not fits.missing:
+        return f"roster {fits.version} has all {fits.agents} agents with a member key"
+    return f"roster {fits.version} lacks {fits.missing} of {fits.agents} agents with a member key, which sit out: see learning roster"
 
 
 def _row(one: round_pb2.Round) -> tuple[str, ...]:

@@ -99,6 +99,12 @@ def with_member_key(connection: Connection, member_key_hash: str) -> str | None:
     return found
 
 
+def member_keys(connection: Connection) -> dict[str, str]:
+    """Returns the hashes of the member keys that active agents have said, by their ids."""
+    chosen = select(agents.c.agent_id, agents.c.member_key_hash).where(agents.c.state == ACTIVE, agents.c.member_key_hash.is_not(None))
+    return {row[0]: row[1] for row in connection.execute(chosen)}
+
+
 def page(connection: Connection, after: str, size: int) -> list[AgentRecord]:
     """Returns agents in the order of their ids.
 

@@ -118,10 +118,14 @@ async def test_a_round_without_its_model_or_of_one_that_nobody_has_is_refused(si
 
 
 async def test_an_agent_that_is_not_in_the_signed_roster_is_not_asked(site: Site) -> None:
+    assert f"no roster of the {SIZE} agents" in await site.run("learning", "rounds")
     await site.sign_roster()
+    assert f"roster 1 has all {SIZE} agents" in await site.run("learning", "rounds")
     await site.add_device("newcomer")
     await heard_of(site)
     begun = await site.read("learning", "start")
     ended = await site.ended(begun["name"])
     assert sum(cohort["size"] for cohort in ended["cohorts"]) == SIZE
+    assert f"roster 1 lacks 1 of {SIZE + 1} agents" in await site.run("learning", "rounds")
     assert "published rosters/fleet/versions/2.json" in await site.sign_roster()
+    assert f"roster 2 has all {SIZE + 1} agents" in await site.run("learning", "rounds")
