@@ -12,18 +12,16 @@ from rich.console import Console
 
 from agent.config import AgentSettings, load_settings
 from agent.learning.ledger import Contribution, LedgerStore
+from agent.learning.membership import NO_STANDING, Standing, standing_of
 from agent.learning.opening import limits_of
-from agent.learning.rosters import KeptRoster
 from agent.options import Config, print_table
 from agent.policies.in_force import Chosen, choose
 from agent.policies.opening import kept_policy
 from agent.state import StateFolder
 from agent.store.database import Database
 from contract.calibration.sums import ANSWER_UNITS
-from contract.identity import key_hash
 from contract.learning_limits import LearningLimits
 from contract.privacy_account import Account
-from contract.tree_heads import public_der
 
 app = typer.Typer(no_args_is_help=True, help="See what this device has contributed to sums over the fleet.")
 _out = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
@@ -37,8 +35,7 @@ class Said:
         limits: of this device.
         why: it takes part or not.
         roster_version: the greatest that was seen; 0: none was.
-        member_key_hash: of the public key by which rosters know it; empty: it has none yet.
-        roster_says: whether the roster that was taken last has it.
+        standing: of this device in the roster that was taken last.
         rho: what was given away.
         contributions: by window.
     """
@@ -46,8 +43,7 @@ class Said:
     limits: LearningLimits
     why: str
     roster_version: int = 0
-    member_key_hash: str = ""
-    roster_says: str = ""
+    standing: Standing = NO_STANDING
     rho: float = 0.0
     contributions: tuple[Contribution, ...] = ()
 
@@ -83,9 +79,9 @@ def show(
     exact = f"from {limits.exact_cohort} devices on" if limits.exact_cohort else "never"
     _out.print(f"Sums are of at least {limits.smallest_cohort} devices; without noise: {exact}.")
     _out.print(f"ε {said.epsilon_spent:.2f} of {limits.epsilon:g} is spent, {said.epsilon_left:.2f} is left (δ {limits.delta:g}).")
-    _out.print(f"Roster: {said.roster_version or 'none seen yet'}. {said.roster_says}".rstrip(), soft_wrap=True)
-    if said.member_key_hash:
-        _out.print(f"Member key: {said.member_key_hash}", soft_wrap=True)
+    _out.print(f"Roster: {said.roster_version or 'none seen yet'}. {said.standing.says}".rstrip(), soft_wrap=True)
+    if said.standing.member_key_hash:
+        _out.print(f"Member key: {said.standing.member_key_hash}", soft_wrap=True)
     if said.contributions:
         print_table(_out, ("window", "contributed", "devices asked", "noise", "answers counted"), [_row(one) for one in said.contributions])
         _out.print("The counts themselves, which have never left this device: seawall-agent learning show --json", soft_wrap=True)
@@ -100,25 +96,16 @@ def _read(settings: AgentSettings, state: StateFolder) -> Said:
     database = Database(state.database, state.data_key(settings.data_key_file))
     try:
         ledger = LedgerStore(database)
-        seen, given = ledger.roster_version(), tuple(ledger.contributions())
-        return Said(limits, why, seen, *_membership(state), ledger.account().rho, given)
+        return Said(
+            limits=limits,
+            why=why,
+            roster_version=ledger.roster_version(),
+            standing=standing_of(state.identity, state.learning),
+            rho=ledger.account().rho,
+            contributions=tuple(ledger.contributions()),
+        )
     finally:
         database.close()
-
-
-def _membership(state: StateFolder) -> tuple[str, str]:
-    """Returns the hash of the member key, and whether the roster that was taken last has it for this device."""
-    if not state.identity.enrolled or not state.identity.has_member_key:
-        return "", ""
-    own, agent = key_hash(public_der(state.identity.member_key())), state.identity.read().agent_id
-    roster = KeptRoster(state.learning).read()
-    if roster is None:
-        return own, ""
-    if agent not in roster.members:
-        return own, f"Version {roster.version} does not have this device: it takes part once it is in a signed one."
-    if roster.members[agent] != own:
-        return own, f"Version {roster.version} has another member key for this device: tell who signs rosters, with the key below."
-    return own, f"Version {roster.version} has this device."
 
 
 def _why(settings: AgentSettings, chosen: Chosen, is_enrolled: bool) -> str:
@@ -141,8 +128,8 @@ def _as_json(said: Said) -> dict[str, object]:
         "epsilon_spent": said.epsilon_spent,
         "epsilon_left": said.epsilon_left,
         "roster_version": said.roster_version,
-        "roster_says": said.roster_says,
-        "member_key_hash": said.member_key_hash,
+        "roster_says": said.standing.says,
+        "member_key_hash": said.standing.member_key_hash,
         "contributions": [asdict(one) for one in said.contributions],
     }
 

@@ -117,8 +117,17 @@ async def test_a_device_whose_owner_says_no_takes_no_part(fleet: LearningFleet) 
         await first(fleet).answer(plan(fleet).to_bytes())
 
 
-@pytest.mark.parametrize("until", [Kind.KEYS, Kind.SHARES, Kind.MASKED, Kind.CONSENT])
-@pytest.mark.parametrize("limits", [replace(OPEN, enabled=False), replace(OPEN, exact_cohort=5), replace(OPEN, epsilon=1.0)])
+OFF = replace(OPEN, enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("until", "limits"),
+    [
+        *((stage, OFF) for stage in (Kind.KEYS, Kind.SHARES, Kind.MASKED, Kind.CONSENT)),
+        (Kind.SHARES, replace(OPEN, exact_cohort=5)),
+        (Kind.SHARES, replace(OPEN, epsilon=1.0)),
+    ],
+)
 async def test_a_device_whose_limits_change_within_a_round_leaves_it(fleet: LearningFleet, until: Kind, limits: LearningLimits) -> None:
     device, coordinator = first(fleet), Coordinator(plan(fleet), fleet.roster)
     messages = coordinator.invitations()
