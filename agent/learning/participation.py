@@ -84,6 +84,10 @@ class Participation:
         """By which the participant has accepted its plan."""
         self._one_at_a_time = asyncio.Lock()
 
+    def afresh(self) -> "Participation":
+        """Returns one that is in no round. Made for each that is carried, and dropped with its secrets when that is over."""
+        return Participation(self._site)
+
     async def answer(self, content: bytes) -> bytes:
         """Takes a hub's message, and returns the answer to it.
 

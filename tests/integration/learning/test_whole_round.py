@@ -41,7 +41,7 @@ async def site(tmp_path: Path, carried: dict[str, FleetAgent]) -> AsyncIterator[
 
         @asynccontextmanager
         async def carry(identity: Identity, state: StateFolder, participation: Participation) -> AsyncIterator[None]:
-            async with fleet_agent(identity, state.path, answering=lambda: participation.answer) as agent:
+            async with fleet_agent(identity, state.path, answering=lambda: participation.afresh().answer) as agent:
                 carried[identity.agent_id] = agent
                 yield
 

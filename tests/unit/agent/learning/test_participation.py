@@ -99,6 +99,14 @@ async def test_a_new_plan_ends_the_round_before(fleet: LearningFleet) -> None:
         await device.answer(coordinator.close_stage()[device.agent_id])
 
 
+async def test_a_round_does_not_go_on_over_what_carries_the_next(fleet: LearningFleet) -> None:
+    device, coordinator = first(fleet), Coordinator(plan(fleet), fleet.roster)
+    for agent, message in coordinator.invitations().items():
+        coordinator.receive(agent, await fleet.devices[agent].answer(message))
+    with refused(Reason.ROUND_UNKNOWN):
+        await device.participation.afresh().answer(coordinator.close_stage()[device.agent_id])
+
+
 async def test_what_belongs_to_no_round_is_refused(fleet: LearningFleet) -> None:
     device = first(fleet)
     coordinator = Coordinator(plan(fleet), fleet.roster)
