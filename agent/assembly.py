@@ -243,7 +243,7 @@ async def open_fleet(
     def may_take_part() -> bool:
         return limits_of(settings, policy.chosen).enabled
 
-    taking_part = TakingPart(may_take_part, lambda: link.identity.hub_address, lambda: participation.answer)
+    taking_part = TakingPart(may_take_part, lambda: link.identity.hub_address, lambda: participation.afresh().answer)
     commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, taking_part, utc_now, restart)
     await commands.recover()
     releases = Releases(RolloutStore(ground.database), parts.metrics.rollout_came_to)

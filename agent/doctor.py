@@ -16,6 +16,7 @@ from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
+from agent.learning.membership import standing_of
 from agent.learning.opening import limits_of
 from agent.learning.taking_part import HOW_TO_INSTALL, is_installed
 from agent.local_client import LocalClient
@@ -102,7 +103,10 @@ def _learning(settings: AgentSettings) -> str:
         return "off: the signed policy says so, or cannot be had"
     if not is_installed():
         raise _Wrong(f"on, but Flower is not installed: {HOW_TO_INSTALL}")
-    return "on"
+    standing = standing_of(IdentityFolder(settings.state_folder / "identity"), settings.state_folder / "learning")
+    if standing.is_other:
+        raise _Wrong(f"on, but of the roster: {standing.says}")
+    return f"on. {standing.says}" if standing.says else "on"
 
 
 def _state(folder: Path) -> str:

@@ -20,6 +20,7 @@ from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import IdentityFolder
 from agent.identity.rotation import Rotation
 from agent.known_hub import KnownHub
+from agent.learning.membership import Membership
 from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.parts import Parts
@@ -123,9 +124,9 @@ def build_fleet(
         clock: returns the time, UTC.
         randomness: for jitter.
     """
-    told = ToldAuthorities()
+    told, membership = ToldAuthorities(), Membership(folder, lambda: link.identity, taking_part.is_enabled)
     parts_of_session = SessionParts(
-        report=lambda: _report(parts, policy),
+        report=lambda: _report(parts, policy, membership),
         desired=desired,
         authorities=told,
         commands=commands,
@@ -141,7 +142,7 @@ def build_fleet(
     return fleet
 
 
-def _report(parts: Parts, policy: PolicyInForce) -> AgentReport:
+def _report(parts: Parts, policy: PolicyInForce, membership: Membership) -> AgentReport:
     bundle = parts.models.bundle
     return AgentReport(
         version=version("seawall"),
@@ -150,6 +151,7 @@ def _report(parts: Parts, policy: PolicyInForce) -> AgentReport:
         policy_digest=policy.digest,
         policy=policy.chosen.name,
         policy_trouble=policy.trouble[:_LONGEST_TROUBLE_CHARACTERS],
+        member_key=membership.claim(),
     )
 
 

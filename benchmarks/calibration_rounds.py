@@ -7,7 +7,7 @@ from fractions import Fraction
 from random import Random
 
 from benchmarks.calibration_fleet import Judged, Site, Spoil
-from benchmarks.learning_cohort import WINDOW, Memory, certificate_key
+from benchmarks.learning_cohort import WINDOW, Memory, member_key
 from contract.calibration.cohorts import CohortSum
 from contract.calibration.fitting import fit
 from contract.calibration.maps import CONFIDENCE, SAME, Map
@@ -34,12 +34,12 @@ Summed = Callable[[Vectors, Map], CohortSum]
 def secure_sum(vectors: Vectors, in_force: Map) -> CohortSum:
     """Plays one round of the protocol, as honest devices and an honest hub do."""
     agents = tuple(f"agent-{number:03}" for number in range(len(vectors)))
-    roster = Roster(1, {agent: key_hash(public_der(certificate_key(agent))) for agent in agents})
+    roster = Roster(1, {agent: key_hash(public_der(member_key(agent))) for agent in agents})
     terms = Terms(WINDOW, schema_digest(CONFIDENCE, MODEL, in_force), entries(CONFIDENCE), SCALE_BITS)
     plan = Plan(os.urandom(32), WINDOW, terms.schema, terms.entries, SCALE_BITS, least_threshold(len(agents)), 1, roster.digest, agents)
     coordinator, devices = Coordinator(plan, roster), dict[str, Participant]()
     for agent, values in zip(agents, vectors, strict=True):
-        member = Member(agent, certificate_key(agent), roster, Rules(smallest_cohort=1))
+        member = Member(agent, member_key(agent), roster, Rules(smallest_cohort=1))
         devices[agent] = Participant(member, terms, Memory(), _saying(to_vector(values)), os.urandom)
     messages = coordinator.invitations()
     while messages:

@@ -31,7 +31,7 @@ NORM, VARIANCE = 10_000, Fraction(10**8)
 
 
 @cache
-def certificate_key(_agent: str) -> ec.EllipticCurvePrivateKey:
+def member_key(_agent: str) -> ec.EllipticCurvePrivateKey:
     """Returns a device's key, made once: it is no part of a round."""
     return ec.generate_private_key(ec.SECP256R1())
 
@@ -82,7 +82,7 @@ class SimulatedRound:
     def __init__(self, size: int, lost: int = 0) -> None:
         self._agents = tuple(f"agent-{number:02}" for number in range(size))
         self._lost = set(self._agents[:lost])
-        self._roster = Roster(1, {agent: key_hash(public_der(certificate_key(agent))) for agent in self._agents})
+        self._roster = Roster(1, {agent: key_hash(public_der(member_key(agent))) for agent in self._agents})
         threshold = least_threshold(size)
         self._plan = Plan(os.urandom(32), WINDOW, SCHEMA, ENTRIES, 0, threshold, 1, self._roster.digest, self._agents)
         self._vectors: dict[str, bytes] = {}
@@ -109,7 +109,7 @@ class SimulatedRound:
         return self._costs
 
     def _participant(self, agent: str) -> Participant:
-        member = Member(agent, certificate_key(agent), self._roster, Rules(smallest_cohort=1))
+        member = Member(agent, member_key(agent), self._roster, Rules(smallest_cohort=1))
         return Participant(member, Terms(WINDOW, SCHEMA, ENTRIES, 0), Memory(), lambda plan: self._contribution(agent, plan), os.urandom)
 
     def _contribution(self, agent: str, plan: Plan) -> bytes:

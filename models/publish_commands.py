@@ -20,7 +20,7 @@ from models.destinations import Destination, Folder, Hub
 from models.mirror import OnlineSigner
 from models.progress import Terminal
 from models.publish import send_blobs, send_release, sign_version, verify_current
-from models.rosters import index_roster
+from models.rosters import check_follows, index_roster
 from models.signers import open_signer, open_signers
 from models.trust import Lives
 
@@ -78,6 +78,8 @@ def _publish(
 ) -> None:
     index, places = _indexed(bundle, name, version, role)
     current = verify_current(destination, root, role, index.path(role))
+    if role == roster_bundle.ROLE:
+        check_follows(name, index.version, current.metadata.signed.targets)
     signers = list(open_signers(keys, terminal_access()).values())
     made = sign_version(current, role, index, signers, lives, datetime.now(UTC))
     if made is None:

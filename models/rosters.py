@@ -1,10 +1,12 @@
 """Makes a release of a roster: one file, which says its own version."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from contract.release import FORMAT_VERSION, Index
-from contract.roster_bundle import ROSTER_FILE, check_roster_bundle
+from contract.errors import InvalidRequest, Reason
+from contract.release import FORMAT_VERSION, Index, versions_of
+from contract.roster_bundle import ROLE, ROSTER_FILE, check_roster_bundle, newest_roster
 from contract.secagg.roster import Roster
 from models.chunks import Place, index_file
 
@@ -25,3 +27,21 @@ def index_roster(path: Path, name: str, version: str) -> tuple[Index, dict[str, 
     roster = check_roster_bundle({ROSTER_FILE: content}, version or str(Roster.from_json(content).version))
     entry, places = index_file(file, ())
     return Index(FORMAT_VERSION, name, str(roster.version), (replace(entry, name=ROSTER_FILE),)), places
+
+
+def check_follows(name: str, version: str, published: Iterable[str]) -> None:
+    """Refuses a version that leaves some out: after the greatest that there can be no roster could follow, and nobody be taken out of one.
+
+    Args:
+        name: of the roster.
+        version: that is to be signed.
+        published: targetpaths of the role.
+
+    Raises:
+        InvalidRequest: ROSTER_INVALID.
+    """
+    newest = newest_roster(versions_of(published, ROLE, name))
+    if int(version) > newest + 1:
+        raise InvalidRequest(
+            Reason.ROSTER_INVALID, f"The roster's version is {version}, and the next one is {newest + 1}: do not sign what skips some."
+        )

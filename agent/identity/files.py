@@ -21,6 +21,7 @@ _log = structlog.get_logger(__name__)
 
 _FILE = "identity.json"
 _NEXT_KEY = "next-key.pem"
+_MEMBER_KEY = "member-key.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +109,20 @@ class IdentityFolder:
         Raises:
             NotPossibleNow: CERTIFICATE_INVALID, the disk does not take it.
         """
-        file = self._folder / _NEXT_KEY
-        try:
-            if not file.exists():
-                key = ec.generate_private_key(ec.SECP256R1())
-                write_private(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-            make_private(file)
-            kept = load_pem_private_key(file.read_bytes(), None)
-        except (OSError, ValueError, UnsupportedAlgorithm) as error:
-            raise NotPossibleNow(
-                Reason.CERTIFICATE_INVALID, f"The next key in {self._folder} cannot be used ({error}): make room, or remove {_NEXT_KEY}."
-            ) from error
-        if not isinstance(kept, ec.EllipticCurvePrivateKey):
-            raise NotPossibleNow(Reason.CERTIFICATE_INVALID, f"{file} is no key of ours: remove it.")
-        return kept
+        return _kept_key(self._folder / _NEXT_KEY, _ENROL_AGAIN, "")
+
+    def member_key(self) -> ec.EllipticCurvePrivateKey:
+        """Returns the key by which rosters know this device. Made at the first call; it stays the same whatever becomes of certificates.
+
+        Raises:
+            NotPossibleNow: CERTIFICATE_INVALID, the disk does not take it, or what is there is damaged.
+        """
+        return _kept_key(self._folder / _MEMBER_KEY, _MAKE_ANOTHER, f" {_ANOTHER_ROSTER}")
+
+    @property
+    def has_member_key(self) -> bool:
+        """Whether a member key is there."""
+        return (self._folder / _MEMBER_KEY).exists()
 
     def renew(self, identity: Identity) -> None:
         """Writes an identity with a certificate for the next key, which is then no longer the next.
@@ -169,7 +170,32 @@ def _parse(content: dict[str, Any]) -> Identity:
     return identity
 
 
+def _kept_key(file: Path, if_seen: str, then: str) -> ec.EllipticCurvePrivateKey:
+    """Returns the key in a file, made and put there at the first call.
+
+    Args:
+        file: with the key.
+        if_seen: what to do where others could read it.
+        then: what has to be done once it is removed.
+    """
+    try:
+        if not file.exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            write_private(file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        make_private(file, if_seen)
+        kept = load_pem_private_key(file.read_bytes(), None)
+        if not isinstance(kept, ec.EllipticCurvePrivateKey):
+            raise ValueError("it is no key of ours")
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise NotPossibleNow(
+            Reason.CERTIFICATE_INVALID, f"The key in {file.parent} cannot be used ({error}): make room, or remove {file.name}.{then}"
+        ) from error
+    return kept
+
+
 _ENROL_AGAIN = "if one of them may have read it: seawall-agent enroll --again TOKEN"
+_ANOTHER_ROSTER = "Rounds are without this device until a roster with its next key is signed."
+_MAKE_ANOTHER = f"if one of them may have read it, stop the agent and remove it. {_ANOTHER_ROSTER}"
 
 
 def make_private(file: Path, advice: str = _ENROL_AGAIN) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from agent.config import AgentSettings, load_settings
 from agent.learning.ledger import Contribution, LedgerStore
+from agent.learning.membership import NO_STANDING, Standing, standing_of
 from agent.learning.opening import limits_of
 from agent.options import Config, print_table
 from agent.policies.in_force import Chosen, choose
@@ -34,6 +35,7 @@ class Said:
         limits: of this device.
         why: it takes part or not.
         roster_version: the greatest that was seen; 0: none was.
+        standing: of this device in the roster that was taken last.
         rho: what was given away.
         contributions: by window.
     """
@@ -41,6 +43,7 @@ class Said:
     limits: LearningLimits
     why: str
     roster_version: int = 0
+    standing: Standing = NO_STANDING
     rho: float = 0.0
     contributions: tuple[Contribution, ...] = ()
 
@@ -76,7 +79,9 @@ def show(
     exact = f"from {limits.exact_cohort} devices on" if limits.exact_cohort else "never"
     _out.print(f"Sums are of at least {limits.smallest_cohort} devices; without noise: {exact}.")
     _out.print(f"ε {said.epsilon_spent:.2f} of {limits.epsilon:g} is spent, {said.epsilon_left:.2f} is left (δ {limits.delta:g}).")
-    _out.print(f"Roster: {said.roster_version or 'none seen yet'}.")
+    _out.print(f"Roster: {said.roster_version or 'none seen yet'}. {said.standing.says}".rstrip(), soft_wrap=True)
+    if said.standing.member_key_hash:
+        _out.print(f"Member key: {said.standing.member_key_hash}", soft_wrap=True)
     if said.contributions:
         print_table(_out, ("window", "contributed", "devices asked", "noise", "answers counted"), [_row(one) for one in said.contributions])
         _out.print("The counts themselves, which have never left this device: seawall-agent learning show --json", soft_wrap=True)
@@ -91,7 +96,14 @@ def _read(settings: AgentSettings, state: StateFolder) -> Said:
     database = Database(state.database, state.data_key(settings.data_key_file))
     try:
         ledger = LedgerStore(database)
-        return Said(limits, why, ledger.roster_version(), ledger.account().rho, tuple(ledger.contributions()))
+        return Said(
+            limits=limits,
+            why=why,
+            roster_version=ledger.roster_version(),
+            standing=standing_of(state.identity, state.learning),
+            rho=ledger.account().rho,
+            contributions=tuple(ledger.contributions()),
+        )
     finally:
         database.close()
 
@@ -116,6 +128,8 @@ def _as_json(said: Said) -> dict[str, object]:
         "epsilon_spent": said.epsilon_spent,
         "epsilon_left": said.epsilon_left,
         "roster_version": said.roster_version,
+        "roster_says": said.standing.says,
+        "member_key_hash": said.standing.member_key_hash,
         "contributions": [asdict(one) for one in said.contributions],
     }
 

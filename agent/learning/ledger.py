@@ -147,11 +147,11 @@ class RoundLedger:
 
     Args:
         store: of all rounds.
-        price: of this one.
+        price: returns that of this one; asked once its plan was accepted.
         clock: returns POSIX time, seconds.
     """
 
-    def __init__(self, store: LedgerStore, price: Price, clock: Callable[[], float]) -> None:
+    def __init__(self, store: LedgerStore, price: Callable[[], Price], clock: Callable[[], float]) -> None:
         self._store = store
         self._price = price
         self._clock = clock
@@ -162,7 +162,7 @@ class RoundLedger:
 
     def spend(self, window: str, round_id: bytes) -> None:
         """Spends a window at this round's price."""
-        self._store.spend(window, round_id, self._price, self._clock())
+        self._store.spend(window, round_id, self._price(), self._clock())
 
 
 def store_broken(error: sqlite3.DatabaseError) -> Unavailable:

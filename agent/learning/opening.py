@@ -7,9 +7,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from agent.config import AgentSettings
 from agent.hub_link import HubLink
 from agent.inference.machine import temperature_celsius
@@ -26,7 +23,6 @@ from agent.update.opening import open_source, open_trust, rooted
 from agent.update.pacing import Pace, PaceSettings
 from contract.calibration.maps import CONFIDENCE, SAME
 from contract.classification import Classification, stored_class
-from contract.errors import NotPossibleNow, Reason
 from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
 from contract.subjects import Confidence
@@ -111,8 +107,4 @@ async def take_roster(settings: AgentSettings, state: StateFolder, ledger: Ledge
 
 
 def _device(state: StateFolder) -> Device:
-    identity = state.identity.read()
-    key = load_pem_private_key(identity.key_pem, None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise NotPossibleNow(Reason.CERTIFICATE_INVALID, "The key of this device is none that can sign in a round: enrol it again.")
-    return Device(identity.agent_id, key)
+    return Device(state.identity.read().agent_id, state.identity.member_key())

@@ -36,11 +36,11 @@ class Device:
 
     Args:
         agent: its id.
-        certificate_key: of its certificate, which is renewed now and then.
+        member_key: the one by which rosters know it; it stays when its certificate is renewed.
     """
 
     agent: str
-    certificate_key: ec.EllipticCurvePrivateKey
+    member_key: ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,13 @@ class Participation:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._participant: Participant | None = None
+        self._limits: LearningLimits | None = None
+        """By which the participant has accepted its plan."""
         self._one_at_a_time = asyncio.Lock()
+
+    def afresh(self) -> "Participation":
+        """Returns one that is in no round. Made for each that is carried, and dropped with its secrets when that is over."""
+        return Participation(self._site)
 
     async def answer(self, content: bytes) -> bytes:
         """Takes a hub's message, and returns the answer to it.
@@ -93,25 +99,42 @@ class Participation:
                 if kind_of(content) is Kind.PLAN:
                     self._participant = None
                     self._participant = await self._join(Plan.from_bytes(content))
-                if self._participant is None:
-                    raise NotPossibleNow(Reason.ROUND_UNKNOWN, "This device is in no round: send it a plan first.")
-                return await asyncio.to_thread(self._participant.receive, content)
+                return await self._received(content)
             except SeawallError as error:
                 _log.info("a round is refused", reason=error.reason)
                 raise
-            finally:
-                if self._participant is not None and self._participant.is_over:
-                    self._participant = None
+
+    async def _received(self, content: bytes) -> bytes:
+        """Has the participant answer. One that is cut off in the middle is not taken up again: it may be answering still."""
+        participant, self._participant = self._participant, None
+        if participant is None:
+            raise NotPossibleNow(Reason.ROUND_UNKNOWN, "This device is in no round: send it a plan first.")
+        self._check_limits()
+        try:
+            answer = await asyncio.to_thread(participant.receive, content)
+        except SeawallError:
+            self._keep(participant)
+            raise
+        self._keep(participant)
+        return answer
+
+    def _keep(self, participant: Participant) -> None:
+        self._participant = None if participant.is_over else participant
+
+    def _check_limits(self) -> None:
+        """Leaves a round when the limits have changed under it: what was accepted by the ones before is given by none."""
+        if self._site.limits() != self._limits:
+            raise NotPermitted(Reason.LEARNING_OFF, "This device's limits have changed since the round began: plan the next one by these.")
 
     async def _join(self, plan: Plan) -> Participant:
-        limits = self._site.limits()
+        limits = self._limits = self._site.limits()
         if not limits.enabled:
             raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no sums: its owner says so, or its signed policy does.")
         subject = _subject(plan, self._site.confidence())
         offered = _terms(subject, plan, limits, self._site.clock())
         roster, device = await self._site.roster(), self._site.device()
-        member = Member(device.agent, device.certificate_key, roster, _rules(subject, plan, limits, roster))
-        ledger = RoundLedger(self._site.ledger, _price(subject, plan, limits), lambda: self._site.clock().timestamp())
+        member = Member(device.agent, device.member_key, roster, _rules(subject, plan, limits, roster))
+        ledger = RoundLedger(self._site.ledger, lambda: _price(subject, plan, limits), lambda: self._site.clock().timestamp())
         return Participant(member, offered, ledger, partial(self._contribute, subject), self._site.randomness)
 
     def _contribute(self, subject: Subject, plan: Plan) -> bytes:

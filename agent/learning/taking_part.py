@@ -51,7 +51,7 @@ class TakingPart:
     Args:
         is_enabled: says whether this device's owner and the signed policy let it take part now.
         hub_address: returns `host:port` of the hub, which may move; rounds are at the same host.
-        answering: returns what answers a round's messages.
+        answering: returns what answers one round's messages, made for it.
         carrying: carries one round.
         installed: says whether Flower is there.
     """
@@ -64,7 +64,7 @@ class TakingPart:
         carrying: Callable[[Target, Answer, float], Awaitable[None]] = carry,
         installed: Callable[[], bool] = is_installed,
     ) -> None:
-        self._is_enabled = is_enabled
+        self.is_enabled = is_enabled
         self._hub_address = hub_address
         self._answering = answering
         self._carrying = carrying
@@ -76,7 +76,7 @@ class TakingPart:
     @property
     def state(self) -> str:
         """What status and /healthz show of it."""
-        if not self._is_enabled():
+        if not self.is_enabled():
             return "off"
         if not self._installed():
             return f"not installed: {HOW_TO_INSTALL}"
@@ -91,7 +91,7 @@ class TakingPart:
             Busy: LEARNING_BUSY, another round is under way.
             InvalidRequest: FIELD_INVALID, what is told is no round.
         """
-        if not self._is_enabled():
+        if not self.is_enabled():
             raise NotPermitted(
                 Reason.LEARNING_OFF,
                 "This device takes part in no rounds: its owner may set enabled in [learning], see seawall-agent learning show.",
@@ -109,17 +109,20 @@ class TakingPart:
     async def run(self) -> None:
         """Carries what is taken, until cancelled."""
         while True:
-            taken = await self._taken.get()
-            _log.info("a round of learning begins", round=taken.round_id)
-            try:
-                await self._carrying(taken.target, taken.answer, taken.deadline_seconds)
-                self._last = "over"
-            except SeawallError as error:
-                self._last = error.message
-                _log.warning("a round of learning has failed", round=taken.round_id, reason=error.reason, advice=error.message)
-            finally:
-                self._is_busy = False
-            _log.info("a round of learning is over", round=taken.round_id)
+            await self._carry(await self._taken.get())
+
+    async def _carry(self, taken: _Round) -> None:
+        """Carries one. What answered it has the round's secrets, and is gone when this returns."""
+        _log.info("a round of learning begins", round=taken.round_id)
+        try:
+            await self._carrying(taken.target, taken.answer, taken.deadline_seconds)
+            self._last = "over"
+        except SeawallError as error:
+            self._last = error.message
+            _log.warning("a round of learning has failed", round=taken.round_id, reason=error.reason, advice=error.message)
+        finally:
+            self._is_busy = False
+        _log.info("a round of learning is over", round=taken.round_id)
 
     def _read(self, entry: CommandEntry, key: ec.EllipticCurvePrivateKey, answer: Answer) -> _Round:
         told = LearningRound.FromString(entry.learning_round)

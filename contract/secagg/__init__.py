@@ -5,7 +5,7 @@ malicious server, on the full graph of at most 64 devices: sums of vectors of 64
 
     hub                      device
     Plan        ------>      0  its own rules; new keys            (rules.py, keys.py)
-                <------      Keys, signed by the certificate's key
+                <------      Keys, signed by the member key, which the roster names
     KeyList     ------>      1  every key is of who is in the roster
                 <------      Shares: of both its secrets, sealed for each other device   (shamir.py)
     Delivery    ------>      2  the window is spent, then the vector is masked    (masks.py)

@@ -21,6 +21,7 @@ from contract.secagg.rules import (
     check_consents,
     check_enough,
     check_key_list,
+    check_member,
     check_plan,
     check_survivors,
     check_terms,
@@ -28,6 +29,7 @@ from contract.secagg.rules import (
 )
 from contract.secagg.shamir import split
 from contract.secagg.wire import Kind, kind_of
+from contract.tree_heads import public_der
 
 
 class Ledger(Protocol):
@@ -49,13 +51,13 @@ class Member:
 
     Args:
         agent: its id.
-        certificate_key: the private key of its certificate.
+        member_key: the private key by which the roster knows it.
         roster: whose signatures TUF has verified.
         rules: its own.
     """
 
     agent: str
-    certificate_key: ec.EllipticCurvePrivateKey
+    member_key: ec.EllipticCurvePrivateKey
     roster: Roster
     rules: Rules
 
@@ -131,11 +133,12 @@ class Participant:
     def _advertise(self, plan: Plan) -> Keys:
         member = self._member
         check_plan(plan, member.agent, member.roster, member.rules)
+        check_member(member.agent, public_der(member.member_key), member.roster)
         check_terms(plan, self._terms)
         if self._ledger.is_spent(plan.window):
             raise NotPermitted(Reason.WINDOW_SPENT, "This window was contributed once, whatever became of it: report the next one.")
         self._plan, self._secrets = plan, Secrets.make(self._randomness)
-        self._keys = sign_keys(self._secrets, plan.round_id(), member.agent, member.certificate_key)
+        self._keys = sign_keys(self._secrets, plan.round_id(), member.agent, member.member_key)
         return self._keys
 
     def _share(self, key_list: KeyList) -> Shares:
@@ -181,7 +184,7 @@ class Participant:
     def _consent(self, survivors: Survivors) -> Consent:
         check_survivors(survivors, self._member.agent, self._shares, self._plan, self._member.rules)
         self._survivors = survivors
-        return Consent(self._keys.round_id, sign_survivors(self._member.certificate_key, survivors, self._key_list.digest()))
+        return Consent(self._keys.round_id, sign_survivors(self._member.member_key, survivors, self._key_list.digest()))
 
     def _unmask(self, consents: Consents) -> Unmasking:
         check_consents(consents, self._survivors, self._key_list, self._plan)

@@ -52,27 +52,27 @@ class Secrets:
         return cls(randomness(SEED_BYTES), randomness(SEED_BYTES), randomness(SEED_BYTES))
 
 
-def sign_keys(secrets: Secrets, round_id: bytes, agent: str, certificate_key: ec.EllipticCurvePrivateKey) -> Keys:
+def sign_keys(secrets: Secrets, round_id: bytes, agent: str, member_key: ec.EllipticCurvePrivateKey) -> Keys:
     """Returns the public half of a device's secrets, signed."""
     public = (public_x25519(secrets.encryption_seed), public_x25519(secrets.masking_seed), commitment(round_id, agent, secrets.own_seed))
-    unsigned = Keys(round_id, agent, public_der(certificate_key), *public, b"")
-    signature = certificate_key.sign(_KEYS_CONTEXT + _joined(*unsigned.signed_fields()), ec.ECDSA(SHA256()))
-    return Keys(round_id, agent, unsigned.certificate_key, *public, signature)
+    unsigned = Keys(round_id, agent, public_der(member_key), *public, b"")
+    signature = member_key.sign(_KEYS_CONTEXT + _joined(*unsigned.signed_fields()), ec.ECDSA(SHA256()))
+    return Keys(round_id, agent, unsigned.member_key, *public, signature)
 
 
 def are_signed(keys: Keys) -> bool:
-    """Says whether the certificate's key that they name has signed them."""
-    return verify(keys.certificate_key, keys.signature, _KEYS_CONTEXT + _joined(*keys.signed_fields()))
+    """Says whether the member key that they name has signed them."""
+    return verify(keys.member_key, keys.signature, _KEYS_CONTEXT + _joined(*keys.signed_fields()))
 
 
-def sign_survivors(certificate_key: ec.EllipticCurvePrivateKey, survivors: Survivors, key_list_digest: bytes) -> bytes:
+def sign_survivors(member_key: ec.EllipticCurvePrivateKey, survivors: Survivors, key_list_digest: bytes) -> bytes:
     """Signs who is alive and who is dead, of these keys."""
-    return certificate_key.sign(_survivors_bytes(survivors, key_list_digest), ec.ECDSA(SHA256()))
+    return member_key.sign(_survivors_bytes(survivors, key_list_digest), ec.ECDSA(SHA256()))
 
 
 def has_consented(keys: Keys, signature: bytes, survivors: Survivors, key_list_digest: bytes) -> bool:
     """Says whether the owner of some keys has signed the same."""
-    return verify(keys.certificate_key, signature, _survivors_bytes(survivors, key_list_digest))
+    return verify(keys.member_key, signature, _survivors_bytes(survivors, key_list_digest))
 
 
 def public_x25519(seed: bytes) -> bytes:

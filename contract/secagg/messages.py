@@ -15,7 +15,7 @@ HASH_BYTES = 32
 X25519_BYTES = 32
 SEALED_BYTES = 2 * SHARE_BYTES + 16
 """Two shares and GCM's tag."""
-MOST_CERTIFICATE_KEY_BYTES = 200
+MOST_MEMBER_KEY_BYTES = 200
 MOST_SIGNATURE_BYTES = 120
 """ECDSA on P-384 in DER has 104 at most."""
 MOST_WINDOW_BYTES = 64
@@ -88,16 +88,16 @@ class Keys:
     Args:
         round_id: of the round.
         agent: whose.
-        certificate_key: SubjectPublicKeyInfo in DER; the roster has its hash.
+        member_key: SubjectPublicKeyInfo in DER of the key that the roster has the hash of.
         encryption_key: X25519; shares are sealed under what two of these agree on.
         masking_key: X25519; two devices' mask is made from what two of these agree on.
         commitment: to the seed of the device's own mask.
-        signature: ECDSA with the certificate's key, DER.
+        signature: ECDSA with the member key, DER.
     """
 
     round_id: bytes
     agent: str
-    certificate_key: bytes
+    member_key: bytes
     encryption_key: bytes
     masking_key: bytes
     commitment: bytes
@@ -105,7 +105,7 @@ class Keys:
 
     def signed_fields(self) -> tuple[bytes, ...]:
         """Returns all that is signed."""
-        return self.round_id, self.agent.encode(), self.certificate_key, self.encryption_key, self.masking_key, self.commitment
+        return self.round_id, self.agent.encode(), self.member_key, self.encryption_key, self.masking_key, self.commitment
 
     def to_bytes(self) -> bytes:
         """Returns the message."""
@@ -114,13 +114,13 @@ class Keys:
     @classmethod
     def from_bytes(cls, content: bytes) -> "Keys":
         """Reads it."""
-        round_id, agent, certificate_key, encryption, masking, commitment, signature, *more = unpack(content, Kind.KEYS, 7)
+        round_id, agent, member_key, encryption, masking, commitment, signature, *more = unpack(content, Kind.KEYS, 7)
         if more:
             raise invalid("it has too many fields")
         return cls(
             exactly(round_id, HASH_BYTES),
             name(agent),
-            _at_most(certificate_key, MOST_CERTIFICATE_KEY_BYTES),
+            _at_most(member_key, MOST_MEMBER_KEY_BYTES),
             exactly(encryption, X25519_BYTES),
             exactly(masking, X25519_BYTES),
             exactly(commitment, HASH_BYTES),

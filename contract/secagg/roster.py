@@ -1,6 +1,7 @@
-"""The roster: which devices there are, and the hash of each one's certificate key. A TUF target, signed where the hub has no key.
+"""The roster: which devices there are, and the hash of each one's member key. A TUF target, signed where the hub has no key.
 
-A hub that issues certificates to devices it has made up gets none of them in here. Whoever hands a roster to a round has verified TUF's
+A member key is a device's for its life, whatever becomes of its certificates: so a line that has changed is a rare thing, which whoever
+signs can ask about. A hub that makes devices up gets none of them in here. Whoever hands a roster to a round has verified TUF's
 signatures: of the role `rosters`.
 """
 
@@ -15,7 +16,9 @@ from contract.errors import InvalidRequest, Reason
 from contract.identity import AGENT_ID
 from contract.leaves import canonical
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 1 had the hashes of certificates' keys."""
+
 MOST_MEMBERS = 100_000
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -30,7 +33,7 @@ class Roster:
 
     Args:
         version: from 1; a later roster has a greater one.
-        members: agents' ids, and for each the SHA-256 of its certificate's public key (`contract.identity.key_hash`).
+        members: agents' ids, and for each the SHA-256 of its public member key (`contract.identity.key_hash`).
     """
 
     version: int
@@ -43,7 +46,7 @@ class Roster:
 
     def to_json(self) -> bytes:
         """Returns the canonical bytes, the target's content."""
-        members = [{"agent": agent, "key_hash": self.members[agent]} for agent in sorted(self.members)]
+        members = [{"agent": agent, "member_key_hash": self.members[agent]} for agent in sorted(self.members)]
         return canonical({"format_version": FORMAT_VERSION, "members": members, "version": self.version}).encode() + b"\n"
 
     @classmethod
@@ -57,8 +60,10 @@ class Roster:
             raise _invalid(f"it has more than {MOST_BYTES} bytes")
         try:
             fields = json.loads(content)
-            if set(fields) != _FIELDS or fields["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"fields are {', '.join(sorted(_FIELDS))}, the format is {FORMAT_VERSION}")
+            if set(fields) != _FIELDS:
+                raise ValueError(f"fields are {', '.join(sorted(_FIELDS))}")
+            if fields["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"its format is {fields['format_version']}, and the one with member keys is {FORMAT_VERSION}")
             pairs = [_member(item) for item in fields["members"]]
             version = fields["version"]
             if type(version) is not int or not 1 <= version <= _MOST_VERSION or not 1 <= len(pairs) <= MOST_MEMBERS:
@@ -67,14 +72,19 @@ class Roster:
             raise _invalid(f"{type(error).__name__}: {str(error)[:200]}") from error
         if len(dict(pairs)) != len(pairs):
             raise InvalidRequest(Reason.NAME_REPEATED, "The roster lists a device twice: list each once, and sign it again.")
+        if len({key for _, key in pairs}) != len(pairs):
+            raise _invalid("two devices in it have one key, so that who has it would count twice")
         return cls(version, dict(pairs))
 
 
 def _member(item: Any) -> tuple[str, str]:
-    if set(item) != {"agent", "key_hash"} or not AGENT_ID.fullmatch(item["agent"]) or not _KEY_HASH.fullmatch(item["key_hash"]):
-        raise ValueError("a member has an agent's id, and a key_hash of 64 of 0-9 and a-f")
-    return item["agent"], item["key_hash"]
+    agent, member_key_hash = item["agent"], item["member_key_hash"]
+    if len(item) != 2 or not AGENT_ID.fullmatch(agent) or not _KEY_HASH.fullmatch(member_key_hash):
+        raise ValueError("a member has an agent's id, and a member_key_hash of 64 of 0-9 and a-f")
+    return agent, member_key_hash
 
 
 def _invalid(why: str) -> InvalidRequest:
-    return InvalidRequest(Reason.ROSTER_INVALID, f"The roster cannot be used: {why}. Write and sign it again.")
+    return InvalidRequest(
+        Reason.ROSTER_INVALID, f"The roster cannot be used: {why}. Have seawall-hub learning roster propose another, and sign that."
+    )

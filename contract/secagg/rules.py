@@ -75,6 +75,19 @@ def check_plan(plan: Plan, agent: str, roster: Roster, rules: Rules) -> None:
         raise NotPermitted(Reason.THRESHOLD_TOO_LOW, "The threshold is from two thirds of the cohort to all of it: plan anew.")
 
 
+def check_member(agent: str, member_key: bytes, roster: Roster) -> None:
+    """Refuses a roster in which this device has another key than its own: somebody else may be meant to speak in its name.
+
+    Raises:
+        NotPermitted: ROUND_KEY_INVALID.
+    """
+    if roster.members.get(agent) != key_hash(member_key):
+        raise NotPermitted(
+            Reason.ROUND_KEY_INVALID,
+            "The signed roster has another member key for this device than its own: hold seawall-agent learning show against it.",
+        )
+
+
 def check_terms(plan: Plan, terms: Terms) -> None:
     """Refuses a plan that asks for something else than the device has to report.
 
@@ -94,7 +107,7 @@ def check_keys(keys: Keys, plan: Plan, round_id: bytes, roster: Roster) -> None:
     """
     if keys.agent not in plan.cohort:
         raise NotPermitted(Reason.COHORT_INVALID, f"The device {keys.agent} is not in the cohort: leave it out.")
-    is_right = keys.round_id == round_id and key_hash(keys.certificate_key) == roster.members[keys.agent]
+    is_right = keys.round_id == round_id and key_hash(keys.member_key) == roster.members[keys.agent]
     if not is_right or not are_signed(keys):
         raise NotPermitted(
             Reason.ROUND_KEY_INVALID,

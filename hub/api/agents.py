@@ -105,6 +105,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             connected=record.replica_id is not None,
             certificate_issuer=record.certificate_issuer,
             key_hash=record.key_hash,
+            member_key_hash=record.member_key_hash or "",
         )
 
 

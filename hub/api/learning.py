@@ -16,6 +16,7 @@ from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.fleet.messages import timestamp
 from hub.learning.planning import Wanted
 from hub.learning.results import DELTA, GroupSums
+from hub.learning.rosters import RosterFit
 from hub.learning.rounds import By, Rounds
 from hub.store.learning import CohortRecord, RoundRecord
 from seawall.hub.v1 import round_pb2, round_pb2_grpc
@@ -54,6 +55,7 @@ class LearningServicer(round_pb2_grpc.LearningServiceServicer):
         return round_pb2.ListRoundsResponse(
             rounds=shown,
             next_page_token=page_token(str(found[len(shown) - 1].number)) if len(found) > len(shown) else "",
+            roster_fit=None if request.page_token else _fit_message(await self._rounds.roster_fit()),
         )
 
     async def CreateRound(self, request: round_pb2.CreateRoundRequest, context: Context) -> round_pb2.Round:  # noqa: N802
@@ -96,6 +98,10 @@ def round_message(record: RoundRecord) -> round_pb2.Round:
         left_out=record.left_out,
         confidence=_confidence_message(record.subject) if isinstance(record.subject, Confidence) else None,
     )
+
+
+def _fit_message(fits: RosterFit) -> round_pb2.RosterFit:
+    return round_pb2.RosterFit(version=fits.version, agents=fits.agents, missing=fits.missing)
 
 
 def _confidence_message(subject: Confidence) -> round_pb2.Round.Confidence:

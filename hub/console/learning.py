@@ -49,11 +49,12 @@ class Of(StrEnum):
 
 @app.command("rounds", epilog="Example: seawall-hub learning rounds --output json")
 def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
-    """Lists rounds, the newest first: who was asked, how many are in the sums, how many were late at which stage, and why one failed."""
+    """Lists rounds, the newest first: who was asked, who is in the sums or was late, why one failed; and whom the roster lacks."""
     with reach(data, config) as operator:
         found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
+        fits = operator.call(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=1)).roster_fit
     heads = ("Round", "Of", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
-    print_all(found, output, heads, [_row(one) for one in found], "times in UTC")
+    print_all(found, output, heads, [_row(one) for one in found], f"times in UTC; {_fitting(fits)}")
 
 
 @app.command(
@@ -142,13 +143,18 @@ def propose_roster(
     """Prints a roster of the enrolled agents and their keys, to be looked at and signed off the hub: whoever signs it vouches for each."""
     chosen = f"state = ACTIVE AND ({expression})" if expression else "state = ACTIVE"
     with reach(data, config) as operator:
-        members = {agent.name.removeprefix("agents/"): agent.key_hash for agent in operator.list_agents(chosen)}
+        found = operator.list_agents(chosen)
         version = _newest(operator, name) + 1
+    members = {agent.name.removeprefix("agents/"): agent.member_key_hash for agent in found if agent.member_key_hash}
     if not members:
-        raise InvalidRequest(Reason.ROSTER_INVALID, "No agent is chosen, so there is no roster: seawall-hub agents list shows all.")
+        raise InvalidRequest(
+            Reason.ROSTER_INVALID,
+            f"Of {len(found)} agents none has said a member key, so there is no roster: they do once [learning] is enabled on the device.",
+        )
     sys.stdout.write(Roster(version, members).to_json().decode())
     sign = f"seawall-models publish --role {ROLE} --name {name} --key KEY --hub HOST:PORT roster.json"
-    typer.echo(f"{len(members)} agents, version {version}. Look at it, then sign it: {sign}", err=True)
+    without = f" {len(found) - len(members)} more have said no member key." if len(found) > len(members) else ""
+    typer.echo(f"{len(members)} agents, version {version}.{without} Look at it, then sign it: {sign}", err=True)
 
 
 def _confidence(operator: Operator, model: str, policy: Path | None) -> round_pb2.Round.Confidence:
@@ -181,6 +187,15 @@ def _digest_of(operator: Operator, name: str) -> str:
 def _newest(operator: Operator, name: str) -> int:
     """Returns the newest version that was published; 0: none was."""
     return newest_roster(versions_of((row["path"] for row in published(operator)), ROLE, name))
+
+
+def _fitting(fits: round_pb2.RosterFit) -> str:
+    """Says how the newest roster fits the fleet."""
+    if not fits.version:
+        return f"no roster of the {fits.agents} agents with a member key is published: seawall-hub learning roster"
+    if not fits.missing:
+        return f"roster {fits.version} has all {fits.agents} agents with a member key"
+    return f"roster {fits.version} lacks {fits.missing} of {fits.agents} agents with a member key, which sit out: see learning roster"
 
 
 def _row(one: round_pb2.Round) -> tuple[str, ...]:

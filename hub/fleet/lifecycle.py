@@ -22,6 +22,9 @@ MAX_LABELS = 64
 MAX_LABEL_CHARACTERS = 63
 MAX_REASON_CHARACTERS = 500
 
+_FREED = {"member_key_hash": None}
+"""The device may be enrolled again under another name."""
+
 _EVENTS = {ACTIVE: "AGENT_RESUMED", SUSPENDED: "AGENT_SUSPENDED", RETIRED: "AGENT_RETIRED"}
 
 
@@ -103,7 +106,7 @@ class Lifecycle:
             return before, []
         if before.state == RETIRED:
             raise NotPossibleNow(Reason.AGENT_RETIRED, f"Agent {agent_id} is retired for good. Its name may be enrolled anew.")
-        agents.change(connection, agent_id, state=state, revision=before.revision + 1)
+        agents.change(connection, agent_id, state=state, revision=before.revision + 1, **(_FREED if state == RETIRED else {}))
         signal(connection, Topic.AGENTS, [agent_id])
         signal(connection, Topic.ROLLOUTS, [agent_id])
         return find(agent_id, connection), [self._event(_EVENTS[state], agent_id, actor, reason)]

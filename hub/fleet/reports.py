@@ -1,6 +1,7 @@
 """What agents say over their sessions: of themselves, of their configuration, of their commands."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -9,16 +10,18 @@ from sqlalchemy import Connection
 from contract.errors import InvalidRequest, Reason
 from contract.identity import agent_name
 from hub.clock import Clock
+from hub.fleet import member_keys
 from hub.fleet.configuration import next_generation
 from hub.fleet.directory import check_admitted, find
 from hub.fleet.events import Journal
 from hub.fleet.messages import command_name
 from hub.store import agents, commands, rollout_agents
+from hub.store.agents import AgentRecord
 from hub.store.commands import BEGUN, FAILED, SUCCEEDED
 from hub.store.events import NewEvent
 from hub.store.signals import Topic, signal
 from seawall.hub.v1 import command_pb2, session_pb2
-from seawall.hub.v1.agent_pb2 import AgentReport
+from seawall.hub.v1.agent_pb2 import AgentReport, MemberKey
 
 MAX_OUTPUT_CHARACTERS = 256 * 1024
 """Of a command; what is above is cut off. A thousand log lines have half of that."""
@@ -51,8 +54,8 @@ class Reports:
             NotPermitted: it was shut out since its call was let in.
         """
         _check_generation(hello.applied_generation)
-        report = _serialised(hello.report)
-        work = partial(_greeted, agent_id, key_hash, report, hello.applied_generation, self._replica_id, self._clock())
+        said = _Said(_serialised(hello.report), hello.report.member_key)
+        work = partial(_greeted, agent_id, key_hash, said, hello.applied_generation, self._replica_id, self._clock())
         await self._journal.write(work)
 
     async def reported(self, agent_id: str, message: AgentReport) -> None:
@@ -61,7 +64,8 @@ class Reports:
         Raises:
             InvalidRequest: SESSION_INVALID, it says too much.
         """
-        await self._journal.write(partial(_reported, agent_id, _serialised(message), self._clock()))
+        said = _Said(_serialised(message), message.member_key)
+        await self._journal.write(partial(_reported, agent_id, said, self._clock()))
 
     async def configured(self, agent_id: str, outcome: session_pb2.ConfigurationOutcome) -> None:
         """Keeps whether an agent applied what is wanted of it.
@@ -84,7 +88,23 @@ class Reports:
         await self._journal.write(partial(_commanded, agent_id, command_id, outcome, state, self._clock()))
 
 
-def _serialised(report: AgentReport) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an agent says of itself.
+
+    Args:
+        report: that is kept, serialised: the same for agents that are alike, as the census counts them.
+        member_key: kept beside it.
+    """
+
+    report: bytes
+    member_key: MemberKey
+
+
+def _serialised(message: AgentReport) -> bytes:
+    report = AgentReport()
+    report.CopyFrom(message)
+    report.ClearField("member_key")
     content = report.SerializeToString(deterministic=True)
     if len(content) > MAX_REPORT_BYTES:
         raise InvalidRequest(Reason.SESSION_INVALID, f"A report has at most {MAX_REPORT_BYTES} bytes.")
@@ -98,13 +118,13 @@ def _check_generation(generation: int) -> None:
 
 
 def _greeted(
-    agent_id: str, key_hash: str, report: bytes, applied: int, replica_id: str, now: datetime, connection: Connection
+    agent_id: str, key_hash: str, said: _Said, applied: int, replica_id: str, now: datetime, connection: Connection
 ) -> tuple[None, Sequence[NewEvent]]:
     record = find(agent_id, connection)
     check_admitted(record, key_hash)
     changes: dict[str, object] = {}
-    if record.report != report:
-        changes["report"] = report
+    if record.report != said.report:
+        changes["report"] = said.report
     if record.applied_generation != applied:
         changes["applied_generation"] = applied
     if record.refusal and applied == record.desired_generation:  # its word of it was lost
@@ -119,14 +139,20 @@ def _greeted(
         agents.change(connection, agent_id, **changes)
     if record.release_rollout and rollout_agents.reach(connection, record.release_rollout, agent_id, now):
         signal(connection, Topic.ROLLOUTS)
-    return None, _policy_events(agent_id, record.report, report, now)
+    return None, _events_of(record, said, now, connection)
 
 
-def _reported(agent_id: str, report: bytes, now: datetime, connection: Connection) -> tuple[None, Sequence[NewEvent]]:
+def _reported(agent_id: str, said: _Said, now: datetime, connection: Connection) -> tuple[None, Sequence[NewEvent]]:
     record = find(agent_id, connection)
-    if record.report != report:
-        agents.change(connection, agent_id, report=report)
-    return None, _policy_events(agent_id, record.report, report, now)
+    if record.report != said.report:
+        agents.change(connection, agent_id, report=said.report)
+    return None, _events_of(record, said, now, connection)
+
+
+def _events_of(record: AgentRecord, said: _Said, now: datetime, connection: Connection) -> Sequence[NewEvent]:
+    """Keeps the member key too."""
+    keys = member_keys.keep(record, said.member_key, now, connection)
+    return [*_policy_events(record.agent_id, record.report, said.report, now), *keys]
 
 
 def _policy_events(agent_id: str, before: bytes | None, after: bytes, now: datetime) -> Sequence[NewEvent]:

@@ -114,7 +114,7 @@ class Drawing:
             raise NotPossibleNow(
                 Reason.COHORT_TOO_SMALL,
                 f"{len(found)} agents can be asked for {wanted.window}, and no {least} of them together. Those can be that are connected, "
-                "are in the signed roster with the key they have now, have the model that is asked of, and have not reported it yet.",
+                "are in the signed roster with their member key, have the model that is asked of, and have not reported it yet.",
             )
         return drawn
 
@@ -124,7 +124,7 @@ class Drawing:
             return False
         since = self.now - timedelta(seconds=self.settings.heard_seconds)
         is_there = record.replica_id is not None and record.last_seen_time is not None and record.last_seen_time >= since
-        return is_there and record.state == ACTIVE and self.roster.members.get(record.agent_id) == record.key_hash
+        return is_there and record.state == ACTIVE and self.roster.members.get(record.agent_id, "") == record.member_key_hash
 
 
 def make_plan(cohort: Sequence[str], subject: Subject, window: str, is_exact: bool, roster: Roster, randomness: Randomness) -> Plan:

@@ -1,5 +1,8 @@
 """The signed roster, as agents are shown it: what cohorts are drawn from."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from contract.blobs import unpack
@@ -11,6 +14,33 @@ from hub.release.blobs import Blobs
 from hub.release.metadata import Current
 from hub.store import releases
 from hub.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class RosterFit:
+    """How a roster fits the fleet.
+
+    Args:
+        version: of the roster; 0: there is none that can be used.
+        agents: so many have said a member key.
+        missing: so many of these are not in it with that key.
+    """
+
+    version: int
+    agents: int
+    missing: int
+
+
+def fit(roster: Roster | None, said: Mapping[str, str]) -> RosterFit:
+    """Holds a roster against the fleet.
+
+    Args:
+        roster: the newest; None: there is none that can be used.
+        said: the hashes of member keys, by agent.
+    """
+    members: Mapping[str, str] = {} if roster is None else roster.members
+    missing = sum(members.get(agent) != member_key_hash for agent, member_key_hash in said.items())
+    return RosterFit(0 if roster is None else roster.version, len(said), missing)
 
 
 class Rosters:

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from contract.errors import NotFound, NotPossibleNow, Reason
+from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason
 from contract.learning import span
 from contract.secagg.roster import Roster
 from contract.usage import SCHEMA_VERSION
@@ -16,7 +17,8 @@ from hub.fleet.enrollment import Randomness
 from hub.fleet.events import Journal
 from hub.learning.planning import Drawing, Wanted, check_fields, checked
 from hub.learning.results import GroupSums, calibration_report, merge
-from hub.store import learning
+from hub.learning.rosters import RosterFit, fit
+from hub.store import agents, learning
 from hub.store.database import Database
 from hub.store.events import NewEvent
 from hub.store.learning import RoundRecord
@@ -100,6 +102,17 @@ class Rounds:
     async def page(self, before: int | None, size: int) -> list[RoundRecord]:
         """Returns at most `size`, the newest first, behind the number `before`."""
         return await self._database.read(lambda connection: learning.page(connection, before, size))
+
+    async def roster_fit(self) -> RosterFit:
+        """Returns how the newest roster fits the fleet.
+
+        Raises:
+            Unavailable: the store is away.
+        """
+        roster = None
+        with suppress(NotPossibleNow, InvalidRequest):  # none is published, or none that can be used
+            roster = await self._newest_roster()
+        return fit(roster, await self._database.read(agents.member_keys))
 
     async def report(self, window: str, group_by: Sequence[str]) -> list[GroupSums]:
         """Returns what was learnt of a window.

@@ -39,6 +39,7 @@ class AgentRecord:
         release: what a rollout wants of it, a DesiredRelease, serialised; empty: nothing.
         release_number: grows with each change of `release`.
         release_rollout: the rollout that it was last told of; empty: none.
+        member_key_hash: of the public key by which rosters know it, which no other agent has; None: it has said none.
     """
 
     agent_id: str
@@ -61,6 +62,7 @@ class AgentRecord:
     release: bytes = b""
     release_number: int = 0
     release_rollout: str = ""
+    member_key_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,18 @@ def get(connection: Connection, agent_id: str) -> AgentRecord | None:
     """Returns one, if it is enrolled."""
     row = connection.execute(_GET, {"agent": agent_id}).mappings().one_or_none()
     return None if row is None else AgentRecord(**row)
+
+
+def with_member_key(connection: Connection, member_key_hash: str) -> str | None:
+    """Returns the id of the agent that has a member key; None: none has."""
+    found: str | None = connection.scalar(select(agents.c.agent_id).where(agents.c.member_key_hash == member_key_hash))
+    return found
+
+
+def member_keys(connection: Connection) -> dict[str, str]:
+    """Returns the hashes of the member keys that active agents have said, by their ids."""
+    chosen = select(agents.c.agent_id, agents.c.member_key_hash).where(agents.c.state == ACTIVE, agents.c.member_key_hash.is_not(None))
+    return {row[0]: row[1] for row in connection.execute(chosen)}
 
 
 def page(connection: Connection, after: str, size: int) -> list[AgentRecord]:

@@ -90,7 +90,9 @@ agents = Table(
     Column("release", LargeBinary, nullable=False),
     Column("release_number", BigInteger, nullable=False),
     Column("release_rollout", Name(63), nullable=False),
+    Column("member_key_hash", Name(64)),
     Index("agents_by_replica", "replica_id"),
+    Index("agents_by_member_key", "member_key_hash", unique=True),
 )
 
 replicas = Table(

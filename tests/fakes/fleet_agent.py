@@ -14,8 +14,9 @@ from agent.connection import SessionParts, SessionTimes
 from agent.desired import Desired
 from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities
-from agent.identity.files import Identity
+from agent.identity.files import Identity, IdentityFolder
 from agent.learning.carrier import Answer
+from agent.learning.membership import Membership
 from agent.learning.taking_part import TakingPart
 from agent.narrowing import OwnLimits
 from agent.releases import Releases
@@ -107,9 +108,17 @@ async def fleet_agent(
     await commands.recover()
     randomness, told = random.Random(identity.agent_id), ToldAuthorities()
     releases = Releases(RolloutStore(database))
-    parts = SessionParts(
-        lambda: REPORT, desired, told, commands, releases, randomness, times, heartbeat_answered=metrics.heartbeat_answered
-    )
+    home = IdentityFolder(folder / "identity")
+    if not home.enrolled:
+        home.write(identity)
+    membership = Membership(home, lambda: link.identity, taking_part.is_enabled)
+
+    def report() -> AgentReport:
+        said = AgentReport(member_key=membership.claim())
+        said.MergeFrom(REPORT)
+        return said
+
+    parts = SessionParts(report, desired, told, commands, releases, randomness, times, heartbeat_answered=metrics.heartbeat_answered)
     session = Session(link, parts, metrics)
     tasks = [asyncio.create_task(work()) for work in (session.run, commands.run, taking_part.run)]
     try:

@@ -35,7 +35,7 @@ from hub.store.learning import RoundRecord
 from seawall.hub.v1 import agent_pb2
 from tests.fakes.answerer import receipt
 from tests.fakes.grid import Dice, FakeGrid, all_well
-from tests.fakes.secagg_cohort import certificate_key
+from tests.fakes.secagg_cohort import member_key
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 WINDOW = windows_over(NOW)[0]
@@ -67,7 +67,7 @@ class FakeAgent:
         """What answers rounds after a start of the device: it remembers no round."""
         site = Site(
             limits=lambda: self.limits,
-            device=lambda: Device(self.agent_id, certificate_key(self.agent_id)),
+            device=lambda: Device(self.agent_id, member_key(self.agent_id)),
             roster=self._roster,
             ledger=self.ledger,
             reporting=self.reporting,
@@ -145,7 +145,8 @@ class LearningFleet:
         records = [
             AgentRecord(
                 agent_id=agent_id,
-                key_hash=self.roster.members[agent_id],
+                key_hash="",
+                member_key_hash=self.roster.members[agent_id],
                 certificate=b"",
                 create_time=self.now,
                 certificate_expire_time=self.now + timedelta(days=30),
@@ -178,7 +179,7 @@ def learning_fleet(
 ) -> Iterator[LearningFleet]:
     """Makes a fleet of so many, with random streams of their own; ends it. Its stores are in memory: nothing here is about disks."""
     names = [f"agent-{number:03}" for number in range(size)]
-    roster = Roster(1, {name: key_hash(public_der(certificate_key(name))) for name in names})
+    roster = Roster(1, {name: key_hash(public_der(member_key(name))) for name in names})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None)))
         template = folder / "template.db"

@@ -22,7 +22,7 @@ class MaliciousHub:
         """What the devices have sent, by kind and sender."""
         self.sent: dict[Kind, dict[str, bytes]] = {}
         self._own_key = ec.generate_private_key(ec.SECP256R1())
-        """Of a certificate that its CA has issued, in whatever name it likes."""
+        """One that no roster has, in whatever name it likes."""
 
     def up_to(self, kind: Kind, lost: tuple[str, ...] = ()) -> dict[str, bytes]:
         """Plays an honest round until these messages are to be sent, and returns them. Of who is lost, it says that no vector came."""
@@ -44,5 +44,5 @@ class MaliciousHub:
         return answer
 
     def keys_for(self, agent: str) -> Keys:
-        """Returns keys in a device's name whose secrets the hub has, signed by a certificate of its CA."""
+        """Returns keys in a device's name whose secrets the hub has, signed by a key of its own."""
         return sign_keys(Secrets.make(self.cohort.randomness), self.plan.round_id(), agent, self._own_key)

@@ -3,18 +3,21 @@
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from typer.testing import CliRunner
 
 from agent.config import AgentSettings, LearningSettings
 from agent.hub_link import HubLink
+from agent.identity.authorities import ToldAuthorities
 from agent.identity.enrollment import enroll
 from agent.identity.files import Identity
+from agent.identity.rotation import Rotation
 from agent.learning.ledger import LedgerStore
 from agent.learning.opening import open_participation
 from agent.learning.participation import Participation
@@ -24,6 +27,8 @@ from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
 from agent.store.live import LiveStore
+from agent.store.sketches import SketchStore
+from agent.store.subjects import Subject as Asker
 from contract.learning import windows_over
 from contract.subjects import Subject
 from contract.surroundings import Surroundings
@@ -37,6 +42,8 @@ from tests.fakes.models_command import Arguments, done, keys
 WINDOW = windows_over(utc_now())[0]
 IN_WINDOW = (utc_now() - timedelta(days=7)).timestamp()
 MODEL = receipt("p").model_digest
+SKETCH = (1, 0, 1, 1)
+"""Of what each device was asked."""
 ROUND_SECONDS = 100
 """Far more than a round takes, on a machine that does much else."""
 
@@ -49,10 +56,11 @@ class Site:
     ceremony: Path
     folder: Path
     stack: AsyncExitStack
-    carry: Callable[[Identity, StateFolder, Participation], AbstractAsyncContextManager[object]]
-    """Has a device answer rounds until the block ends."""
+    carry: Callable[[Identity, StateFolder, Participation], AbstractAsyncContextManager[object]] = lambda *_: nullcontext()
+    """Has a device answer rounds until the block ends; by default each does so by itself."""
     devices: dict[str, StateFolder] = field(default_factory=dict)
     ledgers: dict[str, LedgerStore] = field(default_factory=dict)
+    links: dict[str, HubLink] = field(default_factory=dict)
 
     async def run(self, *arguments: str) -> str:
         runner = CliRunner(env={"SEAWALL_HUB_LISTENERS__MTLS": self.hub.mtls_target, "COLUMNS": "200"})
@@ -70,15 +78,21 @@ class Site:
         await self.run("trust", "import", str(self.ceremony / "metadata"))
         await self.run("trust", "publisher", "build-server", str(self.folder / "publisher"))
 
-    async def add_device(self, agent_id: str) -> None:
-        """Enrols a device, which then answers rounds: of one answer, which was called good."""
+    async def enrolled(self, agent_id: str, folder: Path) -> Identity:
+        """Enrols a device whose state is in a folder."""
         token = (await self.run("join-token")).strip()
         identity = await asyncio.to_thread(enroll, token, self.hub.enrollment_target, self.hub.mtls_target, agent_id)
-        state = StateFolder(self.folder / agent_id)
-        state.identity.write(identity)
-        self.devices[agent_id] = state
+        self.devices[agent_id] = StateFolder(folder)
+        self.devices[agent_id].identity.write(identity)
+        return identity
+
+    async def add_device(self, agent_id: str) -> None:
+        """Enrols a device, which then answers rounds: of one answer, which was called good."""
+        identity = await self.enrolled(agent_id, self.folder / agent_id)
+        state = self.devices[agent_id]
         settings = AgentSettings(state_folder=state.path, learning=LearningSettings(enabled=True, smallest_cohort=4, exact_cohort=4))
         database, link = Database(state.database), HubLink(identity)
+        self.links[agent_id] = link
         self.stack.callback(database.close)
         self.stack.push_async_callback(link.close)
         policy = PolicyInForce(lambda: choose(settings, kept_policy(state)))
@@ -87,6 +101,16 @@ class Site:
         await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
         await LiveStore(database, 1e9).give_feedback("c", "p", True, IN_WINDOW)
         self.ledgers[agent_id] = LedgerStore(database)
+        await SketchStore(database).put(agent_id, SKETCH, Asker("c"), IN_WINDOW, IN_WINDOW)
+
+    async def renew(self, agent_id: str) -> Identity:
+        """Has a device take its next certificate, with another key, and returns what it is known by then."""
+        folder = self.devices[agent_id].identity
+        before = folder.read()
+        await Rotation(self.links[agent_id], folder, utc_now, Random(1), ToldAuthorities()).replace_once()
+        after = folder.read()
+        assert after.certificate.public_key() != before.certificate.public_key()
+        return after
 
     async def sign_roster(self) -> str:
         """Takes what the hub proposes, and signs it where the key is."""

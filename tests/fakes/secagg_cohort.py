@@ -32,7 +32,7 @@ def refused(reason: Reason) -> Iterator[None]:
 
 
 @cache
-def certificate_key(_agent: str) -> ec.EllipticCurvePrivateKey:
+def member_key(_agent: str) -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -58,7 +58,7 @@ class Cohort:
         self.random = Random(seed)
         self.bits_drawn = set[int]()
         self.agents = tuple(sorted(f"agent-{number}" for number in range(size)))
-        self.roster = Roster(7, {agent: key_hash(public_der(certificate_key(agent))) for agent in self.agents})
+        self.roster = Roster(7, {agent: key_hash(public_der(member_key(agent))) for agent in self.agents})
         self.rules = Rules(least_threshold(size) if smallest is None else smallest, 7)
         self.terms = Terms(window, self.random.randbytes(32), entries, 0)
         self.values = {agent: [self.random.getrandbits(64) for _ in range(entries)] for agent in self.agents}
@@ -83,7 +83,7 @@ class Cohort:
         )
 
     def participant(self, agent: str, contribute: Callable[[Plan], bytes] | None = None, ledger: Ledger | None = None) -> Participant:
-        member = Member(agent, certificate_key(agent), self.roster, self.rules)
+        member = Member(agent, member_key(agent), self.roster, self.rules)
         vector = contribute or (lambda _: to_vector(self.values[agent]))
         return Participant(member, self.terms, ledger or self.ledgers[agent], vector, self.randomness)
 

@@ -16,9 +16,9 @@ from tests.fakes.fleet_hub import FakeFleetHub, RunningFakeHub, fake_fleet_hub
 
 async def test_hello_says_what_the_agent_is_and_runs_by(fake: RunningFakeHub, tmp_path: Path) -> None:
     await fake.hub.want(Configuration(cache_disabled=True))
-    async with fleet_agent(fake.identity(), tmp_path):
+    async with fleet_agent(fake.identity(), tmp_path, learns=False):
         await eventually(lambda: fake.hub.applied_generation == 1)
-    async with fleet_agent(fake.identity(), tmp_path):
+    async with fleet_agent(fake.identity(), tmp_path, learns=False):
         await eventually(lambda: len(fake.hub.hellos) > 1)
     assert fake.hub.hellos[0] == session_pb2.Hello(report=REPORT)
     assert fake.hub.hellos[1] == session_pb2.Hello(report=REPORT, applied_generation=1)

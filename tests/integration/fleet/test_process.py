@@ -12,13 +12,16 @@ import pytest
 
 from agent.daemon import RESTART_STATUS
 from agent.identity.files import IdentityFolder
+from contract.identity import key_hash
+from contract.tree_heads import public_der
 from seawall.hub.v1 import audit_pb2, audit_pb2_grpc
 from seawall.hub.v1.command_pb2 import Command
 from seawall.hub.v1.group_pb2 import Configuration
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.hub import RunningHub
+from tests.fakes.hub_operator import Operator
 from tests.fakes.running_agent import AgentProcess, running
-from tests.integration.fleet.conftest import enrolled
+from tests.integration.fleet.conftest import AGENT, enrolled
 from tests.integration.fleet.hubs import HubUnderTest
 
 pytestmark = pytest.mark.model
@@ -110,3 +113,15 @@ async def test_a_receipt_that_policy_lets_leave_the_site_reaches_the_hubs_log_wi
     assert [(entry.request_id, entry.outcome) for entry in found] == [(receipt["receipt_id"], "ON_SITE")]
     assert "recorded" in found[0].policy_ids
     assert "swordfish" not in found[0].leaf
+
+
+async def test_an_agent_that_takes_part_in_rounds_has_told_the_hub_its_member_key(real: RunningHub, tmp_path: Path) -> None:
+    folder = IdentityFolder(tmp_path / "state" / "identity")
+    folder.write(await enrolled(real))
+    process = AgentProcess(tmp_path, BUNDLE, SEAWALL_AGENT_LEARNING__ENABLED="true")
+    async with running(process) as agent, real.channel(real.operator) as channel:
+        await eventually(agent.has_session, 60)
+        found = await Operator(channel).agent(AGENT)
+    assert found.member_key_hash == key_hash(public_der(folder.member_key()))
+    assert found.member_key_hash != found.key_hash
+    assert not found.report.HasField("member_key")

@@ -14,6 +14,8 @@ from agent.state import StateFolder
 from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted, Map
 from contract.calibration.report import Report
 from contract.errors import Reason
+from contract.identity import key_hash
+from contract.tree_heads import public_der
 from hub.clock import utc_now
 from hub.store import agents, replicas
 from seawall.hub.v1 import agent_pb2
@@ -33,8 +35,10 @@ async def heard_of(site: Site) -> None:
 
     def work(connection: Connection) -> None:
         [replica_id] = replicas.beats(connection)
-        for agent_id in site.devices:
-            agents.change(connection, agent_id, report=report, last_seen_time=utc_now(), replica_id=replica_id)
+        for agent_id, state in site.devices.items():
+            member_key_hash = key_hash(public_der(state.identity.member_key()))
+            values = {"report": report, "replica_id": replica_id, "member_key_hash": member_key_hash}
+            agents.change(connection, agent_id, last_seen_time=utc_now(), **values)
 
     await site.hub.hub.database.write(work)
 
@@ -114,10 +118,14 @@ async def test_a_round_without_its_model_or_of_one_that_nobody_has_is_refused(si
 
 
 async def test_an_agent_that_is_not_in_the_signed_roster_is_not_asked(site: Site) -> None:
+    assert f"no roster of the {SIZE} agents" in await site.run("learning", "rounds")
     await site.sign_roster()
+    assert f"roster 1 has all {SIZE} agents" in await site.run("learning", "rounds")
     await site.add_device("newcomer")
     await heard_of(site)
     begun = await site.read("learning", "start")
     ended = await site.ended(begun["name"])
     assert sum(cohort["size"] for cohort in ended["cohorts"]) == SIZE
+    assert f"roster 1 lacks 1 of {SIZE + 1} agents" in await site.run("learning", "rounds")
     assert "published rosters/fleet/versions/2.json" in await site.sign_roster()
+    assert f"roster 2 has all {SIZE + 1} agents" in await site.run("learning", "rounds")

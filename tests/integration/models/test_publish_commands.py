@@ -169,12 +169,17 @@ def test_a_roster_is_published_from_its_file_under_its_own_version(ceremony: Pat
     mirror, roster = tmp_path / "mirror", tmp_path / "anything.json"
     mirror.mkdir()
     (ceremony / "metadata").rename(mirror / "metadata")
-    root, content = mirror / "metadata" / "1.root.json", Roster(7, {"plant-7": "a" * 64}).to_json()
+    root, content = mirror / "metadata" / "1.root.json", Roster(1, {"plant-7": "a" * 64}).to_json()
     roster.write_bytes(content)
     to: Arguments = ("--to", mirror, "--online-key", *keys(ceremony, "online"), "--root", root, "--role", "rosters", "--name", "fleet")
     publish: Arguments = ("publish", roster, *to, "--key", *keys(ceremony, "rosters"))
-    assert "published rosters/fleet/versions/7.json: 1 chunks" in done(*publish)
-    assert read_as_agent(mirror, root, tmp_path / "agent", "rosters/fleet/versions/7.json") == {"roster.json": content}
-    assert "its version is 7" in refused(*publish, "--version", "8")
+    assert "published rosters/fleet/versions/1.json: 1 chunks" in done(*publish)
+    assert read_as_agent(mirror, root, tmp_path / "agent", "rosters/fleet/versions/1.json") == {"roster.json": content}
+    assert "its version is 1" in refused(*publish, "--version", "8")
+    for far in (3, 2**63 - 1):
+        roster.write_bytes(Roster(far, {"plant-7": "a" * 64}).to_json())
+        assert f"version is {far}, and the next one is 2" in refused(*publish)
+    roster.write_bytes(Roster(2, {"plant-7": "b" * 64}).to_json())
+    assert "published rosters/fleet/versions/2.json" in done(*publish)
     roster.write_text("{}")
     assert "roster cannot be used" in refused(*publish)

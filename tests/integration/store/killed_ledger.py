@@ -53,7 +53,7 @@ def _take_part(folder: Path, seed: int, statements: int) -> None:
         store.keep_counts(plan.window, {"provisional": 1})
         return to_vector(cohort.values[DEVICE])
 
-    device = cohort.participant(DEVICE, contribute, RoundLedger(store, PRICE, lambda: 1.0))
+    device = cohort.participant(DEVICE, contribute, RoundLedger(store, lambda: PRICE, lambda: 1.0))
     others = {agent: cohort.participant(agent) for agent in OTHERS}
     coordinator = Coordinator(cohort.plan(), cohort.roster)
     messages = coordinator.invitations()

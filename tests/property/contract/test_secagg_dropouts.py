@@ -1,7 +1,7 @@
 """Rounds from which devices are lost at any stage: the sum is exactly that of the survivors, or there is none."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from contract.errors import NotPossibleNow, Reason
@@ -34,6 +34,10 @@ def test_the_sum_is_that_of_the_survivors_whoever_else_is_lost(data: st.DataObje
 @settings(max_examples=25, deadline=None)
 @given(st.data(), st.integers(1, 10))
 def test_with_one_more_lost_there_is_no_sum(data: st.DataObject, size: int) -> None:
+    lost_too_many(data, size)
+
+
+def lost_too_many(data: st.DataObject, size: int) -> None:
     cohort = Cohort(size)
     lost = lost_of(data, cohort, data.draw(st.integers(size - least_threshold(size) + 1, size)))
     with pytest.raises(NotPossibleNow) as caught:
@@ -47,8 +51,24 @@ def test_a_cohort_of_64_that_loses_21_all_through_the_round_is_exact() -> None:
 
 
 @pytest.mark.system
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.data(), st.integers(1, 64), st.integers(1, 300))
 def test_the_sum_is_that_of_the_survivors_in_cohorts_of_any_size(data: st.DataObject, size: int, entries: int) -> None:
     cohort = Cohort(size, entries, seed=data.draw(st.integers(0, 2**32)))
-    exact(cohort, lost_of(data, cohort, data.draw(st.integers(0, size - least_threshold(size)))))
+    lost = lost_of(data, cohort, data.draw(st.integers(0, size - least_threshold(size))))
+    happened(size, lost)
+    exact(cohort, lost)
+
+
+@pytest.mark.system
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.integers(1, 64))
+def test_with_one_more_lost_there_is_no_sum_in_cohorts_of_any_size(data: st.DataObject, size: int) -> None:
+    lost_too_many(data, size)
+
+
+def happened(size: int, lost: dict[str, Kind]) -> None:
+    """Counts what ran: `--hypothesis-show-statistics` prints it."""
+    event(f"of {size // 16 * 16} devices and more")
+    for stage in STAGES:
+        event(f"{stage.name}: {'some' if stage in lost.values() else 'none'} are lost")

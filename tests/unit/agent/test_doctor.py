@@ -15,7 +15,13 @@ from agent.config import AgentSettings, PrivacySettings
 from agent.doctor import Finding, examine
 from agent.identity.files import Identity, IdentityFolder
 from agent.intake.settings import HttpSettings, MqttSettings
+from agent.learning.rosters import KeptRoster
 from agent.policies.kept import KeptPolicy
+from agent.state import StateFolder
+from contract.identity import key_hash
+from contract.secagg.roster import Roster
+from contract.tree_heads import public_der
+from tests.fakes.identities import identity
 from tests.fakes.permissions import closed_to_us
 from tests.fakes.tls import YEAR, Authority, Pair, free_port, listener, tls_server
 from tests.fakes.tuf_repository import version_of
@@ -233,6 +239,18 @@ def test_a_device_that_is_to_learn_and_cannot_is_told_what_to_install(look: Look
     assert not found.ok
     assert "pip install" in found.detail
     assert look()["learning"].ok
+
+
+def test_a_roster_with_another_key_for_this_device_is_a_finding(look: Look, tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    state.identity.write(identity("till-1"))
+    own = key_hash(public_der(state.identity.member_key()))
+    KeptRoster(state.learning).keep(Roster(7, {"till-1": own}))
+    assert look(learning={"enabled": True})["learning"].detail == "on. Version 7 has this device."
+    KeptRoster(state.learning).keep(Roster(8, {"till-1": "0" * 64}))
+    found = look(learning={"enabled": True})["learning"]
+    assert not found.ok
+    assert f"another member key for this device than its own, {own}" in found.detail
 
 
 def test_a_state_folder_that_is_a_file_is_a_finding(look: Look, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(saved: Path, tmp_pat
         described["revision"] = "0002"
         rows = [json.loads(line) for line in contents["database.jsonl"].splitlines()]
         later = {
-            "agents": ("replica_id", "certificate_issuer", "release", "release_number", "release_rollout"),
+            "agents": ("replica_id", "certificate_issuer", "release", "release_number", "release_rollout", "member_key_hash"),
             "join_tokens": ("labels",),
             "groups": ("escalations_per_day", "tokens_per_day"),
             "commands": ("learning_round",),

@@ -26,7 +26,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/agent.proto\x12\x0eseawall.hub.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe5\x04\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tspiffe_id\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x17\x63\x65rtificate_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05state\x18\x06 \x01(\x0e\x32\x1b.seawall.hub.v1.Agent.State\x12\x31\n\x06labels\x18\x07 \x03(\x0b\x32!.seawall.hub.v1.Agent.LabelsEntry\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12+\n\x06report\x18\t \x01(\x0b\x32\x1b.seawall.hub.v1.AgentReport\x12\x1a\n\x12\x64\x65sired_generation\x18\n \x01(\x03\x12\x1a\n\x12\x61pplied_generation\x18\x0b \x01(\x03\x12\x0f\n\x07refusal\x18\x0c \x01(\t\x12\x11\n\tconnected\x18\r \x01(\x08\x12\x1a\n\x12\x63\x65rtificate_issuer\x18\x0e \x01(\t\x12\x10\n\x08key_hash\x18\x0f \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tSUSPENDED\x10\x02\x12\x0b\n\x07RETIRED\x10\x03\"\x82\x01\n\x0b\x41gentReport\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12\x0e\n\x06policy\x18\x05 \x01(\t\x12\x16\n\x0epolicy_trouble\x18\x06 \x01(\t\"\x1f\n\x0fGetAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"T\n\x12ListAgentsResponse\x12%\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x15.seawall.hub.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x12UpdateAgentRequest\x12$\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.Agent\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"3\n\x13SuspendAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\"\n\x12ResumeAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x12RetireAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xd1\x03\n\x0c\x41gentService\x12\x42\n\x08GetAgent\x12\x1f.seawall.hub.v1.GetAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12S\n\nListAgents\x12!.seawall.hub.v1.ListAgentsRequest\x1a\".seawall.hub.v1.ListAgentsResponse\x12H\n\x0bUpdateAgent\x12\".seawall.hub.v1.UpdateAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12J\n\x0cSuspendAgent\x12#.seawall.hub.v1.SuspendAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12H\n\x0bResumeAgent\x12\".seawall.hub.v1.ResumeAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12H\n\x0bRetireAgent\x12\".seawall.hub.v1.RetireAgentRequest\x1a\x15.seawall.hub.v1.Agentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/agent.proto\x12\x0eseawall.hub.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x04\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tspiffe_id\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x17\x63\x65rtificate_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05state\x18\x06 \x01(\x0e\x32\x1b.seawall.hub.v1.Agent.State\x12\x31\n\x06labels\x18\x07 \x03(\x0b\x32!.seawall.hub.v1.Agent.LabelsEntry\x12\x0c\n\x04\x65tag\x18\x08 \x01(\t\x12+\n\x06report\x18\t \x01(\x0b\x32\x1b.seawall.hub.v1.AgentReport\x12\x1a\n\x12\x64\x65sired_generation\x18\n \x01(\x03\x12\x1a\n\x12\x61pplied_generation\x18\x0b \x01(\x03\x12\x0f\n\x07refusal\x18\x0c \x01(\t\x12\x11\n\tconnected\x18\r \x01(\x08\x12\x1a\n\x12\x63\x65rtificate_issuer\x18\x0e \x01(\t\x12\x10\n\x08key_hash\x18\x0f \x01(\t\x12\x17\n\x0fmember_key_hash\x18\x10 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\r\n\tSUSPENDED\x10\x02\x12\x0b\n\x07RETIRED\x10\x03\"\xb1\x01\n\x0b\x41gentReport\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12\x0e\n\x06policy\x18\x05 \x01(\t\x12\x16\n\x0epolicy_trouble\x18\x06 \x01(\t\x12-\n\nmember_key\x18\x07 \x01(\x0b\x32\x19.seawall.hub.v1.MemberKey\".\n\tMemberKey\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\r\n\x05proof\x18\x02 \x01(\x0c\"\x1f\n\x0fGetAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"J\n\x11ListAgentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"T\n\x12ListAgentsResponse\x12%\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x15.seawall.hub.v1.Agent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"k\n\x12UpdateAgentRequest\x12$\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.Agent\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"3\n\x13SuspendAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\"\n\x12ResumeAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x12RetireAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xd1\x03\n\x0c\x41gentService\x12\x42\n\x08GetAgent\x12\x1f.seawall.hub.v1.GetAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12S\n\nListAgents\x12!.seawall.hub.v1.ListAgentsRequest\x1a\".seawall.hub.v1.ListAgentsResponse\x12H\n\x0bUpdateAgent\x12\".seawall.hub.v1.UpdateAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12J\n\x0cSuspendAgent\x12#.seawall.hub.v1.SuspendAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12H\n\x0bResumeAgent\x12\".seawall.hub.v1.ResumeAgentRequest\x1a\x15.seawall.hub.v1.Agent\x12H\n\x0bRetireAgent\x12\".seawall.hub.v1.RetireAgentRequest\x1a\x15.seawall.hub.v1.Agentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,27 +36,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENT_LABELSENTRY']._loaded_options = None
   _globals['_AGENT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_AGENT']._serialized_start=114
-  _globals['_AGENT']._serialized_end=727
-  _globals['_AGENT_LABELSENTRY']._serialized_start=610
-  _globals['_AGENT_LABELSENTRY']._serialized_end=655
-  _globals['_AGENT_STATE']._serialized_start=657
-  _globals['_AGENT_STATE']._serialized_end=727
-  _globals['_AGENTREPORT']._serialized_start=730
-  _globals['_AGENTREPORT']._serialized_end=860
-  _globals['_GETAGENTREQUEST']._serialized_start=862
-  _globals['_GETAGENTREQUEST']._serialized_end=893
-  _globals['_LISTAGENTSREQUEST']._serialized_start=895
-  _globals['_LISTAGENTSREQUEST']._serialized_end=969
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=971
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=1055
-  _globals['_UPDATEAGENTREQUEST']._serialized_start=1057
-  _globals['_UPDATEAGENTREQUEST']._serialized_end=1164
-  _globals['_SUSPENDAGENTREQUEST']._serialized_start=1166
-  _globals['_SUSPENDAGENTREQUEST']._serialized_end=1217
-  _globals['_RESUMEAGENTREQUEST']._serialized_start=1219
-  _globals['_RESUMEAGENTREQUEST']._serialized_end=1253
-  _globals['_RETIREAGENTREQUEST']._serialized_start=1255
-  _globals['_RETIREAGENTREQUEST']._serialized_end=1305
-  _globals['_AGENTSERVICE']._serialized_start=1308
-  _globals['_AGENTSERVICE']._serialized_end=1773
+  _globals['_AGENT']._serialized_end=752
+  _globals['_AGENT_LABELSENTRY']._serialized_start=635
+  _globals['_AGENT_LABELSENTRY']._serialized_end=680
+  _globals['_AGENT_STATE']._serialized_start=682
+  _globals['_AGENT_STATE']._serialized_end=752
+  _globals['_AGENTREPORT']._serialized_start=755
+  _globals['_AGENTREPORT']._serialized_end=932
+  _globals['_MEMBERKEY']._serialized_start=934
+  _globals['_MEMBERKEY']._serialized_end=980
+  _globals['_GETAGENTREQUEST']._serialized_start=982
+  _globals['_GETAGENTREQUEST']._serialized_end=1013
+  _globals['_LISTAGENTSREQUEST']._serialized_start=1015
+  _globals['_LISTAGENTSREQUEST']._serialized_end=1089
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=1091
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1175
+  _globals['_UPDATEAGENTREQUEST']._serialized_start=1177
+  _globals['_UPDATEAGENTREQUEST']._serialized_end=1284
+  _globals['_SUSPENDAGENTREQUEST']._serialized_start=1286
+  _globals['_SUSPENDAGENTREQUEST']._serialized_end=1337
+  _globals['_RESUMEAGENTREQUEST']._serialized_start=1339
+  _globals['_RESUMEAGENTREQUEST']._serialized_end=1373
+  _globals['_RETIREAGENTREQUEST']._serialized_start=1375
+  _globals['_RETIREAGENTREQUEST']._serialized_end=1425
+  _globals['_AGENTSERVICE']._serialized_start=1428
+  _globals['_AGENTSERVICE']._serialized_end=1893
 # @@protoc_insertion_point(module_scope)

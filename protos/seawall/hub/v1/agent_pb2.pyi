@@ -79,6 +79,7 @@ class Agent(_message.Message):
     CONNECTED_FIELD_NUMBER: _builtins.int
     CERTIFICATE_ISSUER_FIELD_NUMBER: _builtins.int
     KEY_HASH_FIELD_NUMBER: _builtins.int
+    MEMBER_KEY_HASH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`agents/{agent}`."""
     spiffe_id: _builtins.str
@@ -97,7 +98,9 @@ class Agent(_message.Message):
     certificate_issuer: _builtins.str
     """SHA-256 of the key of the CA that issued its certificate, as in join tokens; empty: it was issued before this was kept."""
     key_hash: _builtins.str
-    """SHA-256 of its certificate's public key, 64 of 0-9 and a-f: what a roster has of it."""
+    """SHA-256 of its certificate's public key, 64 of 0-9 and a-f."""
+    member_key_hash: _builtins.str
+    """SHA-256 of its public member key, likewise: what a roster has of it. Empty: it has said none, or one that it could not be known by."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -132,10 +135,11 @@ class Agent(_message.Message):
         connected: _builtins.bool = ...,
         certificate_issuer: _builtins.str = ...,
         key_hash: _builtins.str = ...,
+        member_key_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_expire_time", b"certificate_expire_time", "create_time", b"create_time", "last_seen_time", b"last_seen_time", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_generation", b"applied_generation", "certificate_expire_time", b"certificate_expire_time", "certificate_issuer", b"certificate_issuer", "connected", b"connected", "create_time", b"create_time", "desired_generation", b"desired_generation", "etag", b"etag", "key_hash", b"key_hash", "labels", b"labels", "last_seen_time", b"last_seen_time", "name", b"name", "refusal", b"refusal", "report", b"report", "spiffe_id", b"spiffe_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_generation", b"applied_generation", "certificate_expire_time", b"certificate_expire_time", "certificate_issuer", b"certificate_issuer", "connected", b"connected", "create_time", b"create_time", "desired_generation", b"desired_generation", "etag", b"etag", "key_hash", b"key_hash", "labels", b"labels", "last_seen_time", b"last_seen_time", "member_key_hash", b"member_key_hash", "name", b"name", "refusal", b"refusal", "report", b"report", "spiffe_id", b"spiffe_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -153,6 +157,7 @@ class AgentReport(_message.Message):
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     POLICY_TROUBLE_FIELD_NUMBER: _builtins.int
+    MEMBER_KEY_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Of seawall-agent."""
     model: _builtins.str
@@ -165,6 +170,10 @@ class AgentReport(_message.Message):
     """Where a signed policy is in force: its name and version, `policies/{policy}/versions/{version}`."""
     policy_trouble: _builtins.str
     """Why a policy could not be taken, and what to do; empty: nothing is wrong."""
+    @_builtins.property
+    def member_key(self) -> Global___MemberKey:
+        """By which rosters know it, said by agents that take part in rounds of sums; in no agent that is shown: see `Agent.member_key_hash`."""
+
     def __init__(
         self,
         *,
@@ -174,14 +183,43 @@ class AgentReport(_message.Message):
         policy_digest: _builtins.str = ...,
         policy: _builtins.str = ...,
         policy_trouble: _builtins.str = ...,
+        member_key: Global___MemberKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["member_key", b"member_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_digest", b"model_digest", "policy", b"policy", "policy_digest", b"policy_digest", "policy_trouble", b"policy_trouble", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_key", b"member_key", "model", b"model", "model_digest", b"model_digest", "policy", b"policy", "policy_digest", b"policy_digest", "policy_trouble", b"policy_trouble", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AgentReport: _TypeAlias = AgentReport  # noqa: Y015
+
+@_typing.final
+class MemberKey(_message.Message):
+    """The key that an agent signs with in rounds of sums, for its life, whatever becomes of its certificates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    """On P-256: SubjectPublicKeyInfo in DER."""
+    proof: _builtins.bytes
+    """By this key, over the agent's id and the hash of its certificate's key, so that no other agent can say that the key is its own:
+    ECDSA in DER, see contract/secagg/possession.py.
+    """
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberKey: _TypeAlias = MemberKey  # noqa: Y015
 
 @_typing.final
 class GetAgentRequest(_message.Message):

@@ -294,22 +294,58 @@ class ListRoundsResponse(_message.Message):
 
     ROUNDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ROSTER_FIT_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
     def rounds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Round]: ...
+    @_builtins.property
+    def roster_fit(self) -> Global___RosterFit:
+        """On the first page."""
+
     def __init__(
         self,
         *,
         rounds: _abc.Iterable[Global___Round] | None = ...,
         next_page_token: _builtins.str = ...,
+        roster_fit: Global___RosterFit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["roster_fit", b"roster_fit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rounds", b"rounds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "roster_fit", b"roster_fit", "rounds", b"rounds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRoundsResponse: _TypeAlias = ListRoundsResponse  # noqa: Y015
+
+@_typing.final
+class RosterFit(_message.Message):
+    """How the newest signed roster fits the fleet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    AGENTS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Of the roster; 0: none is published that can be used."""
+    agents: _builtins.int
+    """So many active agents have said a member key."""
+    missing: _builtins.int
+    """So many of these it does not have with that key, so that they are in no round until another one is signed."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        agents: _builtins.int = ...,
+        missing: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "missing", b"missing", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RosterFit: _TypeAlias = RosterFit  # noqa: Y015
 
 @_typing.final
 class CreateRoundRequest(_message.Message):

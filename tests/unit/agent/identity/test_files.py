@@ -137,6 +137,27 @@ def test_the_next_key_stays_the_same_until_its_certificate_is_written(folder: Pa
     assert identities.next_key().public_key() != first.public_key()
 
 
+def test_the_member_key_stays_the_same_over_renewals_and_enrolments(folder: Path) -> None:
+    identities = IdentityFolder(folder)
+    identities.write(IDENTITY)
+    assert not identities.has_member_key
+    first = identities.member_key().public_key()
+    assert modes(folder) == {"identity.json": 0o600, "member-key.pem": 0o600}
+    identities.next_key()
+    identities.renew(replace(IDENTITY, agent_id="a2"))
+    identities.write(replace(IDENTITY, agent_id="a3"))
+    assert IdentityFolder(folder).member_key().public_key() == first
+    assert identities.has_member_key
+
+
+def test_a_damaged_member_key_is_not_replaced_and_says_what_follows_if_it_is(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "member-key.pem").write_text("no key")
+    with pytest.raises(NotPossibleNow, match=r"remove member-key\.pem\. Rounds are without this device"):
+        IdentityFolder(folder).member_key()
+    assert (folder / "member-key.pem").read_text() == "no key"
+
+
 @pytest.mark.parametrize("content", ["", "no key"])
 def test_a_damaged_next_key_says_what_to_remove(folder: Path, content: str) -> None:
     folder.mkdir(parents=True)

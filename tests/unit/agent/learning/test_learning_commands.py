@@ -8,12 +8,17 @@ from typer.testing import CliRunner
 
 from agent.__main__ import app
 from agent.learning.ledger import LedgerStore, Price
+from agent.learning.rosters import KeptRoster
 from agent.state import StateFolder
 from agent.store.database import Database
 from contract.calibration.maps import CONFIDENCE, SAME
 from contract.calibration.sums import tally
+from contract.identity import key_hash
 from contract.privacy_account import Budget, epsilon
+from contract.secagg.roster import Roster
 from contract.subjects import Confidence
+from contract.tree_heads import public_der
+from tests.fakes.identities import identity
 
 
 @pytest.fixture
@@ -47,6 +52,23 @@ def test_a_new_device_has_given_nothing_and_says_why_it_is_off(config: Path) -> 
     assert "ε 0.00 of 10 is spent" in shown
     config.write_text(config.read_text().replace("true", "false"))
     assert "Off: the configuration says so" in show(config)
+
+
+def test_the_member_key_is_shown_and_whether_the_roster_has_it(config: Path, tmp_path: Path) -> None:
+    contribute(tmp_path / "state")
+    state = StateFolder(tmp_path / "state")
+    state.identity.write(identity("till-1"))
+    assert "Member key" not in show(config), "looking makes none"
+    own = key_hash(public_der(state.identity.member_key()))
+    assert f"Member key: {own}" in show(config)
+    for members, says in (
+        ({"till-1": own}, "has this device."),
+        ({"till-2": own}, "does not have this device"),
+        ({"till-1": "0" * 64}, "has another member key for this device"),
+    ):
+        KeptRoster(state.learning).keep(Roster(7, members))
+        assert f"Version 7 {says}" in show(config)
+    assert json.loads(show(config, "--json"))["member_key_hash"] == own
 
 
 def test_what_was_contributed_is_shown_by_week(config: Path, tmp_path: Path) -> None:

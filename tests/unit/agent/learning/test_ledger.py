@@ -71,7 +71,7 @@ def test_an_older_roster_than_was_seen_is_no_longer_seen(database: Database) -> 
 
 def test_a_round_spends_at_its_own_price_and_time(database: Database) -> None:
     store = LedgerStore(database)
-    ledger = RoundLedger(store, NOISY, lambda: 9.0)
+    ledger = RoundLedger(store, lambda: NOISY, lambda: 9.0)
     ledger.spend(WEEK, ROUND)
     assert ledger.is_spent(WEEK)
     assert [(one.rho, one.spend_time) for one in store.contributions()] == [(0.25, 9.0)]

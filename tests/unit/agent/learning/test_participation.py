@@ -1,19 +1,24 @@
 """A device's part in rounds: by its own limits, one round at a time, and no window twice."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Event
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from contract import usage
 from contract.calibration.maps import Map
 from contract.calibration.sums import ANSWER_UNITS
-from contract.errors import Reason
+from contract.errors import Reason, SeawallError
 from contract.learning import rho_of, terms, windows_over
 from contract.learning_limits import LearningLimits
 from contract.secagg.masks import signed
-from contract.secagg.messages import Plan
+from contract.secagg.messages import KeyList, Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
 from contract.secagg.server import Coordinator, Sum
@@ -94,6 +99,14 @@ async def test_a_new_plan_ends_the_round_before(fleet: LearningFleet) -> None:
         await device.answer(coordinator.close_stage()[device.agent_id])
 
 
+async def test_a_round_does_not_go_on_over_what_carries_the_next(fleet: LearningFleet) -> None:
+    device, coordinator = first(fleet), Coordinator(plan(fleet), fleet.roster)
+    for agent, message in coordinator.invitations().items():
+        coordinator.receive(agent, await fleet.devices[agent].answer(message))
+    with refused(Reason.ROUND_UNKNOWN):
+        await device.participation.afresh().answer(coordinator.close_stage()[device.agent_id])
+
+
 async def test_what_belongs_to_no_round_is_refused(fleet: LearningFleet) -> None:
     device = first(fleet)
     coordinator = Coordinator(plan(fleet), fleet.roster)
@@ -110,6 +123,103 @@ async def test_a_device_whose_owner_says_no_takes_no_part(fleet: LearningFleet) 
     first(fleet).limits = replace(OPEN, enabled=False)
     with refused(Reason.LEARNING_OFF):
         await first(fleet).answer(plan(fleet).to_bytes())
+
+
+OFF = replace(OPEN, enabled=False)
+
+
+@pytest.mark.parametrize(
+    ("until", "limits"),
+    [
+        *((stage, OFF) for stage in (Kind.KEYS, Kind.SHARES, Kind.MASKED, Kind.CONSENT)),
+        (Kind.SHARES, replace(OPEN, exact_cohort=5)),
+        (Kind.SHARES, replace(OPEN, epsilon=1.0)),
+    ],
+)
+async def test_a_device_whose_limits_change_within_a_round_leaves_it(fleet: LearningFleet, until: Kind, limits: LearningLimits) -> None:
+    device, coordinator = first(fleet), Coordinator(plan(fleet), fleet.roster)
+    messages = coordinator.invitations()
+    for stage in STAGES:
+        for agent, message in messages.items():
+            coordinator.receive(agent, await fleet.devices[agent].answer(message))
+        messages = coordinator.close_stage()
+        if stage is until:
+            break
+    device.limits = limits
+    spent = device.ledger.contributions()
+    for reason in (Reason.LEARNING_OFF, Reason.ROUND_UNKNOWN):
+        with refused(reason):
+            await device.answer(messages[device.agent_id])
+    assert device.ledger.contributions() == spent
+
+
+async def test_a_device_that_is_cut_off_while_it_answers_has_left_the_round(fleet: LearningFleet) -> None:
+    device, coordinator = first(fleet), Coordinator(plan(fleet), fleet.roster)
+    for agent, message in coordinator.invitations().items():
+        coordinator.receive(agent, await fleet.devices[agent].answer(message))
+    message = coordinator.close_stage()[device.agent_id]
+    free = Event()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.get_running_loop().set_default_executor(executor)
+        executor.submit(free.wait)
+        answering = asyncio.create_task(device.answer(message))
+        await asyncio.sleep(0)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        free.set()
+        with refused(Reason.ROUND_UNKNOWN):
+            await device.answer(message)
+
+
+@pytest.mark.parametrize("is_exact", [True, False], ids=["without noise first", "with noise first"])
+async def test_a_week_is_contributed_once_with_noise_or_without(fleet: LearningFleet, is_exact: bool) -> None:
+    await play(fleet, plan(fleet, is_exact))
+    with refused(Reason.WINDOW_SPENT):
+        await first(fleet).answer(plan(fleet, not is_exact).to_bytes())
+    assert len(first(fleet).ledger.contributions()) == 1
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 2, 255])
+async def test_a_threshold_is_held_to_two_thirds_before_its_price_is_reckoned(fleet: LearningFleet, threshold: int) -> None:
+    with refused(Reason.THRESHOLD_TOO_LOW):
+        await first(fleet).answer(replace(plan(fleet), threshold=threshold).to_bytes())
+
+
+NAMES = st.sampled_from([*(f"agent-{number:03}" for number in range(SIZE)), *(f"sybil-{number}" for number in range(80))])
+MADE_UP = {
+    "window": st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64),
+    "schema": st.binary(min_size=32, max_size=32),
+    "entries": st.integers(0, 2**32 - 1),
+    "scale_bits": st.integers(0, 255),
+    "threshold": st.integers(0, 255).filter(lambda number: number not in (3, 4)),
+    "roster_version": st.integers(0, 2**64 - 1),
+    "roster_digest": st.binary(min_size=32, max_size=32),
+    "cohort": st.lists(NAMES, unique=True).map(lambda names: tuple(sorted(names))),
+}
+
+
+def test_whatever_plan_a_hub_makes_up_is_refused_with_a_reason_and_spends_nothing() -> None:
+    with learning_fleet(SIZE) as fleet:
+        device = first(fleet)
+
+        @settings(max_examples=200, deadline=None)
+        @given(st.booleans(), st.fixed_dictionaries({}, optional=MADE_UP))
+        def holds(is_exact: bool, changed: dict[str, object]) -> None:
+            honest = plan(fleet, is_exact)
+            made_up = replace(honest, **changed)  # type: ignore[arg-type]  # mypy takes all for one type
+            assume(made_up != honest)
+            asyncio.run(is_refused(device, made_up))
+
+        holds()
+        assert device.ledger.contributions() == []
+
+
+async def is_refused(device: FakeAgent, made_up: Plan) -> None:
+    """Nothing comes of it but an error of ours: another one would end the agent."""
+    with pytest.raises(SeawallError):
+        await device.answer(made_up.to_bytes())
+    with refused(Reason.ROUND_UNKNOWN):
+        await device.answer(KeyList(made_up.round_id(), ()).to_bytes())
 
 
 @pytest.mark.parametrize(

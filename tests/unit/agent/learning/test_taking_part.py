@@ -1,6 +1,8 @@
 """When an agent takes part in a round, and what it says when it does not."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -68,6 +70,37 @@ async def refused(part: TakingPart, entry: CommandEntry) -> Reason:
     with pytest.raises(SeawallError) as caught:
         await part.take(entry)
     return caught.value.reason
+
+
+class Secretive:
+    """What answers one round."""
+
+    async def answer(self, message: bytes) -> bytes:
+        return message
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_answers_a_round_is_made_for_it_and_gone_when_it_is_over(fails: bool) -> None:
+    made = list[weakref.ref[Secretive]]()
+
+    def answering() -> Answer:
+        secretive = Secretive()
+        made.append(weakref.ref(secretive))
+        return secretive.answer
+
+    carrier = Carrier(fails=Unavailable(Reason.HUB_UNAVAILABLE, "Away.") if fails else None)
+    part = TakingPart(lambda: True, lambda: "hub.example.org:7444", answering, carrier.carry, lambda: True)
+    async with running(part):
+        await part.take(word())
+        await eventually(lambda: bool(carrier.targets))
+        assert made[0]() is not None
+        carrier.released.set()
+        await eventually(lambda: part.state.startswith("waiting"))
+        carrier.fails = None  # it remembers from where it was raised
+        gc.collect()
+        assert made[0]() is None
+        await part.take(word())
+        await eventually(lambda: len(made) == 2 and len(carrier.targets) == 2)
 
 
 async def test_it_says_by_which_key_it_comes_and_goes_to_the_hub_that_it_knows() -> None:

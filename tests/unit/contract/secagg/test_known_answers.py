@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from contract.secagg.keys import Channel, Secrets, commitment, own_mask_key, pair_mask_key, public_x25519
+from contract.identity import key_hash
+from contract.secagg.keys import Channel, Secrets, are_signed, commitment, has_consented, own_mask_key, pair_mask_key, public_x25519
 from contract.secagg.masks import VectorSum, mask, to_vector
 from contract.secagg.messages import KeyList, Keys, Plan, Survivors
+from contract.secagg.possession import is_proven
 from contract.secagg.roster import Roster
 from contract.secagg.shamir import combine, split, weights
+from contract.tree_heads import public_der
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[4] / "docs" / "secagg-vectors.json").read_text())
 A, B = "agent-a", "agent-b"
@@ -33,6 +37,22 @@ def test_a_roster_has_this_form_and_this_digest() -> None:
     roster = Roster.from_json(VECTORS["roster"]["json"].encode())
     assert roster.to_json().decode() == VECTORS["roster"]["json"]
     assert roster.digest == raw("roster", "digest") == PLAN.roster_digest
+
+
+def test_a_roster_has_the_hashes_of_the_member_keys() -> None:
+    keys = {agent: ec.derive_private_key(int(raw("member_keys", agent).hex(), 16), ec.SECP256R1()) for agent in (A, B)}
+    assert Roster.from_json(VECTORS["roster"]["json"].encode()).members == {agent: key_hash(public_der(key)) for agent, key in keys.items()}
+    assert {agent: public_der(key) for agent, key in keys.items()} == {agent: item.member_key for agent, item in KEYS.items()}
+
+
+def test_a_member_key_is_shown_like_this() -> None:
+    assert is_proven(KEYS[A].member_key, raw("possession", "proof_of_a"), A, VECTORS["possession"]["certificate_key_hash"])
+
+
+def test_keys_and_survivors_are_signed_like_this() -> None:
+    assert all(map(are_signed, KEYS.values()))
+    digest = KeyList(ROUND_ID, (KEYS[A], KEYS[B])).digest()
+    assert has_consented(KEYS[A], raw("consent_of_a"), Survivors.from_bytes(raw("survivors")), digest)
 
 
 def test_a_plan_has_this_form_and_this_id() -> None:

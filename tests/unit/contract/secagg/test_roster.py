@@ -10,9 +10,9 @@ from contract.secagg.roster import MOST_BYTES, Roster
 
 ROSTER = Roster(3, {"till-2": "b" * 64, "till-1": "a" * 64})
 WHOLE = {
-    "format_version": 1,
+    "format_version": 2,
     "version": 3,
-    "members": [{"agent": "till-1", "key_hash": "a" * 64}, {"agent": "till-2", "key_hash": "b" * 64}],
+    "members": [{"agent": "till-1", "member_key_hash": "a" * 64}, {"agent": "till-2", "member_key_hash": "b" * 64}],
 }
 
 
@@ -28,25 +28,41 @@ def test_the_digest_changes_with_each_member_key_and_version() -> None:
 
 
 def test_a_name_listed_twice_is_refused() -> None:
-    twice = {**WHOLE, "members": [{"agent": "till-1", "key_hash": "a" * 64}, {"agent": "till-1", "key_hash": "b" * 64}]}
+    twice = {**WHOLE, "members": [{"agent": "till-1", "member_key_hash": "a" * 64}, {"agent": "till-1", "member_key_hash": "b" * 64}]}
     with pytest.raises(InvalidRequest) as caught:
         Roster.from_json(json.dumps(twice).encode())
     assert caught.value.reason is Reason.NAME_REPEATED
 
 
+def test_a_key_that_two_devices_have_is_refused() -> None:
+    alike = {**WHOLE, "members": [{"agent": agent, "member_key_hash": "a" * 64} for agent in ("till-1", "till-2")]}
+    with pytest.raises(InvalidRequest, match="one key") as caught:
+        Roster.from_json(json.dumps(alike).encode())
+    assert caught.value.reason is Reason.ROSTER_INVALID
+
+
+def test_a_roster_of_certificates_keys_says_what_to_do() -> None:
+    old = {"format_version": 1, "version": 3, "members": [{"agent": "till-1", "key_hash": "a" * 64}]}
+    with pytest.raises(InvalidRequest, match=r"format is 1.*seawall-hub learning roster propose another"):
+        Roster.from_json(json.dumps(old).encode())
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"format_version": 2},
+        {"format_version": 1},
+        {"format_version": 3},
         {"version": 0},
         {"version": True},
         {"version": "3"},
         {"version": 2**63},
         {"members": []},
         {"members": [{"agent": "till-1"}]},
-        {"members": [{"agent": "Till 1", "key_hash": "a" * 64}]},
-        {"members": [{"agent": "till-1", "key_hash": "A" * 64}]},
-        {"members": [{"agent": 1, "key_hash": "a" * 64}]},
+        {"members": [{"agent": "Till 1", "member_key_hash": "a" * 64}]},
+        {"members": [{"agent": "till-1", "member_key_hash": "A" * 64}]},
+        {"members": [{"agent": 1, "member_key_hash": "a" * 64}]},
+        {"members": [{"agent": "till-1", "key_hash": "a" * 64}]},
+        {"members": [{"agent": "till-1", "member_key_hash": "a" * 64, "more": 1}]},
         {"members": None},
         {"more": 1},
     ],

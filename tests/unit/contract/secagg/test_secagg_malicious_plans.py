@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from contract.errors import NotPermitted, Reason
 from contract.secagg.keys import Secrets, sign_keys
 from contract.secagg.masks import to_vector
-from contract.secagg.messages import KeyList, Keys, Plan
+from contract.secagg.messages import Delivery, KeyList, Keys, Plan, Shares
 from contract.secagg.roster import Roster
 from contract.secagg.wire import Kind
 from tests.fakes.malicious_hub import MaliciousHub
-from tests.fakes.secagg_cohort import Cohort, certificate_key, refused
+from tests.fakes.secagg_cohort import Cohort, member_key, refused
 
 VICTIM, OTHER, THIRD = "agent-0", "agent-1", "agent-2"
 NOTHING_SPENT: dict[str, bytes] = {}
@@ -44,6 +44,12 @@ def test_a_cohort_that_shrank_below_the_devices_own_least_is_refused(hub: Malici
 
 def test_a_cohort_with_a_made_up_device_is_refused(hub: MaliciousHub) -> None:
     plan_is_refused(hub, Reason.COHORT_INVALID, replace(hub.plan, cohort=(*hub.plan.cohort[:5], "sybil")))
+
+
+def test_a_roster_that_has_another_key_for_the_device_is_refused(hub: MaliciousHub) -> None:
+    hub.cohort.roster = Roster(7, {**hub.cohort.roster.members, VICTIM: "0" * 64})
+    other = MaliciousHub(hub.cohort)
+    plan_is_refused(other, Reason.ROUND_KEY_INVALID, other.plan)
 
 
 def test_a_cohort_without_the_device_is_refused(hub: MaliciousHub) -> None:
@@ -147,6 +153,34 @@ def test_a_vector_of_another_length_than_the_plans_does_not_leave(hub: Malicious
     assert hub.devices[VICTIM].is_over
 
 
+def test_the_same_plan_after_a_restart_is_answered_with_other_keys_and_what_was_before_is_refused(hub: MaliciousHub) -> None:
+    before = hub.up_to(Kind.KEY_LIST)[VICTIM]
+    old = hub.heard[Kind.KEYS][VICTIM]
+    hub.devices[VICTIM] = hub.cohort.participant(VICTIM)
+    new = Keys.from_bytes(hub.tell(VICTIM, hub.plan.to_bytes()))
+    for name in ("encryption_key", "masking_key", "commitment"):
+        assert getattr(new, name) != getattr(Keys.from_bytes(old), name)
+    with refused(Reason.ROUND_KEY_REPLACED):
+        hub.tell(VICTIM, before)
+
+
+def test_of_two_keys_that_a_device_has_signed_for_one_round_each_half_can_be_shown_one_and_neither_goes_on() -> None:
+    hub = MaliciousHub(Cohort(6, smallest=1))
+    lists = [KeyList.from_bytes(hub.up_to(Kind.KEY_LIST)[VICTIM])]
+    hub.devices[VICTIM] = hub.cohort.participant(VICTIM)
+    second = Keys.from_bytes(hub.tell(VICTIM, hub.plan.to_bytes()))
+    lists.append(replace(lists[0], keys=(second, *lists[0].keys[1:])))
+    shown = dict(zip(hub.plan.cohort, (1, 0, 0, 0, 1, 1), strict=True))
+    sealed = {agent: dict(Shares.from_bytes(hub.tell(agent, lists[shown[agent]].to_bytes())).items) for agent in hub.plan.cohort}
+    for number, agent in enumerate(hub.plan.cohort):
+        others = [other for other in hub.plan.cohort if other != agent]
+        same = [other for other in others if shown[other] == shown[agent]]
+        senders, reason = (others, Reason.ROUND_SHARE_INVALID) if number % 2 else (same, Reason.ROUND_SHORT)
+        with refused(reason):
+            hub.tell(agent, Delivery(hub.plan.round_id(), tuple((sender, sealed[sender][agent]) for sender in senders)).to_bytes())
+        assert hub.cohort.ledgers[agent].rounds == NOTHING_SPENT
+
+
 def key_list_is_refused(hub: MaliciousHub, reason: Reason, change: Callable[[list[Keys]], list[Keys]]) -> None:
     honest = KeyList.from_bytes(hub.up_to(Kind.KEY_LIST)[VICTIM])
     changed = sorted(change(list(honest.keys)), key=lambda keys: keys.agent)
@@ -156,7 +190,7 @@ def key_list_is_refused(hub: MaliciousHub, reason: Reason, change: Callable[[lis
     assert hub.cohort.ledgers[VICTIM].rounds == NOTHING_SPENT
 
 
-def test_a_key_under_a_certificate_that_the_ca_issued_anew_is_refused(hub: MaliciousHub) -> None:
+def test_a_key_under_a_member_key_of_the_hubs_own_is_refused(hub: MaliciousHub) -> None:
     key_list_is_refused(hub, Reason.ROUND_KEY_INVALID, lambda keys: [keys[0], hub.keys_for(OTHER), *keys[2:]])
 
 
@@ -190,13 +224,14 @@ def test_a_device_listed_twice_among_the_keys_is_refused(hub: MaliciousHub) -> N
     key_list_is_refused(hub, Reason.NAME_REPEATED, lambda keys: [*keys, keys[1]])
 
 
-def test_a_graph_with_fewer_neighbours_than_the_threshold_is_refused(hub: MaliciousHub) -> None:
+def test_a_graph_with_fewer_neighbours_than_the_threshold_is_refused() -> None:
+    hub = MaliciousHub(Cohort(6, smallest=1))
     key_list_is_refused(hub, Reason.ROUND_SHORT, lambda keys: keys[:3])
 
 
 def test_a_colluding_devices_key_that_agrees_on_nothing_secret_is_refused(hub: MaliciousHub) -> None:
-    colluder = sign_keys(Secrets.make(hub.cohort.randomness), hub.plan.round_id(), OTHER, certificate_key(OTHER))
-    key = certificate_key(OTHER)
+    colluder = sign_keys(Secrets.make(hub.cohort.randomness), hub.plan.round_id(), OTHER, member_key(OTHER))
+    key = member_key(OTHER)
     bad = replace(colluder, encryption_key=bytes(32), signature=b"")
     signed = replace(bad, signature=resigned(bad, key))
     key_list_is_refused(hub, Reason.ROUND_KEY_INVALID, lambda keys: [keys[0], signed, *keys[2:]])

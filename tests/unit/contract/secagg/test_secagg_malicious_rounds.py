@@ -12,7 +12,7 @@ from contract.secagg.messages import Consent, Consents, Delivery, KeyList, Maske
 from contract.secagg.shamir import combine, weights
 from contract.secagg.wire import MOST_BYTES, Kind, kind_of
 from tests.fakes.malicious_hub import MaliciousHub
-from tests.fakes.secagg_cohort import Cohort, certificate_key, refused
+from tests.fakes.secagg_cohort import Cohort, member_key, refused
 
 VICTIM, OTHER, THIRD = "agent-0", "agent-1", "agent-2"
 NOTHING_SPENT: dict[str, bytes] = {}
@@ -21,6 +21,12 @@ NOTHING_SPENT: dict[str, bytes] = {}
 @pytest.fixture
 def hub() -> MaliciousHub:
     return MaliciousHub(Cohort(6))
+
+
+@pytest.fixture
+def lax() -> MaliciousHub:
+    """Its devices ask for no size of their own: the threshold of 4 alone holds."""
+    return MaliciousHub(Cohort(6, smallest=1))
 
 
 def delivery_is_refused(hub: MaliciousHub, reason: Reason, change: Callable[[dict[str, bytes]], dict[str, bytes]]) -> None:
@@ -50,8 +56,8 @@ def test_a_devices_own_shares_are_refused_from_outside(hub: MaliciousHub) -> Non
     delivery_is_refused(hub, Reason.ROUND_SHARE_INVALID, lambda items: {**items, VICTIM: items[OTHER]})
 
 
-def test_shares_of_fewer_than_the_threshold_are_refused(hub: MaliciousHub) -> None:
-    delivery_is_refused(hub, Reason.ROUND_SHORT, lambda items: dict(list(items.items())[:2]))
+def test_shares_of_fewer_than_the_threshold_are_refused(lax: MaliciousHub) -> None:
+    delivery_is_refused(lax, Reason.ROUND_SHORT, lambda items: dict(list(items.items())[:2]))
 
 
 def survivors_are_refused(hub: MaliciousHub, reason: Reason, alive: tuple[str, ...], dead: tuple[str, ...]) -> None:
@@ -79,8 +85,8 @@ def test_a_device_that_is_called_dead_to_its_face_refuses(hub: MaliciousHub) -> 
     survivors_are_refused(hub, Reason.SURVIVORS_INVALID, hub.plan.cohort[1:], (VICTIM,))
 
 
-def test_fewer_survivors_than_the_threshold_are_refused(hub: MaliciousHub) -> None:
-    survivors_are_refused(hub, Reason.ROUND_SHORT, hub.plan.cohort[:3], hub.plan.cohort[3:])
+def test_fewer_survivors_than_the_threshold_are_refused(lax: MaliciousHub) -> None:
+    survivors_are_refused(lax, Reason.ROUND_SHORT, lax.plan.cohort[:3], lax.plan.cohort[3:])
 
 
 def test_fewer_survivors_than_the_devices_own_least_are_refused() -> None:
@@ -135,7 +141,7 @@ def test_a_consent_of_an_older_round_unmasks_nothing(hub: MaliciousHub) -> None:
 
 def test_a_consent_to_the_same_survivors_of_other_keys_unmasks_nothing(hub: MaliciousHub) -> None:
     survivors = Survivors(hub.plan.round_id(), hub.plan.cohort, ())
-    other_keys = sign_survivors(certificate_key(OTHER), survivors, bytes(32))
+    other_keys = sign_survivors(member_key(OTHER), survivors, bytes(32))
     consents_are_refused(hub, lambda items: {**items, OTHER: other_keys})
 
 
@@ -166,9 +172,20 @@ def test_of_each_device_one_kind_of_share_is_given_and_never_both(hub: Malicious
         assert commitment(hub.plan.round_id(), agent, found[agent]) == keys[agent].commitment
 
 
-def put_together(hub: MaliciousHub) -> dict[str, bytes]:
-    """The one secret of each device that the shares which were given make."""
-    given = {hub.plan.point(agent): dict(Unmasking.from_bytes(sent).items) for agent, sent in hub.heard[Kind.UNMASKING].items()}
+def test_what_devices_share_fewer_than_the_threshold_cannot_put_together(hub: MaliciousHub) -> None:
+    for agent, consents in hub.up_to(Kind.CONSENTS).items():
+        hub.tell(agent, consents)
+    keys = {item.agent: item for item in KeyList.from_bytes(hub.sent[Kind.KEY_LIST][VICTIM]).keys}
+    for givers, is_enough in ((hub.plan.threshold, True), (hub.plan.threshold - 1, False)):
+        for agent, found in put_together(hub, givers).items():
+            assert (commitment(hub.plan.round_id(), agent, found) == keys[agent].commitment) == is_enough
+
+
+def put_together(hub: MaliciousHub, givers: int = 6) -> dict[str, bytes]:
+    """The one secret of each device that the shares which so many gave make."""
+    given = {
+        hub.plan.point(agent): dict(Unmasking.from_bytes(sent).items) for agent, sent in list(hub.heard[Kind.UNMASKING].items())[:givers]
+    }
     by_point = weights(tuple(given))
     return {agent: combine(by_point, {point: items[agent] for point, items in given.items()}) or b"" for agent in hub.plan.cohort}
 

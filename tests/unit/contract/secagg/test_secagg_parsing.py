@@ -7,7 +7,7 @@ import pytest
 
 from contract.errors import InvalidRequest, Reason
 from contract.secagg.messages import (
-    MOST_CERTIFICATE_KEY_BYTES,
+    MOST_MEMBER_KEY_BYTES,
     MOST_SIGNATURE_BYTES,
     MOST_WINDOW_BYTES,
     SEALED_BYTES,
@@ -70,8 +70,8 @@ def test_a_key_and_a_commitment_have_32_bytes(name: str) -> None:
     is_refused(Keys.from_bytes, replace(KEYS, **{name: bytes(31)}).to_bytes())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("name", "most"), [("certificate_key", MOST_CERTIFICATE_KEY_BYTES), ("signature", MOST_SIGNATURE_BYTES)])
-def test_a_certificates_key_and_a_signature_are_there_and_not_too_long(name: str, most: int) -> None:
+@pytest.mark.parametrize(("name", "most"), [("member_key", MOST_MEMBER_KEY_BYTES), ("signature", MOST_SIGNATURE_BYTES)])
+def test_a_member_key_and_a_signature_are_there_and_not_too_long(name: str, most: int) -> None:
     for size_bytes in (0, most + 1):
         is_refused(Keys.from_bytes, replace(KEYS, **{name: bytes(size_bytes)}).to_bytes())  # type: ignore[arg-type]
     Keys.from_bytes(replace(KEYS, **{name: bytes(most)}).to_bytes())  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import pytest
 
 from contract.errors import Reason
 from contract.learning import NOISE_MULTIPLIER, windows_over
+from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
 from contract.secagg.wire import Kind
 from contract.subjects import USAGE
@@ -150,14 +151,22 @@ Change = Callable[[LearningFleet, str], Awaitable[None]]
         {"state": agents.SUSPENDED},
         {"replica_id": None},
         {"last_seen_time": NOW - timedelta(hours=1)},
-        {"key_hash": "f" * 64},
+        {"member_key_hash": "f" * 64},
+        {"member_key_hash": None},
     ],
-    ids=["suspended", "not connected", "silent", "with a newer key than the roster's"],
+    ids=["suspended", "not connected", "silent", "with another member key than the roster's", "that has said no member key"],
 )
 async def test_an_agent_that_cannot_answer_is_not_asked(fleet: LearningFleet, values: dict[str, object]) -> None:
     await change(fleet, "agent-005", **values)
     [cohort] = (await fleet.play(Wanted(is_exact=True))).cohorts
     assert cohort.size == SIZE - 1
+    assert fleet.grid.gathered == [set(fleet.devices) - {"agent-005"}]
+
+
+async def test_an_agent_that_is_in_no_roster_and_has_said_no_member_key_is_not_asked(fleet: LearningFleet) -> None:
+    await change(fleet, "agent-005", member_key_hash=None)
+    fleet.roster = Roster(2, {agent: key for agent, key in fleet.roster.members.items() if agent != "agent-005"})
+    await fleet.play(Wanted(is_exact=True))
     assert fleet.grid.gathered == [set(fleet.devices) - {"agent-005"}]
 
 
