@@ -52,6 +52,7 @@ from agent.store.outbox import Outbox
 from agent.store.retention import Ages
 from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
+from agent.store.sketches import SKETCH_SECONDS
 from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.tracing import TracedModels
@@ -161,7 +162,7 @@ def ages(settings: AgentSettings) -> Ages:
     """Returns how long what is sealed is kept."""
     keep = settings.keep
     turns = keep.conversation_seconds
-    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns + TOUCH_SECONDS)
+    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns + TOUCH_SECONDS, sketches=SKETCH_SECONDS)
 
 
 def build_parts(ground: Ground, desired: Desired) -> Parts:
