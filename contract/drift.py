@@ -33,7 +33,7 @@ Sketch = tuple[int, ...]
 def sketch(embedding: Sequence[float]) -> Sketch:
     """Returns the sketch of an embedding of unit length."""
     units = [round(value * UNIT) for value in embedding]
-    return tuple(bisect_left(BOUNDS, sum(map(mul, signs, units))) for signs in _directions(len(units)))
+    return tuple(bisect_left(BOUNDS, sum(map(mul, signs, units))) for signs in directions(len(units)))
 
 
 def to_bytes(sketched: Sketch) -> bytes:
@@ -54,8 +54,9 @@ def meaning() -> dict[str, object]:
 
 
 @cache
-def _directions(dimensions: int) -> tuple[tuple[int, ...], ...]:
-    return tuple(_signs(f"{SEED} {direction}", dimensions) for direction in range(DIRECTIONS))
+def directions(dimensions: int, count: int = DIRECTIONS) -> tuple[tuple[int, ...], ...]:
+    """Returns the first directions: a sign for each of so many dimensions."""
+    return tuple(_signs(f"{SEED} {direction}", dimensions) for direction in range(count))
 
 
 def _signs(name: str, dimensions: int) -> tuple[int, ...]:

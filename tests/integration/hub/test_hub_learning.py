@@ -14,6 +14,7 @@ from agent.state import StateFolder
 from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted, Map
 from contract.calibration.report import Report
 from contract.errors import Reason
+from contract.learning import window_before
 from hub.clock import utc_now
 from hub.store import agents, replicas
 from seawall.hub.v1 import agent_pb2
@@ -78,6 +79,9 @@ async def test_a_fleet_is_asked_and_its_report_is_read(site: Site) -> None:
     assert (group["sums"]["route.local"], group["contributors"], group["group"]) == (str(SIZE), SIZE, {"model": MODEL})
     chart = await site.run("learning", "report", "--cells", "route")
     assert f"{SIZE} agents in 1 cohorts" in chart
+    assert (await site.read("learning", "report"))["against"] == f"reports/{window_before(WINDOW)}"
+    assert (await site.read("learning", "report", "--against", "2026-W10"))["against"] == "reports/2026-W10"
+    assert "drift since 2026-W10: in one of the weeks too few" in await site.run("learning", "report", "--against", "2026-W10")
     assert "route.local" in chart
     assert "class." not in chart
 

@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from contract.usage import CELLS
-from hub.console.learning_views import buckets, chart
+from hub.console.learning_views import buckets, chart, drift_chart
 from seawall.hub.v1 import agent_pb2, round_pb2
 
 WEEK = "2026-W47"
@@ -35,6 +35,33 @@ def test_what_may_be_noise_is_said_to_be() -> None:
     assert "64 agents in 2 cohorts" in lines[0]
     assert next(line for line in lines if line.startswith("route.cache")).rstrip().endswith("within the noise")
     assert "█" in next(line for line in lines if line.startswith("route.local"))
+
+
+def drifted(*indices: float) -> round_pb2.Report.GroupSums:
+    shifts = [round_pb2.Report.Shift(index=index, standard_deviation=0.02) for index in indices]
+    return round_pb2.Report.GroupSums(drift=round_pb2.Report.Drift(directions=shifts[:-1], together=shifts[-1]))
+
+
+def drift_lines(group: round_pb2.Report.GroupSums) -> list[str]:
+    written = StringIO()
+    Console(width=120, file=written).print(drift_chart("2026-W46", group))
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_how_far_prompts_have_moved_is_said_in_words_too_and_noise_is_said_to_be_noise() -> None:
+    lines = drift_lines(drifted(0.5, 0.039, -0.2, 0.05, 0.12))
+    assert [line.split()[-1] for line in lines[1:]] == ["much", "noise", "noise", "little", "some"]
+    assert "2026-W46" in lines[0]
+    assert [line.count("█") for line in lines[1:]] == [40, 0, 0, 4, 10]
+
+
+def test_a_drift_of_nearly_nothing_has_no_long_bar() -> None:
+    assert max(line.count("█") for line in drift_lines(drifted(0.05, 0.05, 0.05, 0.05, 0.05))) == 8
+
+
+def test_where_nothing_can_be_said_of_drift_the_chart_says_so_and_its_cells_are_never_shown_as_counts() -> None:
+    assert drift_lines(round_pb2.Report.GroupSums()) == ["drift since 2026-W46: in one of the weeks too few prompts were seen to say"]
+    assert not any(line.startswith("drift") for line in shown(sums(0.0, route_local=5)))
 
 
 def test_models_are_named_as_far_as_agents_serve_them_now() -> None:
