@@ -32,6 +32,7 @@ from agent.later.prompts import LateAnswerer
 from agent.later.worker import LateWorker, Recipients
 from agent.learning.opening import limits_of, open_participation
 from agent.learning.participation import Participation
+from agent.learning.sketching import Sketching
 from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
@@ -52,7 +53,7 @@ from agent.store.outbox import Outbox
 from agent.store.retention import Ages
 from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
-from agent.store.sketches import SKETCH_SECONDS
+from agent.store.sketches import SKETCH_SECONDS, SketchStore
 from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.tracing import TracedModels
@@ -190,12 +191,19 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         tracing=tracing,
         calibrations=lambda: policy.chosen.calibrations,
         promises=_promises(ground),
+        sketching=_sketching(ground),
     )
 
 
 def _promises(ground: Ground) -> Promises | None:
     seconds = ground.settings.hub.follow_up_seconds
     return Promises(Outbox(ground.database, MOST_LATE), seconds) if ground.link is not None and seconds else None
+
+
+def _sketching(ground: Ground) -> Sketching | None:
+    settings, policy = ground.settings, ground.policy
+    store = SketchStore(ground.database)
+    return Sketching(store, lambda: limits_of(settings, policy.chosen).enabled, utc_now) if ground.link is not None else None
 
 
 def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:

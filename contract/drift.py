@@ -1,7 +1,7 @@
 """Which way a prompt lies, roughly: a sketch of its embedding, of which a fleet sums how many fall where, to see whether prompts drift.
 
-An embedding is projected on a few directions that are the same everywhere, and of each projection only the quarter that it falls into is
-kept. Whole numbers from the first step on make that the same on every machine that has the same embedding to five digits, but for ties.
+An embedding is projected on a few directions that are the same everywhere, and of each projection only on which side of the middle it lies
+is kept. Whole numbers from the first step on make that the same on every machine that has the same embedding to five digits, but for ties.
 
 Sources: Achlioptas, "Database-friendly random projections" (2003), theorem 1.1, for directions of signs; FIPS 202 for the stream they are
 read from.
@@ -15,15 +15,18 @@ from operator import mul
 
 VERSION = 1
 """Of what a sketch means: of the embedder too. Sketches of another version are counted by nobody."""
+EMBEDDER = "cef832d140f8fed1bcc06657d84e91ae001485bcb106c5396e4fa240747a45fe"
+"""SHA-256 of the network whose embeddings are sketched."""
 DIRECTIONS = 4
-BUCKETS = 4
-"""More of them would say more of a sum without noise. Of one with noise they say less: `python -m benchmarks.drift`."""
+BUCKETS = 2
+"""Finer buckets have as much noise each and less to show, and more directions add to the noise of all that is counted: `python -m
+benchmarks.drift` prints what other numbers would let a fleet see."""
 SEED = "seawall drift 1"
 
 UNIT = 2**16
 """What 1 is in whole numbers."""
-BOUNDS = (-44203, 0, 44203)
-"""Between the buckets, in units: the quartiles of a normal distribution. The sum of a unit vector's entries, each with a random sign, has
+BOUNDS = (0,)
+"""Between the buckets, in units: the quantiles of a normal distribution. The sum of a unit vector's entries, each with a random sign, has
 a variance of 1."""
 
 Sketch = tuple[int, ...]
@@ -50,7 +53,7 @@ def from_bytes(content: bytes) -> Sketch | None:
 
 def meaning() -> dict[str, object]:
     """Returns what makes a sketch what it is."""
-    return {"bounds": BOUNDS, "seed": SEED, "unit": UNIT, "version": VERSION}
+    return {"bounds": BOUNDS, "embedder": EMBEDDER, "seed": SEED, "unit": UNIT, "version": VERSION}
 
 
 @cache

@@ -1,8 +1,8 @@
 """What a device may report of its use: counts, one for each cell of a schema that is written here and nowhere else.
 
 A receipt's words are never looked at but to be found in a closed set, and numbers fall into ranges; of a prompt itself it is counted in
-which quarters its embedding lies (`drift.py`), and nothing else. What each entry of a vector means is pinned by the schema's digest, which
-a round's plan names: a device adds nothing to a sum of something else.
+which directions its embedding lies (`drift.py`), and nothing else. What each entry of a vector means is pinned by the schema's digest,
+which a round's plan names: a device adds nothing to a sum of something else.
 """
 
 import re

@@ -17,9 +17,8 @@ DEVIATIONS = 2
 
 DRIFT = "drift"
 """Cells of this name say where prompts lie. Alone they say nothing to people: `drift_chart` holds those of two weeks against each other."""
-MUCH = 0.25
-SOME = 0.1
-"""Of an index, as people who score credits call it."""
+WHOLE = 0.1
+"""About what the index comes to where all prompts change from one topic to another: `python -m benchmarks.drift`."""
 
 _MODEL = "model."
 
@@ -56,16 +55,12 @@ def drift_chart(against: str, group: round_pb2.Report.GroupSums) -> RenderableTy
         return Text(plain(f"{DRIFT} since {against}: in one of the weeks too few prompts were seen to say"))
     table = Table(Column(f"{DRIFT} since {against}", min_width=20), Column("index", justify="right"), "", box=None, pad_edge=False)
     rows = [*((f"direction {number}", shift) for number, shift in enumerate(group.drift.directions)), ("together", group.drift.together)]
-    top = max(MUCH, *(shift.index for _, shift in rows))
+    top = max(WHOLE, *(shift.index for _, shift in rows))
     for name, shift in rows:
         is_noise = shift.index < DEVIATIONS * shift.standard_deviation
         bar = "█" * round(BAR_WIDTH * shift.index / top)
-        table.add_row(name, f"{shift.index:.3f}", "within the noise" if is_noise else f"{bar} {_size(shift.index)}")
+        table.add_row(name, f"{shift.index:.3f}", "within the noise" if is_noise else bar)
     return table
-
-
-def _size(index: float) -> str:
-    return "much" if index >= MUCH else "some" if index >= SOME else "little"
 
 
 def _title(window: str, group: round_pb2.Report.GroupSums) -> str:

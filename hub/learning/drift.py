@@ -4,8 +4,8 @@ In each direction of `contract/drift.py`, an index adds up the squared differenc
 buckets that hold about as many, as these do, that is the population stability index but for terms of the fourth order, and, unlike its
 logarithms, it can be taken of counts that noise has brought below nothing. What noise and chance add to it on average is taken off.
 
-Sources: Siddiqi, "Credit Risk Scorecards" (2006), for the index, and for 0.1 and 0.25 as what is some and what is much; Yurdakul and
-Naranjo, "Statistical properties of the population stability index" (2020): by chance alone it is a multiple of a chi-squared variable.
+Sources: Siddiqi, "Credit Risk Scorecards" (2006), for the index; Yurdakul and Naranjo, "Statistical properties of the population stability
+index" (2020): by chance alone it is a multiple of a chi-squared variable.
 """
 
 from collections.abc import Mapping

@@ -51,7 +51,7 @@ class Planted:
         await self.classes.rise(subject, DataClass.CONFIDENTIAL, NOW, NOW)
         await self.outbox.append(OutboxEntry(name, subject, canary.encode(), NOW, NOW + 100))
         await ReceiptStore(self.database, 1e9).append(subject.client, replace(receipt(name), receipt_id=name), NOW, may_learn=True)
-        await self.sketches.put(name, (0, 1, 2, 3), subject, NOW, NOW)
+        await self.sketches.put(name, (0, 1, 1, 0), subject, NOW, NOW)
 
     async def held(self, subject: Subject) -> set[str]:
         """Returns the tables in which something of a subject can be read."""

@@ -53,7 +53,7 @@ async def plant(database: Database) -> None:
     await ClassStore(database, 1e9).rise(TEA, DataClass.INTERNAL, NOW, NOW)
     given = replace(receipt("p"), receipt_id=str(uuid4()))
     await ReceiptStore(database, 1e9).append("c", given, NOW, may_learn=True)
-    await SketchStore(database).put(given.receipt_id, (0, 1, 2, 3), TEA, NOW, NOW)
+    await SketchStore(database).put(given.receipt_id, (0, 1, 1, 0), TEA, NOW, NOW)
     await Outbox(database, 100).append(OutboxEntry("e", TEA, b"asked", NOW, NOW + 4 * DAY))
 
 

@@ -14,7 +14,7 @@ from tests.fakes.answerer import receipt
 
 NOW = 1_000_000.0
 ANN = Subject("ann", "tea")
-SKETCH = (0, 1, 2, 3)
+SKETCH = (0, 1, 1, 0)
 
 
 async def give(database: Database, name: str, may_learn: bool = True, age_seconds: float = 1e9, now: float = NOW) -> None:

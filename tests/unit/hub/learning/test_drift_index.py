@@ -10,8 +10,8 @@ import pytest
 from contract.drift import BUCKETS, DIRECTIONS
 from hub.learning.drift import FEWEST_DEVIATIONS, FEWEST_PROMPTS, Drift, Week, drift
 
-EVEN = (0.25, 0.25, 0.25, 0.25)
-ASIDE = (0.23, 0.25, 0.25, 0.27)
+EVEN = (0.5, 0.5)
+ASIDE = (0.47, 0.53)
 DRAWN = 600
 
 
@@ -52,7 +52,7 @@ def test_where_nothing_has_moved_the_index_is_nothing_on_average_and_varies_as_i
 
 def test_what_has_moved_is_beyond_the_noise_and_all_directions_together_say_it_best() -> None:
     random = Random(2)
-    found = held(week((0.1, 0.2, 0.3, 0.4), 2000, 100.0, random), week((0.4, 0.3, 0.2, 0.1), 2000, 100.0, random))
+    found = held(week((0.3, 0.7), 2000, 100.0, random), week((0.7, 0.3), 2000, 100.0, random))
     assert found.together.index > 4 * found.together.standard_deviation
     assert found.together.standard_deviation == pytest.approx(found.directions[0].standard_deviation / sqrt(DIRECTIONS))
 
@@ -61,9 +61,9 @@ def test_what_has_moved_is_beyond_the_noise_and_all_directions_together_say_it_b
     ("few", "other"),
     [
         (week(EVEN, 0), week(EVEN, 1000)),
-        (week(EVEN, FEWEST_PROMPTS - 4), week(EVEN, 1000)),
+        (week(EVEN, FEWEST_PROMPTS - 2), week(EVEN, 1000)),
         (week(EVEN, 1000), week(EVEN, 1000, 1000 / FEWEST_DEVIATIONS + 1)),
-        (week((-0.5, -0.5, -0.5, -0.5), 1000), week(EVEN, 1000)),
+        (week((-0.5, -0.5), 1000), week(EVEN, 1000)),
     ],
 )
 def test_where_too_few_prompts_were_seen_in_a_week_nothing_is_said(few: Week, other: Week) -> None:
@@ -72,5 +72,5 @@ def test_where_too_few_prompts_were_seen_in_a_week_nothing_is_said(few: Week, ot
 
 
 def test_counts_that_noise_has_brought_below_nothing_can_be_held_against_others() -> None:
-    found = held(week((-0.05, 0.35, 0.35, 0.35), 1000, 10.0), week(EVEN, 1000, 10.0))
+    found = held(week((-0.05, 1.05), 1000, 10.0), week(EVEN, 1000, 10.0))
     assert found.together.index > 2 * found.together.standard_deviation

@@ -73,10 +73,9 @@ async def test_a_region_whose_topic_changes_shows_and_one_that_stays_does_not() 
     assert south is not None
     assert not is_seen(north.together)
     assert is_seen(south.together)
-    assert south.together.index > 0.25
     assert "together" in charts["north"][-1]
     assert charts["north"][-1].endswith("within the noise")
-    assert charts["south"][-1].endswith("█ much")
+    assert charts["south"][-1].endswith("█")
 
 
 async def test_of_a_week_that_was_not_summed_or_not_sketched_nothing_is_said() -> None:

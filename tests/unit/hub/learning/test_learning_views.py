@@ -48,15 +48,15 @@ def drift_lines(group: round_pb2.Report.GroupSums) -> list[str]:
     return [line.rstrip() for line in written.getvalue().splitlines()]
 
 
-def test_how_far_prompts_have_moved_is_said_in_words_too_and_noise_is_said_to_be_noise() -> None:
-    lines = drift_lines(drifted(0.5, 0.039, -0.2, 0.05, 0.12))
-    assert [line.split()[-1] for line in lines[1:]] == ["much", "noise", "noise", "little", "some"]
+def test_a_drift_has_a_bar_as_long_as_its_index_and_what_noise_may_have_made_is_said_to_be_noise() -> None:
+    lines = drift_lines(drifted(0.5, 0.039, -0.2, 0.05, 0.125))
     assert "2026-W46" in lines[0]
     assert [line.count("█") for line in lines[1:]] == [40, 0, 0, 4, 10]
+    assert [line.endswith("within the noise") for line in lines[1:]] == [False, True, True, False, False]
 
 
-def test_a_drift_of_nearly_nothing_has_no_long_bar() -> None:
-    assert max(line.count("█") for line in drift_lines(drifted(0.05, 0.05, 0.05, 0.05, 0.05))) == 8
+def test_where_all_is_small_a_bar_is_as_long_as_it_is_beside_a_change_of_all_topics() -> None:
+    assert max(line.count("█") for line in drift_lines(drifted(0.05, 0.05, 0.05, 0.05, 0.05))) == 20
 
 
 def test_where_nothing_can_be_said_of_drift_the_chart_says_so_and_its_cells_are_never_shown_as_counts() -> None:
