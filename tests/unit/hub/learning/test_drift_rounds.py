@@ -23,7 +23,7 @@ from tests.fakes.learning_fleet import BY, NOW, LearningFleet, learning_fleet
 from tests.fakes.topics import sketches
 
 NEW, OLD = windows_over(NOW)[:2]
-OFFICE, WORKSHOP, KITCHEN = 1, 2, 3
+OFFICE, WORKSHOP, KITCHEN = 1, 2, 4
 
 
 def is_seen(shift: Shift) -> bool:
