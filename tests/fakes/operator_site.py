@@ -22,6 +22,8 @@ from agent.policies.opening import kept_policy
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
+from agent.store.sketches import SketchStore
+from agent.store.subjects import Subject
 from contract.learning import windows_over
 from contract.surroundings import Surroundings
 from hub.__main__ import app
@@ -34,6 +36,8 @@ from tests.fakes.models_command import Arguments, done, keys
 WINDOW = windows_over(utc_now())[0]
 IN_WINDOW = (utc_now() - timedelta(days=7)).timestamp()
 MODEL = receipt("p").model_digest
+SKETCH = (1, 0, 1, 1)
+"""Of what each device was asked."""
 ROUND_SECONDS = 100
 """Far more than a round takes, on a machine that does much else."""
 
@@ -81,6 +85,7 @@ class Site:
         participation = open_participation(settings, state, database, link, policy, Surroundings, lambda: MODEL, utc_now)
         await self.stack.enter_async_context(self.carry(identity, state, participation))
         await ReceiptStore(database, age_seconds=1e9).append("c", replace(receipt("p"), receipt_id=agent_id), IN_WINDOW, may_learn=True)
+        await SketchStore(database).put(agent_id, SKETCH, Subject("c"), IN_WINDOW, IN_WINDOW)
 
     async def sign_roster(self) -> str:
         """Takes what the hub proposes, and signs it where the key is."""

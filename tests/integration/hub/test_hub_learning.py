@@ -21,7 +21,7 @@ from seawall.hub.v1 import agent_pb2
 from tests.fakes.grid import FakeGrid
 from tests.fakes.hub import running_hub
 from tests.fakes.operator_site import MODEL as DIGEST
-from tests.fakes.operator_site import WINDOW, Site
+from tests.fakes.operator_site import SKETCH, WINDOW, Site
 from tests.fakes.secagg_cohort import refused
 
 SIZE = 8
@@ -77,6 +77,8 @@ async def test_a_fleet_is_asked_and_its_report_is_read(site: Site) -> None:
     assert begun["name"].removeprefix("rounds/") in row
     [group] = (await site.read("learning", "report", "--by", "model"))["groups"]
     assert (group["sums"]["route.local"], group["contributors"], group["group"]) == (str(SIZE), SIZE, {"model": MODEL})
+    drift = {cell: int(count) for cell, count in group["sums"].items() if cell.startswith("drift.") and int(count)}
+    assert drift == {f"drift.{direction}.{bucket}": SIZE for direction, bucket in enumerate(SKETCH)}
     chart = await site.run("learning", "report", "--cells", "route")
     assert f"{SIZE} agents in 1 cohorts" in chart
     assert (await site.read("learning", "report"))["against"] == f"reports/{window_before(WINDOW)}"
