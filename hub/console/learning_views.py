@@ -53,13 +53,13 @@ def drift_chart(against: str, group: round_pb2.Report.GroupSums) -> RenderableTy
     """Returns how far the prompts of a group have moved since another week: of each direction, and of all together."""
     if not group.HasField("drift"):
         return Text(plain(f"{DRIFT} since {against}: in one of the weeks too few prompts were seen to say"))
-    table = Table(Column(f"{DRIFT} since {against}", min_width=20), Column("index", justify="right"), "", box=None, pad_edge=False)
+    heads = Column(plain(f"{DRIFT} since {against}"), min_width=20), Column("index", justify="right"), Column("", justify="right")
+    table = Table(*heads, "", box=None, pad_edge=False)
     rows = [*((f"direction {number}", shift) for number, shift in enumerate(group.drift.directions)), ("together", group.drift.together)]
     top = max(WHOLE, *(shift.index for _, shift in rows))
     for name, shift in rows:
-        is_noise = shift.index < DEVIATIONS * shift.standard_deviation
-        bar = "█" * round(BAR_WIDTH * shift.index / top)
-        table.add_row(name, f"{shift.index:.3f}", "within the noise" if is_noise else bar)
+        noise, bar = DEVIATIONS * shift.standard_deviation, "█" * round(BAR_WIDTH * shift.index / top)
+        table.add_row(name, f"{shift.index:.3f}", f"± {noise:.3f}", "within the noise" if shift.index < noise else bar)
     return table
 
 

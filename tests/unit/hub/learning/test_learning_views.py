@@ -51,6 +51,7 @@ def drift_lines(group: round_pb2.Report.GroupSums) -> list[str]:
 def test_a_drift_has_a_bar_as_long_as_its_index_and_what_noise_may_have_made_is_said_to_be_noise() -> None:
     lines = drift_lines(drifted(0.5, 0.039, -0.2, 0.05, 0.125))
     assert "2026-W46" in lines[0]
+    assert all("± 0.040" in line for line in lines[1:])
     assert [line.count("█") for line in lines[1:]] == [40, 0, 0, 4, 10]
     assert [line.endswith("within the noise") for line in lines[1:]] == [False, True, True, False, False]
 
