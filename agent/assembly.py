@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import structlog
@@ -201,9 +201,13 @@ def _promises(ground: Ground) -> Promises | None:
 
 
 def _sketching(ground: Ground) -> Sketching | None:
-    settings, policy = ground.settings, ground.policy
-    store = SketchStore(ground.database)
-    return Sketching(store, lambda: limits_of(settings, policy.chosen).enabled, utc_now) if ground.link is not None else None
+    """Returns what sketches prompts; None: this device is in no sums."""
+    return None if ground.link is None else Sketching(SketchStore(ground.database), partial(_takes_part, ground), utc_now)
+
+
+def _takes_part(ground: Ground) -> bool:
+    """Says whether this device takes part in sums now."""
+    return limits_of(ground.settings, ground.policy.chosen).enabled
 
 
 def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:
@@ -247,12 +251,7 @@ async def open_fleet(
     await desired.load()
     link = ground.link
     participation = build_participation(ground, link, parts)
-    settings, policy = ground.settings, ground.policy
-
-    def may_take_part() -> bool:
-        return limits_of(settings, policy.chosen).enabled
-
-    taking_part = TakingPart(may_take_part, lambda: link.identity.hub_address, lambda: participation.answer)
+    taking_part = TakingPart(partial(_takes_part, ground), lambda: link.identity.hub_address, lambda: participation.answer)
     commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, taking_part, utc_now, restart)
     await commands.recover()
     releases = Releases(RolloutStore(ground.database), parts.metrics.rollout_came_to)
