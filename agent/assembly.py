@@ -4,13 +4,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache as once
+from functools import partial
 from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
+from agent.cache.semantic import SemanticCache
 from agent.classify import Classifier
 from agent.config import AgentSettings
 from agent.desired import Desired
@@ -18,6 +20,8 @@ from agent.detection.memory import Memory, memory_key
 from agent.detection.opening import Detector, open_detector
 from agent.detection.secrets import has_key
 from agent.detection.tagger import Tagger
+from agent.embedding.embedder import Embedder
+from agent.embedding.opening import Opened, open_embedder
 from agent.escalation import HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
@@ -32,6 +36,7 @@ from agent.later.prompts import LateAnswerer
 from agent.later.worker import LateWorker, Recipients
 from agent.learning.opening import limits_of, open_participation
 from agent.learning.participation import Participation
+from agent.learning.sketching import Sketching
 from agent.learning.taking_part import TakingPart
 from agent.logs import Logs
 from agent.narrowing import OwnLimits
@@ -52,6 +57,7 @@ from agent.store.outbox import Outbox
 from agent.store.retention import Ages
 from agent.store.rollouts import RolloutStore
 from agent.store.sealing import derive
+from agent.store.sketches import SKETCH_SECONDS, SketchStore
 from agent.store.vault import Vault
 from agent.telemetry import Metrics
 from agent.tracing import TracedModels
@@ -145,10 +151,18 @@ def build_classifier(settings: AgentSettings, data_key: bytes, policy: PolicyInF
             _log.error("the detector cannot be used", reason=opened.problem)
         return opened
 
-    tagger = cache(Tagger)
+    tagger = once(Tagger)
     classifier = Classifier(detector(policy.chosen), Memory(memory_key(data_key)), settings.privacy.floor)
     policy.changed = lambda chosen: classifier.use(detector(chosen))
     return classifier
+
+
+def build_embedder(settings: AgentSettings, load: Callable[[], Embedder] = Embedder) -> Opened:
+    """Returns the embedder, where questions are compared and it can be loaded."""
+    opened = open_embedder(load) if settings.cache.similar else Opened(None)
+    if opened.problem:
+        _log.error("questions are not compared", reason=opened.problem)
+    return opened
 
 
 def own_limits(settings: AgentSettings) -> OwnLimits:
@@ -161,19 +175,26 @@ def ages(settings: AgentSettings) -> Ages:
     """Returns how long what is sealed is kept."""
     keep = settings.keep
     turns = keep.conversation_seconds
-    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns + TOUCH_SECONDS)
+    return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns + TOUCH_SECONDS, sketches=SKETCH_SECONDS)
 
 
-def build_parts(ground: Ground, desired: Desired) -> Parts:
-    """Returns what the steps of a prompt's path are done with."""
+def build_parts(ground: Ground, desired: Desired, embedder: Embedder | None) -> Parts:
+    """Returns what the steps of a prompt's path are done with.
+
+    Args:
+        ground: open.
+        desired: what the hub has narrowed.
+        embedder: of questions; None: they are not compared.
+    """
     settings, database, policy, tracing = ground.settings, ground.database, ground.policy, ground.tracing
     keep, known, escalator = settings.keep, ground.known_hub, _escalator(ground)
-    answers = AnswerStore(database, keep.answers, keep.answer_seconds)
+    answers, metrics = AnswerStore(database, keep.answers, keep.answer_seconds), Metrics(CollectorRegistry())
+    cache = ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest)
     return Parts(
         agent_id=ground.agent_id,
         classifier=ground.classifier,
         policy=policy,
-        cache=ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest),
+        cache=cache,
         models=TracedModels(ground.models, tracing) if tracing.is_on else ground.models,
         confidence=settings.trust.confidence(),
         escalator=escalator,
@@ -183,18 +204,42 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         conversations=ConversationStore(database, keep.conversation_seconds),
         classes=ClassStore(database, keep.conversation_seconds),
         receipts=ReceiptStore(database, keep.receipt_seconds),
-        metrics=Metrics(CollectorRegistry()),
+        metrics=metrics,
         narrowing=lambda: desired.narrowing,
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None, escalator.budget_tokens()),
         tracing=tracing,
         calibrations=lambda: policy.chosen.calibrations,
+        similar=None if embedder is None else _similar(ground, cache, answers, embedder, metrics),
         promises=_promises(ground),
+        sketching=_sketching(ground, embedder),
     )
+
+
+def _similar(ground: Ground, cache: ExactCache, answers: AnswerStore, embedder: Embedder, metrics: Metrics) -> SemanticCache:
+    settings, policy = ground.settings.cache.similarity(), ground.policy
+
+    def bar() -> float:
+        return settings.bar_for(f"sha256:{embedder.digest}", policy.chosen.calibrations)
+
+    return SemanticCache(cache, answers, embedder, bar, metrics.similar_refused)
 
 
 def _promises(ground: Ground) -> Promises | None:
     seconds = ground.settings.hub.follow_up_seconds
     return Promises(Outbox(ground.database, MOST_LATE), seconds) if ground.link is not None and seconds else None
+
+
+def _sketching(ground: Ground, embedder: Embedder | None) -> Sketching | None:
+    """Returns what sketches prompts; it opens an embedder itself where questions are not compared. None: this device is in no sums."""
+    if ground.link is None:
+        return None
+    load = open_embedder if embedder is None else lambda: Opened(embedder)
+    return Sketching(SketchStore(ground.database), partial(_takes_part, ground), utc_now, load)
+
+
+def _takes_part(ground: Ground) -> bool:
+    """Says whether this device takes part in sums now."""
+    return limits_of(ground.settings, ground.policy.chosen).enabled
 
 
 def build_participation(ground: Ground, link: HubLink, parts: Parts) -> Participation:
@@ -238,12 +283,7 @@ async def open_fleet(
     await desired.load()
     link = ground.link
     participation = build_participation(ground, link, parts)
-    settings, policy = ground.settings, ground.policy
-
-    def may_take_part() -> bool:
-        return limits_of(settings, policy.chosen).enabled
-
-    taking_part = TakingPart(may_take_part, lambda: link.identity.hub_address, lambda: participation.afresh().answer)
+    taking_part = TakingPart(partial(_takes_part, ground), lambda: link.identity.hub_address, lambda: participation.afresh().answer)
     commands = build_commands(ground.settings, parts.agent_id, ground.database, logs, taking_part, utc_now, restart)
     await commands.recover()
     releases = Releases(RolloutStore(ground.database), parts.metrics.rollout_came_to)

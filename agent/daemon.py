@@ -128,7 +128,8 @@ class Agent:
         following = (self.following.run,) if self.following is not None else ()
         fleet = self.fleet.works if self.fleet is not None else ()
         late = (self.late.run,) if self.late is not None else ()
-        return (self.mqtt.run, self.http.run, self.retention.run, self.heads.run, *late, *following, *fleet)
+        sketching = (self.parts.sketching.run,) if self.parts.sketching is not None else ()
+        return (self.mqtt.run, self.http.run, self.retention.run, self.heads.run, *late, *sketching, *following, *fleet)
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""

@@ -35,6 +35,7 @@ _WORDS = {
     "classes": "classes that conversations have had",
     "inbox": "prompts taken by MQTT",
     "outbox": "prompts that waited for the hub",
+    "sketches": "sketches of prompts, for sums over the fleet",
     "turns": "turns of conversations",
     "vault": "maps of redacted values",
     "subject_keys": "keys destroyed",

@@ -9,6 +9,7 @@ from agent.confidence import ConfidenceSettings
 from agent.escalation import Escalator
 from agent.inference.current import LocalModel
 from agent.later.promises import Promises
+from agent.learning.sketching import Sketching
 from agent.narrowing import Narrowing
 from agent.output_rules import Rule
 from agent.policies.in_force import PolicyInForce
@@ -41,6 +42,7 @@ class Parts:
         floors: returns the least classes that a prompt may have, besides the site's.
         calibrations: returns those in force now.
         promises: keeps prompts whose better answer is to follow; None: none does.
+        sketching: told of prompts whose answers may be counted; None: this device is in no sums.
     """
 
     agent_id: str
@@ -63,6 +65,7 @@ class Parts:
     floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
     calibrations: Callable[[], Calibrations] = Calibrations
     promises: Promises | None = None
+    sketching: Sketching | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,18 @@ def span(window: str) -> tuple[datetime, datetime]:
         raise InvalidRequest(Reason.FIELD_INVALID, f"'{window[:40]}' is no week: write it as 2026-W48.") from error
 
 
+def window_before(window: str) -> str:
+    """Returns the week before a window.
+
+    Raises:
+        InvalidRequest: FIELD_INVALID, there is no such week, or none before it.
+    """
+    begin, _ = span(window)
+    if begin - datetime.min.replace(tzinfo=UTC) < _WEEK:
+        raise InvalidRequest(Reason.FIELD_INVALID, f"There is no week before {window}: name a later one.")
+    return window_of(begin - _WEEK)
+
+
 def windows_over(now: datetime) -> tuple[str, ...]:
     """Returns the windows that can be reported now, the newest first."""
     return tuple(window_of(now - number * _WEEK) for number in range(1, WINDOWS_KEPT + 1))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from contract import usage
+from contract import drift, usage
 from contract.calibration import sums
 from contract.calibration.maps import CONFIDENCE, SAME, Map
 
@@ -32,7 +32,12 @@ class Usage:
 
     def meaning(self) -> dict[str, object]:
         """Returns what the entries mean."""
-        return {"cells": usage.CELLS, "most_answers": MOST_ANSWERS, "schema_version": usage.SCHEMA_VERSION}
+        return {
+            "cells": usage.CELLS,
+            "drift": drift.meaning(),
+            "most_answers": MOST_ANSWERS,
+            "schema_version": usage.SCHEMA_VERSION,
+        }
 
     def named(self, values: Sequence[int]) -> dict[str, int]:
         """Returns entries by what they are of."""

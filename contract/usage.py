@@ -1,8 +1,8 @@
 """What a device may report of its use: counts, one for each cell of a schema that is written here and nowhere else.
 
-A receipt's words are never looked at but to be found in a closed set, and numbers fall into ranges. So a report holds nothing of a prompt
-by its form, before any noise. What each entry of a vector means is pinned by the schema's digest, which a round's plan names: a device
-adds nothing to a sum of something else.
+A receipt's words are never looked at but to be found in a closed set, and numbers fall into ranges; of a prompt itself it is counted in
+which directions its embedding lies (`drift.py`), and nothing else. What each entry of a vector means is pinned by the schema's digest,
+which a round's plan names: a device adds nothing to a sum of something else.
 """
 
 import re
@@ -13,10 +13,11 @@ from itertools import islice
 from math import isqrt
 from typing import get_args
 
+from contract import drift
 from contract.classification import DataClass
 from contract.receipts import Receipt, Route
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 ROUTES = get_args(Route)
 CLASSES = tuple(str(data_class) for data_class in DataClass)
@@ -27,6 +28,7 @@ MILLISECONDS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 60_
 """Upper bounds, each with it; one range is above them all."""
 TOKENS = (16, 64, 256, 1024, 4096)
 CELSIUS = (40, 50, 60, 70, 80, 90)
+WATTS = (2, 5, 10, 15, 25, 40, 60, 100)
 CONFIDENCE_TENTHS = 10
 REFUSALS = (
     "hub-unavailable",
@@ -41,9 +43,12 @@ REFUSALS = (
 """Why a better answer was wanted and did not come, as receipts say it."""
 MODEL_BUCKETS = 16
 """A model is counted by the first four bits of its digest: who knows which versions there are knows which bucket each falls into."""
-MOST_CELLS_OF_ANSWER = 14
-"""One answer adds one to so many cells at most: route, class, provisional, tier, confidence, time, tokens in and out, refusal, model, and
-four of what people said of it: at all, of an answer from the cache, of its model, and of what was refused a better one."""
+MOST_CELLS_OF_ANSWER = 14 + drift.DIRECTIONS
+"""One answer adds one to so many cells at most: route, class, provisional, tier, confidence, time, tokens in and out, refusal, model, four
+of what people said of it: at all, of an answer from the cache, of its model, and of what was refused a better one; and where its prompt
+lies in each direction."""
+_MOST_CELLS_OF_DEVICE = 2
+"""How hot it is, and what it draws."""
 
 _SAID = ("good", "bad")
 
@@ -63,6 +68,8 @@ CELLS = (
     *(f"model.{bucket}" for bucket in range(MODEL_BUCKETS)),
     *(f"model.{bucket}.said.{word}" for bucket in range(MODEL_BUCKETS) for word in _SAID),
     *(f"celsius.{bound}" for bound in (*CELSIUS, "more")),
+    *(f"watts.{bound}" for bound in (*WATTS, "more")),
+    *(f"drift.{direction}.{bucket}" for direction in range(drift.DIRECTIONS) for bucket in range(drift.BUCKETS)),
 )
 """What the entries mean, in order."""
 
@@ -77,32 +84,50 @@ class Used:
     Args:
         receipt: of it.
         is_good: what people said of it; None: nothing.
+        sketch: of its prompt; None: there is none.
     """
 
     receipt: Receipt
     is_good: bool | None = None
+    sketch: drift.Sketch | None = None
 
 
-def tally(answers: Iterable[Used], most_answers: int, celsius: float | None = None) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How a device is doing; None: nothing measures it.
+
+    Args:
+        celsius: how hot it is.
+        watts: how much power it draws.
+    """
+
+    celsius: float | None = None
+    watts: float | None = None
+
+
+UNMEASURED = Condition()
+
+
+def tally(answers: Iterable[Used], most_answers: int, condition: Condition = UNMEASURED) -> list[int]:
     """Returns the vector of a window.
 
     Args:
         answers: of the window.
         most_answers: how many are counted at most, so that what one device can change of a sum is known.
-        celsius: how hot the device is; None: nothing measures it.
+        condition: of the device.
     """
     counts = [0] * len(CELLS)
     for answer in islice(answers, most_answers):
         for cell in _cells(answer):
             counts[_PLACE[cell]] += 1
-    if celsius is not None:
-        counts[_PLACE[f"celsius.{_range(CELSIUS, celsius)}"]] += 1
+    for cell in _of_device(condition):
+        counts[_PLACE[cell]] += 1
     return counts
 
 
 def norm(most_answers: int) -> int:
-    """Returns the greatest Euclidean norm of a tally, rounded up: where all answers fall into the same cells, and the device is hot."""
-    return isqrt(MOST_CELLS_OF_ANSWER * most_answers**2) + 1
+    """Returns the greatest Euclidean norm of a tally, rounded up: where all answers fall into the same cells, and all is measured."""
+    return isqrt(MOST_CELLS_OF_ANSWER * most_answers**2 + _MOST_CELLS_OF_DEVICE - 1) + 1
 
 
 def named(sums: Sequence[int]) -> dict[str, int]:
@@ -131,6 +156,7 @@ def _cells(answer: Used) -> Iterator[str]:
     yield f"output_tokens.{_range(TOKENS, receipt.output_tokens)}"
     yield from (f"refused.{name}" for name in [name for name in REFUSALS if name in receipt.reasons][:1])
     yield from _of_model(receipt, model_bucket(receipt.model_digest), answer.is_good)
+    yield from (f"drift.{direction}.{bucket}" for direction, bucket in enumerate(answer.sketch or ()))
 
 
 def _of_model(receipt: Receipt, bucket: int | None, is_good: bool | None) -> Iterator[str]:
@@ -146,6 +172,13 @@ def _of_model(receipt: Receipt, bucket: int | None, is_good: bool | None) -> Ite
         yield f"provisional.said.{word}"
     if bucket is not None:
         yield f"model.{bucket}.said.{word}"
+
+
+def _of_device(condition: Condition) -> Iterator[str]:
+    if condition.celsius is not None:
+        yield f"celsius.{_range(CELSIUS, condition.celsius)}"
+    if condition.watts is not None:
+        yield f"watts.{_range(WATTS, condition.watts)}"
 
 
 def _range(bounds: Sequence[int], value: float) -> str:

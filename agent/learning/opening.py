@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.config import AgentSettings
 from agent.hub_link import HubLink
-from agent.inference.machine import temperature_celsius
+from agent.inference.machine import power_watts, temperature_celsius
 from agent.learning.ledger import LedgerStore
 from agent.learning.participation import Device, Participation, Site
 from agent.learning.reporting import MayLearn, Reporting
@@ -27,6 +27,7 @@ from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
 from contract.subjects import Confidence
 from contract.surroundings import Surroundings
+from contract.usage import Condition
 
 
 def open_participation(
@@ -52,7 +53,7 @@ def open_participation(
         clock: returns the time, UTC.
     """
     ledger = LedgerStore(database)
-    reporting = Reporting(database, may_learn(policy, link, around), random.SystemRandom(), temperature_celsius)
+    reporting = Reporting(database, may_learn(policy, link, around), random.SystemRandom(), condition)
     site = Site(
         limits=lambda: limits_of(settings, policy.chosen),
         device=lambda: _device(state),
@@ -79,6 +80,11 @@ def limits_of(settings: AgentSettings, chosen: Chosen) -> LearningLimits:
 def confidence_of(model: str, chosen: Chosen) -> Confidence:
     """Returns what this device would report of a model's confidence: held against the map of the signed policy in force, if it has one."""
     return Confidence(model, chosen.calibrations.of(CONFIDENCE, model) or SAME)
+
+
+def condition() -> Condition:
+    """Returns how this device is doing now."""
+    return Condition(temperature_celsius(), power_watts())
 
 
 def may_learn(policy: PolicyInForce, link: HubLink, around: Callable[[], Surroundings]) -> MayLearn:

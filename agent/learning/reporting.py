@@ -10,6 +10,7 @@ from sqlite_utils import Database as Tables
 
 from agent.learning.ledger import store_broken
 from agent.store.database import Database
+from agent.store.sketches import SketchStore
 from contract import usage
 from contract.calibration import sums
 from contract.calibration.maps import CONFIDENCE
@@ -38,16 +39,21 @@ class Reporting:
         database: the store.
         may_learn: asked of each answer that might be counted when it was given.
         randomness: draws among answers where there are too many.
-        celsius: returns how hot the device is; None: nothing measures it.
+        condition: returns how the device is doing.
     """
 
     def __init__(
-        self, database: Database, may_learn: MayLearn, randomness: random.Random, celsius: Callable[[], float | None] = lambda: None
+        self,
+        database: Database,
+        may_learn: MayLearn,
+        randomness: random.Random,
+        condition: Callable[[], usage.Condition] = lambda: usage.UNMEASURED,
     ) -> None:
         self._database = database
         self._may_learn = may_learn
         self._randomness = randomness
-        self._celsius = celsius
+        self._condition = condition
+        self._sketches = SketchStore(database)
 
     def counts(self, subject: Subject, week: str) -> list[int]:
         """Returns the entries of a week.
@@ -61,11 +67,11 @@ class Reporting:
             Unavailable: STORE_UNAVAILABLE, the disk is full or broken.
         """
         begin, end = (time.timestamp() for time in span(week))
-        celsius = self._celsius()
+        condition = self._condition()
 
         def work(tables: Tables) -> list[int]:
             if isinstance(subject, Usage):
-                return usage.tally(self._learnable(tables, _ALL, begin, end), MOST_ANSWERS, celsius)
+                return usage.tally(self._learnable(tables, _ALL, begin, end), MOST_ANSWERS, condition)
             judged = self._learnable(tables, _JUDGED, begin, end)
             return sums.tally(CONFIDENCE, subject.in_force, sums.judged_of(subject.model, ((one.receipt, one.is_good) for one in judged)))
 
@@ -87,7 +93,8 @@ class Reporting:
             text, is_good = tables.execute(query, [sequence]).fetchone()
             receipt = json.loads(text)
             if self._may_learn(receipt):
-                yield usage.Used(Receipt.from_dict(receipt), None if is_good is None else bool(is_good))
+                said = None if is_good is None else bool(is_good)
+                yield usage.Used(Receipt.from_dict(receipt), said, self._sketches.of(tables, receipt["receipt_id"]))
 
 
 def vector(counts: list[int], subject: Subject, plan: Plan, bits: Bits) -> bytes:

@@ -281,6 +281,16 @@ def _m0012_learning(database: Database) -> None:
     database.table("learning_roster").create({"id": int, "version": int}, pk="id", not_null={"version"}, strict=True)
 
 
+def _m0014_sketches(database: Database) -> None:
+    """Sketches of prompts whose answers may be counted: derived from what was asked, so sealed, and gone with whoever asked."""
+    database.execute(
+        "CREATE TABLE sketches (receipt_id TEXT PRIMARY KEY REFERENCES receipts (receipt_id) ON DELETE CASCADE, "
+        "key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE, content BLOB NOT NULL, create_time REAL NOT NULL) STRICT"
+    )
+    database.table("sketches").create_index(["key"])
+    database.table("sketches").create_index(["create_time"])
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -294,6 +304,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0010_sharing,
     _m0011_privacy,
     _m0012_learning,
+    _m0014_sketches,
 )
 
 

@@ -27,6 +27,7 @@ class Ages:
     turns: float
     vault: float
     classes: float
+    sketches: float
 
 
 class Retention:

@@ -7,6 +7,7 @@ import grpc.aio
 
 from contract.calibration.maps import Map
 from contract.errors import InvalidRequest, Reason
+from contract.learning import window_before
 from contract.privacy_account import epsilon
 from contract.subjects import USAGE, Confidence, Subject
 from contract.usage import SCHEMA_VERSION
@@ -14,6 +15,7 @@ from hub.api.fields import read_request_id
 from hub.api.identity import actor
 from hub.api.paging import fitting, page_size, page_token, read_number_token
 from hub.fleet.messages import timestamp
+from hub.learning.drift import Drift, Shift
 from hub.learning.planning import Wanted
 from hub.learning.results import DELTA, GroupSums
 from hub.learning.rosters import RosterFit
@@ -70,8 +72,11 @@ class LearningServicer(round_pb2_grpc.LearningServiceServicer):
         """See the proto."""
         del context
         window = _read_name("reports", request.name, _WINDOW)
-        groups = await self._rounds.report(window, request.group_by)
-        return round_pb2.Report(name=request.name, schema_version=SCHEMA_VERSION, groups=map(_group_message, groups))
+        against = _read_name("reports", request.against, _WINDOW) if request.against else window_before(window)
+        groups = await self._rounds.report(window, request.group_by, against)
+        return round_pb2.Report(
+            name=request.name, schema_version=SCHEMA_VERSION, groups=map(_group_message, groups), against=f"reports/{against}"
+        )
 
     async def GetSums(self, request: round_pb2.GetSumsRequest, context: Context) -> round_pb2.Sums:  # noqa: N802
         """See the proto."""
@@ -136,7 +141,16 @@ def _group_message(group: GroupSums) -> round_pb2.Report.GroupSums:
         sums=group.sums,
         standard_deviation=group.standard_deviation,
         epsilon=group.epsilon,
+        drift=None if group.drift is None else _drift_message(group.drift),
     )
+
+
+def _drift_message(drift: Drift) -> round_pb2.Report.Drift:
+    return round_pb2.Report.Drift(directions=map(_shift_message, drift.directions), together=_shift_message(drift.together))
+
+
+def _shift_message(shift: Shift) -> round_pb2.Report.Shift:
+    return round_pb2.Report.Shift(index=shift.index, standard_deviation=shift.standard_deviation)
 
 
 def _read_name(collection: str, name: str, pattern: re.Pattern[str]) -> str:

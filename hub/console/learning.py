@@ -19,7 +19,7 @@ from contract.roster_bundle import ROLE, newest_roster
 from contract.secagg.roster import Roster
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA
-from hub.console.learning_views import buckets, chart
+from hub.console.learning_views import DRIFT, buckets, chart, drift_chart
 from hub.console.options import Config, Data, Output, Shown, minute, print_all, print_one, reach
 from hub.console.releases import published
 from hub.operator import Operator
@@ -94,18 +94,20 @@ def start_round(
     typer.echo(f"{made.name} begins. To see what becomes of it: seawall-hub learning rounds")
 
 
-@app.command("report", epilog="Example: seawall-hub learning report --by model")
+@app.command("report", epilog="Example: seawall-hub learning report --by model --against 2026-W40")
 def report(
     data: Data = DEFAULT_DATA,
     config: Config = None,
     window: Window = "",
     by: By = None,
     cells: Annotated[str, typer.Option("--cells", help="Only cells that begin so. Example: --cells confidence")] = "",
+    against: Annotated[str, typer.Option("--against", help="The week that prompts are held against. [default: the week before]")] = "",
     output: Shown = Output.TABLE,
 ) -> None:
-    """Shows usage and quality of a week, by what the rounds were grouped by; what noise may have made is said to be so."""
+    """Shows usage, quality and drift of a week, by what the rounds were grouped by; what noise may have made is said to be so."""
     week = window or windows_over(utc_now())[0]
-    request = round_pb2.GetReportRequest(name=f"reports/{week}", group_by=by or [])
+    other = f"reports/{against}" if against else ""
+    request = round_pb2.GetReportRequest(name=f"reports/{week}", group_by=by or [], against=other)
     with reach(data, config) as operator:
         found = operator.call(operator.learning.GetReport, request)
         names = {} if output is Output.JSON else buckets(operator.list_agents())
@@ -116,6 +118,8 @@ def report(
         typer.echo(f"Nothing was learnt of {week} yet. seawall-hub learning rounds says why, seawall-hub learning start asks.")
     for group in found.groups:
         Console().print(chart(week, group, cells, names))
+        if DRIFT.startswith(cells) or cells.startswith(DRIFT):
+            Console().print(drift_chart(found.against.removeprefix("reports/"), group))
 
 
 @app.command(

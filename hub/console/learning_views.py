@@ -15,6 +15,11 @@ BAR_WIDTH = 40
 DEVIATIONS = 2
 """What is nearer to nothing than so many standard deviations of the noise may be nothing (95 %)."""
 
+DRIFT = "drift"
+"""Cells of this name say where prompts lie. Alone they say nothing to people: `drift_chart` holds those of two weeks against each other."""
+WHOLE = 0.1
+"""About what the index comes to where all prompts change from one topic to another: `python -m benchmarks.drift`."""
+
 _MODEL = "model."
 
 
@@ -37,11 +42,25 @@ def chart(window: str, group: round_pb2.Report.GroupSums, begin: str, models: Ma
         begin: of the cells that are wanted.
         models: names of models' buckets.
     """
-    shown = [cell for cell in CELLS if cell.startswith(begin) and cell in group.sums]
+    shown = [cell for cell in CELLS if cell.startswith(begin) and cell in group.sums and _family(cell) != DRIFT]
     parts: list[RenderableType] = [Text(plain(_title(window, group)), style="bold")]
     for family, cells in groupby(shown, _family):
         parts.append(_table(family, list(cells), group, models))
     return Group(*parts)
+
+
+def drift_chart(against: str, group: round_pb2.Report.GroupSums) -> RenderableType:
+    """Returns how far the prompts of a group have moved since another week: of each direction, and of all together."""
+    if not group.HasField("drift"):
+        return Text(plain(f"{DRIFT} since {against}: in one of the weeks too few prompts were seen to say"))
+    heads = Column(plain(f"{DRIFT} since {against}"), min_width=20), Column("index", justify="right"), Column("", justify="right")
+    table = Table(*heads, "", box=None, pad_edge=False)
+    rows = [*((f"direction {number}", shift) for number, shift in enumerate(group.drift.directions)), ("together", group.drift.together)]
+    top = max(WHOLE, *(shift.index for _, shift in rows))
+    for name, shift in rows:
+        noise, bar = DEVIATIONS * shift.standard_deviation, "█" * round(BAR_WIDTH * shift.index / top)
+        table.add_row(name, f"{shift.index:.3f}", f"± {noise:.3f}", "within the noise" if shift.index < noise else bar)
+    return table
 
 
 def _title(window: str, group: round_pb2.Report.GroupSums) -> str:

@@ -1,7 +1,7 @@
 """What was learnt: counts of use, added up by what agents have in common, and the sums of confidence by cohort, as they are fitted to."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 from contract.calibration.cohorts import CohortSum
@@ -12,6 +12,7 @@ from contract.privacy_account import epsilon
 from contract.subjects import Confidence, Usage
 from contract.usage import named
 from hub.learning.cohorts import Group
+from hub.learning.drift import Drift, Week, drift
 from hub.store.learning import SUCCEEDED, CohortRecord, RoundRecord
 
 DELTA = 1e-6
@@ -29,6 +30,7 @@ class GroupSums:
         sums: by cell of the schema. Noise may bring one below nothing.
         standard_deviation: of the noise in each sum.
         epsilon: what this has cost each agent at `DELTA`; None: a sum without noise is among them.
+        drift: of its prompts from where they lay in another week; None: that is not known.
     """
 
     group: Group
@@ -37,6 +39,7 @@ class GroupSums:
     sums: dict[str, int]
     standard_deviation: float
     epsilon: float | None
+    drift: Drift | None = None
 
 
 def merge(rounds: Iterable[RoundRecord], schema_version: int, group_by: Sequence[str]) -> list[GroupSums]:
@@ -54,6 +57,15 @@ def merge(rounds: Iterable[RoundRecord], schema_version: int, group_by: Sequence
                 group = tuple((name, cohort.group[name]) for name in group_by if name in cohort.group)
                 groups.setdefault(group, []).append(cohort)
     return [_merged(group, cohorts) for group, cohorts in sorted(groups.items())]
+
+
+def held_against(groups: Iterable[GroupSums], before: Iterable[GroupSums]) -> list[GroupSums]:
+    """Returns the sums of a week, each group's with how far its prompts have moved since another week."""
+    weeks = {group.group: Week(group.sums, group.standard_deviation) for group in before}
+    return [
+        replace(group, drift=drift(Week(group.sums, group.standard_deviation), weeks[group.group])) if group.group in weeks else group
+        for group in groups
+    ]
 
 
 def calibration_report(record: RoundRecord) -> Report:

@@ -16,7 +16,7 @@ from hub.config import LearningSettings
 from hub.fleet.enrollment import Randomness
 from hub.fleet.events import Journal
 from hub.learning.planning import Drawing, Wanted, check_fields, checked
-from hub.learning.results import GroupSums, calibration_report, merge
+from hub.learning.results import GroupSums, calibration_report, held_against, merge
 from hub.learning.rosters import RosterFit, fit
 from hub.store import agents, learning
 from hub.store.database import Database
@@ -114,13 +114,22 @@ class Rounds:
             roster = await self._newest_roster()
         return fit(roster, await self._database.read(agents.member_keys))
 
-    async def report(self, window: str, group_by: Sequence[str]) -> list[GroupSums]:
+    async def report(self, window: str, group_by: Sequence[str], against: str = "") -> list[GroupSums]:
         """Returns what was learnt of a window.
+
+        Args:
+            window: the week.
+            group_by: fields by which the sums are told apart.
+            against: the week that its prompts are held against; empty: none.
 
         Raises:
             InvalidRequest: FIELD_INVALID.
         """
         check_fields(group_by)
+        groups = await self._sums_of(window, group_by)
+        return held_against(groups, await self._sums_of(against, group_by)) if against else groups
+
+    async def _sums_of(self, window: str, group_by: Sequence[str]) -> list[GroupSums]:
         span(window)
         found = await self._database.read(lambda connection: learning.of_window(connection, window))
         return merge(found, SCHEMA_VERSION, group_by)

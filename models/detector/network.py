@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from agent.detection.words import SHAPES
+from models.minilm.source import encoder_state
 
 HIDDEN = 384
 HEADS = 12
@@ -60,30 +61,8 @@ class Tagger(nn.Module):  # type: ignore[misc]
         return self.head(states)
 
 
-_PARTS = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "mix": "attention.output.dense",
-    "mix_norm": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "down_norm": "output.LayerNorm",
-}
-
-
 def load_encoder(tagger: Tagger, weights: Path) -> None:
-    """Puts MiniLM's weights, a safetensors file, into the tagger. BERT's first token type is part of every position."""
-    source = load_file(weights)
-    state = {
-        "words.weight": source["embeddings.word_embeddings.weight"],
-        "positions.weight": source["embeddings.position_embeddings.weight"] + source["embeddings.token_type_embeddings.weight"][0],
-        "words_norm.weight": source["embeddings.LayerNorm.weight"],
-        "words_norm.bias": source["embeddings.LayerNorm.bias"],
-    }
-    for number in range(len(tagger.layers)):
-        for ours, theirs in _PARTS.items():
-            for kind in ("weight", "bias"):
-                state[f"layers.{number}.{ours}.{kind}"] = source[f"encoder.layer.{number}.{theirs}.{kind}"]
+    """Puts MiniLM's weights, a safetensors file, into the tagger."""
+    state = encoder_state(load_file(weights), len(tagger.layers))
     fresh = {name: value for name, value in tagger.state_dict().items() if name not in state}  # shapes and labels, which MiniLM has not
     tagger.load_state_dict(state | fresh)

@@ -1,6 +1,6 @@
 """A fleet that learns: agents with stores of their own behind a fake grid, and the hub's rounds over a database."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,11 @@ from agent.learning.reporting import Reporting
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database as AgentDatabase
 from agent.store.live import LiveStore
+from agent.store.sketches import SketchStore
+from agent.store.subjects import Subject as Asker
+from contract.drift import Sketch
 from contract.identity import key_hash
-from contract.learning import windows_over
+from contract.learning import span, windows_over
 from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
 from contract.subjects import USAGE, Confidence, Subject
@@ -88,6 +91,14 @@ class FakeAgent:
         for number in range(answers):
             given = replace(receipt(f"p{number}"), receipt_id=f"{self.agent_id}-{number}", **values)  # type: ignore[arg-type]
             await store.append("c", given, IN_WINDOW, may_learn=True)
+
+    async def ask(self, sketches: Sequence[Sketch], week: str) -> None:
+        """Answers a prompt of each sketch within a week."""
+        receipts, kept, time = ReceiptStore(self.database, age_seconds=1e9), SketchStore(self.database), span(week)[0].timestamp()
+        for number, sketched in enumerate(sketches):
+            given = replace(receipt(f"p{number}"), receipt_id=f"{self.agent_id}-{week}-{number}")
+            await receipts.append("c", given, time, may_learn=True)
+            await kept.put(given.receipt_id, sketched, Asker("c"), time, time)
 
     async def judge(self, judged: Iterable[tuple[float, bool]], **values: object) -> None:
         """Answers prompts of such confidence within the window, each of which is called good or bad."""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from agent.daemon import RESTART_STATUS
 from agent.identity.files import IdentityFolder
+from agent.store.database import Database
 from contract.identity import key_hash
 from contract.tree_heads import public_der
 from seawall.hub.v1 import audit_pb2, audit_pb2_grpc
@@ -33,7 +35,7 @@ ENDED = (Command.SUCCEEDED, Command.FAILED)
 @pytest.fixture
 async def agent(hub: HubUnderTest, tmp_path: Path) -> AsyncIterator[AgentProcess]:
     IdentityFolder(tmp_path / "state" / "identity").write(hub.identity)
-    async with running(AgentProcess(tmp_path, BUNDLE)) as started:
+    async with running(AgentProcess(tmp_path, BUNDLE, SEAWALL_AGENT_LEARNING__ENABLED="true")) as started:
         yield started
 
 
@@ -70,8 +72,8 @@ async def test_commands_end_whenever_the_agent_is_killed(hub: HubUnderTest, agen
 
 
 @pytest.mark.parametrize("hub", ["real"], indirect=True)
-async def test_a_narrowed_agent_shows_it_answers_shorter_and_fetches_logs_without_the_prompt(
-    hub: HubUnderTest, agent: AgentProcess
+async def test_a_narrowed_agent_shows_it_answers_shorter_and_fetches_logs_without_the_prompt_which_it_sketches(
+    hub: HubUnderTest, agent: AgentProcess, tmp_path: Path
 ) -> None:
     wanted = await hub.want(Configuration(max_output_tokens=3, escalation_disabled=True, log_level="debug"))
 
@@ -86,6 +88,8 @@ async def test_a_narrowed_agent_shows_it_answers_shorter_and_fetches_logs_withou
     assert answer["usage"]["completion_tokens"] <= 3
     assert answer["seawall"]["route"] == "local"
     assert "seawall_agent_session_open 1.0" in metrics
+    with closing(Database(tmp_path / "state" / "agent.db")) as database:
+        await eventually(lambda: database.run_now(lambda tables: tables.table("sketches").count) == 1)
     name = await hub.tell(Command.FETCH_LOGS)
     await eventually(lambda: is_in(hub, name, Command.SUCCEEDED))
     lines = [json.loads(line) for line in (await hub.command(name)).output.splitlines()]

@@ -15,6 +15,7 @@ from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted, Map
 from contract.calibration.report import Report
 from contract.errors import Reason
 from contract.identity import key_hash
+from contract.learning import window_before
 from contract.tree_heads import public_der
 from hub.clock import utc_now
 from hub.store import agents, replicas
@@ -22,7 +23,7 @@ from seawall.hub.v1 import agent_pb2
 from tests.fakes.grid import FakeGrid
 from tests.fakes.hub import running_hub
 from tests.fakes.operator_site import MODEL as DIGEST
-from tests.fakes.operator_site import WINDOW, Site
+from tests.fakes.operator_site import SKETCH, WINDOW, Site
 from tests.fakes.secagg_cohort import refused
 
 SIZE = 8
@@ -80,8 +81,13 @@ async def test_a_fleet_is_asked_and_its_report_is_read(site: Site) -> None:
     assert begun["name"].removeprefix("rounds/") in row
     [group] = (await site.read("learning", "report", "--by", "model"))["groups"]
     assert (group["sums"]["route.local"], group["contributors"], group["group"]) == (str(SIZE), SIZE, {"model": MODEL})
+    drift = {cell: int(count) for cell, count in group["sums"].items() if cell.startswith("drift.") and int(count)}
+    assert drift == {f"drift.{direction}.{bucket}": SIZE for direction, bucket in enumerate(SKETCH)}
     chart = await site.run("learning", "report", "--cells", "route")
     assert f"{SIZE} agents in 1 cohorts" in chart
+    assert (await site.read("learning", "report"))["against"] == f"reports/{window_before(WINDOW)}"
+    assert (await site.read("learning", "report", "--against", "2026-W10"))["against"] == "reports/2026-W10"
+    assert "drift since 2026-W10: in one of the weeks too few" in await site.run("learning", "report", "--against", "2026-W10")
     assert "route.local" in chart
     assert "class." not in chart
 

@@ -5,7 +5,18 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from contract.errors import Reason
-from contract.learning import NOISE_MULTIPLIER, WINDOWS_KEPT, noise_of, rho_of, schema, span, terms, window_of, windows_over
+from contract.learning import (
+    NOISE_MULTIPLIER,
+    WINDOWS_KEPT,
+    noise_of,
+    rho_of,
+    schema,
+    span,
+    terms,
+    window_before,
+    window_of,
+    windows_over,
+)
 from contract.privacy_account import epsilon
 from contract.secagg.messages import Plan
 from contract.secagg.rules import check_terms, least_threshold
@@ -22,8 +33,8 @@ def plan(size: int, is_exact: bool = False, subject: Subject = USAGE) -> Plan:
 
 
 def test_the_schema_is_pinned_and_one_without_noise_is_another() -> None:
-    assert schema(USAGE, is_exact=False).hex() == "03457c5725ada9861f3a189407b9edcf3f3e058bc1d60bf5fc345513f2a0fb1e"
-    assert schema(USAGE, is_exact=True).hex() == "31efb8df811c2a2fc3847742c013cf62e17cde44d907cbb470ddc52f4557b7af"
+    assert schema(USAGE, is_exact=False).hex() == "83c1ab962e09ccbe55a09978a25d5b68341cf386f8b455ae24133cb49ce4e45a"
+    assert schema(USAGE, is_exact=True).hex() == "70c2fc1945935321a5f789ae0f7eca9b60190bfed80a1a66a41ac28ddad51a1a"
     assert USAGE.entries <= 1024
 
 
@@ -71,6 +82,16 @@ def test_the_windows_that_can_be_reported_are_over_and_the_newest_is_first() -> 
     assert len(windows) == WINDOWS_KEPT
     assert all(span(window)[1] <= now for window in windows)
     assert "2026-W01" not in windows_over(now - timedelta(seconds=1))
+
+
+def test_the_week_before_is_that_of_the_year_before_where_there_is_none_in_its_own() -> None:
+    assert [window_before(window) for window in ("2026-W48", "2026-W01", "2027-W01")] == ["2026-W47", "2025-W52", "2026-W53"]
+
+
+@pytest.mark.parametrize("window", ["0001-W01", "2026-W54"])
+def test_before_the_first_week_and_before_what_is_no_week_there_is_none(window: str) -> None:
+    with refused(Reason.FIELD_INVALID):
+        window_before(window)
 
 
 @pytest.mark.parametrize("window", ["", "2026-W54", "2025-W53", "2026-W00", "2026-48", "0000-W01", "9999-W99", "2026-W48 ", "٢٠٢٦-W48"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from contract.receipts import Departure, Receipt
-from contract.usage import CELLS, MOST_CELLS_OF_ANSWER, REFUSALS, Used, model_bucket, named, norm, tally
+from contract.usage import CELLS, MOST_CELLS_OF_ANSWER, REFUSALS, Condition, Used, model_bucket, named, norm, tally
 
 RECEIPT = Receipt(
     "r1",
@@ -24,7 +24,7 @@ RECEIPT = Receipt(
 )
 LEFT = replace(RECEIPT, departure=Departure(1, 20, "azure", "private", "eu"), input_tokens=40, output_tokens=257)
 DIGEST = "sha256:" + "c" * 64
-MOST = Used(replace(LEFT, route="cache", reasons=("quota-spent",), model_digest=DIGEST), is_good=False)
+MOST = Used(replace(LEFT, route="cache", reasons=("quota-spent",), model_digest=DIGEST), is_good=False, sketch=(0, 1, 1, 0))
 """One that falls into as many cells as any."""
 TOKENS = {"input_tokens.16", "output_tokens.16"}
 
@@ -65,9 +65,21 @@ def test_a_model_is_counted_in_the_bucket_of_its_digest_and_what_is_no_digest_in
 
 @pytest.mark.parametrize(("celsius", "cell"), [(-5.0, "40"), (40.0, "40"), (40.5, "50"), (99.0, "more")])
 def test_how_hot_a_device_is_is_counted_once(celsius: float, cell: str) -> None:
-    counts = named(tally([Used(RECEIPT)] * 2, 10, celsius))
+    counts = named(tally([Used(RECEIPT)] * 2, 10, Condition(celsius)))
     assert counts[f"celsius.{cell}"] == 1
     assert sum(count for name, count in counts.items() if name.startswith("celsius.")) == 1
+
+
+@pytest.mark.parametrize(("watts", "cell"), [(0.0, "2"), (2.5, "5"), (15.0, "15"), (250.0, "more")])
+def test_what_a_device_draws_is_counted_once_and_not_at_all_where_nothing_measures_it(watts: float, cell: str) -> None:
+    counts = named(tally([Used(RECEIPT)] * 2, 10, Condition(watts=watts)))
+    assert {name: count for name, count in counts.items() if name.startswith(("watts.", "celsius.")) and count} == {f"watts.{cell}": 1}
+
+
+def test_where_a_prompt_lies_is_counted_once_in_each_direction() -> None:
+    counts = named(tally([Used(RECEIPT, sketch=(1, 0, 0, 1)), Used(RECEIPT)], 10))
+    found = {name for name, count in counts.items() if name.startswith("drift.") and count}
+    assert found == {"drift.0.1", "drift.1.0", "drift.2.0", "drift.3.1"}
 
 
 def test_no_word_of_a_receipt_changes_what_is_counted() -> None:
@@ -98,7 +110,7 @@ def test_a_confidence_falls_into_its_tenth(confidence: float, tenth: int) -> Non
 
 @pytest.mark.parametrize("most", [1, 3, 100])
 def test_no_device_counts_more_than_the_norm_allows(most: int) -> None:
-    counts = tally([MOST] * (2 * most), most, celsius=50.0)
+    counts = tally([MOST] * (2 * most), most, Condition(50.0, 5.0))
     assert max(counts) == most
     square = sum(count * count for count in counts)
     assert (norm(most) - 1) ** 2 <= square <= norm(most) ** 2

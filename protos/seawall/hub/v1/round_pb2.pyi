@@ -379,8 +379,11 @@ class GetReportRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`reports/{window}`: `reports/2026-W48`."""
+    against: _builtins.str
+    """`reports/{window}` of the week that its prompts are held against; empty: the week before."""
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """By what the sums are told apart: fields that the rounds were grouped by; empty: by nothing."""
@@ -390,10 +393,11 @@ class GetReportRequest(_message.Message):
         *,
         name: _builtins.str = ...,
         group_by: _abc.Iterable[_builtins.str] | None = ...,
+        against: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_by", b"group_by", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "group_by", b"group_by", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -457,6 +461,7 @@ class Report(_message.Message):
         SUMS_FIELD_NUMBER: _builtins.int
         STANDARD_DEVIATION_FIELD_NUMBER: _builtins.int
         EPSILON_FIELD_NUMBER: _builtins.int
+        DRIFT_FIELD_NUMBER: _builtins.int
         contributors: _builtins.int
         cohorts: _builtins.int
         standard_deviation: _builtins.float
@@ -471,6 +476,10 @@ class Report(_message.Message):
         def sums(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
             """By cell of the schema. Noise may bring one below 0."""
 
+        @_builtins.property
+        def drift(self) -> Global___Report.Drift:
+            """How far the group's prompts have moved since the other week; unset: in one of the weeks too few were seen to say."""
+
         def __init__(
             self,
             *,
@@ -480,22 +489,76 @@ class Report(_message.Message):
             sums: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
             standard_deviation: _builtins.float = ...,
             epsilon: _builtins.float | None = ...,
+            drift: Global___Report.Drift | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "epsilon", b"epsilon"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "drift", b"drift", "epsilon", b"epsilon"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "cohorts", b"cohorts", "contributors", b"contributors", "epsilon", b"epsilon", "group", b"group", "standard_deviation", b"standard_deviation", "sums", b"sums"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "cohorts", b"cohorts", "contributors", b"contributors", "drift", b"drift", "epsilon", b"epsilon", "group", b"group", "standard_deviation", b"standard_deviation", "sums", b"sums"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
         _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
         def WhichOneof(self, oneof_group: _WhichOneofArgType__epsilon) -> _WhichOneofReturnType__epsilon | None: ...
 
+    @_typing.final
+    class Drift(_message.Message):
+        """Of where the embeddings of prompts lie along the directions of contract/drift.py: docs/secure-aggregation.md."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DIRECTIONS_FIELD_NUMBER: _builtins.int
+        TOGETHER_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def directions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Report.Shift]: ...
+        @_builtins.property
+        def together(self) -> Global___Report.Shift:
+            """Their mean, which noise moves less than any of them."""
+
+        def __init__(
+            self,
+            *,
+            directions: _abc.Iterable[Global___Report.Shift] | None = ...,
+            together: Global___Report.Shift | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["together", b"together"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["directions", b"directions", "together", b"together"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Shift(_message.Message):
+        """How far prompts have moved."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        INDEX_FIELD_NUMBER: _builtins.int
+        STANDARD_DEVIATION_FIELD_NUMBER: _builtins.int
+        index: _builtins.float
+        """A population stability index, less what noise and chance come to on average: so it may be below 0."""
+        standard_deviation: _builtins.float
+        """Of what noise and chance do to the index where nothing has moved."""
+        def __init__(
+            self,
+            *,
+            index: _builtins.float = ...,
+            standard_deviation: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "standard_deviation", b"standard_deviation"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`reports/{window}`."""
     schema_version: _builtins.int
     """Of what is counted. Sums of another version are left out."""
+    against: _builtins.str
+    """`reports/{window}` of the week that its prompts are held against."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Report.GroupSums]:
         """None: no round of this week has succeeded."""
@@ -506,10 +569,11 @@ class Report(_message.Message):
         name: _builtins.str = ...,
         schema_version: _builtins.int = ...,
         groups: _abc.Iterable[Global___Report.GroupSums] | None = ...,
+        against: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "name", b"name", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["against", b"against", "groups", b"groups", "name", b"name", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,7 +9,8 @@ import pytest
 from agent.classify import Classifier
 from agent.detection.memory import Memory
 from agent.detection.opening import open_detector
-from agent.detection.tagger import DIGESTS, MODEL, TOKENIZER, WEIGHTS, Tagger
+from agent.detection.tagger import MODEL, TOKENIZER, WEIGHTS, Tagger
+from agent.inference.shipped import DIGESTS
 from agent.prompts import Message
 from contract.classification import DataClass
 

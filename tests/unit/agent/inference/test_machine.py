@@ -1,7 +1,9 @@
 import os
 from pathlib import Path
 
-from agent.inference.machine import free_memory_bytes, processors, resident_bytes, temperature_celsius
+import pytest
+
+from agent.inference.machine import free_memory_bytes, power_watts, processors, resident_bytes, temperature_celsius
 
 MEBIBYTE = 1 << 20
 
@@ -87,6 +89,35 @@ def test_the_hottest_zone_counts_and_broken_ones_do_not(tmp_path: Path) -> None:
         zone.mkdir(parents=True)
         (zone / "temp").write_text(text)
     assert temperature_celsius(tmp_path) == 67.5
+
+
+HWMON = "sys/class/hwmon/hwmon"
+
+
+def test_where_nothing_measures_power_there_is_none(tmp_path: Path) -> None:
+    assert power_watts(write(tmp_path, {f"{HWMON}0/temp1_input": "41000\n", f"{HWMON}1/power1_input": "broken"})) is None
+
+
+def test_the_sensor_that_sees_most_counts_for_it_sees_what_the_others_are_parts_of(tmp_path: Path) -> None:
+    files = {f"{HWMON}0/power1_average": "9500000\n", f"{HWMON}1/power1_input": "4000000\n", f"{HWMON}1/power2_input": "12250000\n"}
+    assert power_watts(write(tmp_path, files)) == 12.25
+
+
+def rail(number: int, label: str, millivolts: int, milliamperes: int) -> dict[str, str]:
+    parts = {f"in{number}_label": label, f"in{number}_input": str(millivolts), f"curr{number}_input": str(milliamperes)}
+    return {f"{HWMON}3/{name}": f"{text}\n" for name, text in parts.items()}
+
+
+@pytest.mark.parametrize("label", ["VDD_IN", "POM_5V_IN"])
+def test_on_a_jetson_the_rail_that_feeds_the_board_counts_whatever_else_is_measured(tmp_path: Path, label: str) -> None:
+    files = {**rail(1, label, 5000, 1500), **rail(2, "VDD_CPU_GPU_CV", 5000, 900), **rail(3, "VDD_SOC", 5000, 400)}
+    assert power_watts(write(tmp_path, {**files, f"{HWMON}0/power1_input": "30000000\n"})) == 7.5
+
+
+def test_a_rail_whose_current_cannot_be_read_counts_for_nothing(tmp_path: Path) -> None:
+    root = write(tmp_path, rail(1, "VDD_IN", 5000, 1500))
+    (root / f"{HWMON}3/curr1_input").unlink()
+    assert power_watts(root) is None
 
 
 def test_what_this_process_has_in_memory_grows_with_what_it_takes(tmp_path: Path) -> None:

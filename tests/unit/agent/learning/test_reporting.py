@@ -10,6 +10,8 @@ from agent.learning.reporting import Reporting, vector
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
 from agent.store.live import LiveStore
+from agent.store.sketches import SketchStore
+from agent.store.subjects import Subject
 from contract import usage
 from contract.calibration import sums
 from contract.calibration.maps import CONFIDENCE, SAME, Map
@@ -52,9 +54,18 @@ async def test_what_people_said_is_counted_beside_the_answer(database: Database)
     await give(database, "p1", BEGIN, route="cache")
     await give(database, "p2", BEGIN)
     await LiveStore(database, 1e12).give_feedback("c", "p1", is_good=False, now=BEGIN)
-    found = named(Reporting(database, lambda _: True, Random(1), lambda: 55.0))
-    assert (found["cache.said.bad"], found["said.bad"], found["celsius.60"]) == (1, 1, 1)
+    found = named(Reporting(database, lambda _: True, Random(1), lambda: usage.Condition(55.0, 7.5)))
+    assert (found["cache.said.bad"], found["said.bad"], found["celsius.60"], found["watts.10"]) == (1, 1, 1, 1)
     assert "said.good" not in found
+
+
+async def test_where_a_prompt_lies_is_counted_beside_its_answer_and_one_without_is_counted_too(database: Database) -> None:
+    await give(database, "sketched", BEGIN, route="escalated")
+    await give(database, "not sketched", BEGIN)
+    await SketchStore(database).put("sketched", (1, 0, 0, 1), Subject("c"), BEGIN, BEGIN)
+    found = named(Reporting(database, lambda _: True, Random(1)))
+    assert {cell for cell in found if cell.startswith("drift.")} == {"drift.0.1", "drift.1.0", "drift.2.0", "drift.3.1"}
+    assert (found["route.local"], found["route.escalated"]) == (1, 1)
 
 
 async def test_where_there_are_too_many_any_of_them_are_drawn(database: Database) -> None:

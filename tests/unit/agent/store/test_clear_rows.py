@@ -91,7 +91,7 @@ async def test_what_was_sealed_so_can_be_forgotten(tmp_path: Path) -> None:
     write_in_clear(tmp_path / "agent.db")
     database = Database(tmp_path / "agent.db")
     removed = await forget(database, Subject("c"), NOW)
-    assert removed == {"answers": 0, "classes": 0, "inbox": 3, "outbox": 0, "turns": 8, "vault": 0, "subject_keys": 3}
+    assert removed == {"answers": 0, "classes": 0, "inbox": 3, "outbox": 0, "sketches": 0, "turns": 8, "vault": 0, "subject_keys": 3}
     database.close()
 
 

@@ -1,6 +1,6 @@
 """Forgetting: what goes, what stays, and that nothing of it is left in any file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from agent.store.database import Database
 from agent.store.erasure import forget
 from agent.store.inbox import Inbox, NewPrompt
 from agent.store.outbox import Outbox, OutboxEntry
+from agent.store.sketches import SketchStore
 from agent.store.subjects import SEALED_TABLES, Subject
 from agent.store.vault import Vault
 from contract.classification import DataClass
@@ -36,7 +37,7 @@ class Planted:
     def __post_init__(self) -> None:
         self.answers, self.turns = AnswerStore(self.database, 100, 1e9), ConversationStore(self.database, 1e9)
         self.inbox, self.vault, self.outbox = Inbox(self.database), Vault(self.database, 1e9), Outbox(self.database, 100)
-        self.classes = ClassStore(self.database, 1e9)
+        self.classes, self.sketches = ClassStore(self.database, 1e9), SketchStore(self.database)
 
     async def plant(self, subject: Subject) -> None:
         name = f"{subject.client}-{subject.conversation}"
@@ -49,7 +50,8 @@ class Planted:
         await self.vault.put(subject.client, subject.conversation, canary.encode(), NOW)
         await self.classes.rise(subject, DataClass.CONFIDENTIAL, NOW, NOW)
         await self.outbox.append(OutboxEntry(name, subject, canary.encode(), NOW, NOW + 100))
-        await ReceiptStore(self.database, 1e9).append(subject.client, receipt(name), NOW)
+        await ReceiptStore(self.database, 1e9).append(subject.client, replace(receipt(name), receipt_id=name), NOW, may_learn=True)
+        await self.sketches.put(name, (0, 1, 1, 0), subject, NOW, NOW)
 
     async def held(self, subject: Subject) -> set[str]:
         """Returns the tables in which something of a subject can be read."""
@@ -58,7 +60,9 @@ class Planted:
         rows = await self.database.run(lambda tables: list(tables.table("inbox").rows))
         waiting = await self.database.run(lambda tables: list(tables.table("outbox").rows))
         data_class = await self.classes.rise(subject, DataClass.PUBLIC, NOW, NOW)
+        sketch = await self.database.run(lambda tables: self.sketches.of(tables, name))
         return {
+            *(["sketches"] if sketch else []),
             *(["classes"] if data_class is DataClass.CONFIDENTIAL else []),
             *(["answers"] if await self.answers.get(name, NOW) else []),
             *(["turns"] if await self.turns.earlier(asked, NOW) else []),

@@ -75,7 +75,7 @@ def test_tables_refuse_values_of_a_wrong_type(tables: Tables) -> None:
 
 def test_what_forgetting_looks_for_is_indexed(tables: Tables) -> None:
     migrate(tables)
-    for table in ("turns", "answers", "receipts", "feedback", "vault"):
+    for table in ("turns", "answers", "receipts", "feedback", "vault", "sketches"):
         plan = tables.execute(f"EXPLAIN QUERY PLAN DELETE FROM {table} WHERE create_time < 1").fetchall()
         assert "USING INDEX" in plan[0][3]
 

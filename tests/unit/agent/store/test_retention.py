@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from structlog.testing import capture_logs
 
 from agent.prompts import Message, Prompt
 from agent.store.answers import AnswerStore
+from agent.store.audit import ReceiptStore
 from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
@@ -18,15 +21,17 @@ from agent.store.inbox import Inbox, NewPrompt
 from agent.store.outbox import Outbox, OutboxEntry
 from agent.store.retention import Ages, Retention
 from agent.store.scrubbing import want_scrubbing
+from agent.store.sketches import SketchStore
 from agent.store.subjects import SEALED_TABLES, Subject
 from agent.store.vault import Vault
 from contract.classification import DataClass
+from tests.fakes.answerer import receipt
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 NOW = START.timestamp()
 DAY = 24 * 3600.0
 TEA = Subject("c", "tea")
-AGES = Ages(answers=DAY, turns=2 * DAY, vault=3 * DAY, classes=3.2 * DAY)
+AGES = Ages(answers=DAY, turns=2 * DAY, vault=3 * DAY, classes=3.2 * DAY, sketches=3.7 * DAY)
 
 
 @pytest.fixture
@@ -46,6 +51,9 @@ async def plant(database: Database) -> None:
     await ConversationStore(database, 1e9).append(prompt, Message("assistant", "answer"), NOW)
     await Vault(database, 1e9).put("c", "tea", b"map", NOW)
     await ClassStore(database, 1e9).rise(TEA, DataClass.INTERNAL, NOW, NOW)
+    given = replace(receipt("p"), receipt_id=str(uuid4()))
+    await ReceiptStore(database, 1e9).append("c", given, NOW, may_learn=True)
+    await SketchStore(database).put(given.receipt_id, (0, 1, 1, 0), TEA, NOW, NOW)
     await Outbox(database, 100).append(OutboxEntry("e", TEA, b"asked", NOW, NOW + 4 * DAY))
 
 
@@ -57,8 +65,8 @@ async def counts(database: Database) -> dict[str, int]:
 
 async def test_each_kind_of_row_is_deleted_at_its_age_and_the_key_with_the_last(database: Database) -> None:
     await plant(database)
-    held = {"answers": 1, "turns": 2, "vault": 1, "classes": 1, "outbox": 1, "subject_keys": 1}
-    for days, gone in ((1.0, ""), (1.5, "answers"), (2.5, "turns"), (3.1, "vault"), (3.5, "classes"), (4.5, "outbox")):
+    held = {"answers": 1, "turns": 2, "vault": 1, "classes": 1, "sketches": 1, "outbox": 1, "subject_keys": 1}
+    for days, gone in ((1.0, ""), (1.5, "answers"), (2.5, "turns"), (3.1, "vault"), (3.5, "classes"), (3.9, "sketches"), (4.5, "outbox")):
         await database.run(retention(database, days).sweep)
         held.pop(gone, None)
         assert await counts(database) == ({} if gone == "outbox" else held)
@@ -113,7 +121,7 @@ async def test_what_lay_under_a_lost_key_is_dropped_and_told_for_a_week_and_the_
     for days, is_told in ((6.0, True), (8.0, False)):
         later = retention(again, days)
         await later.start()
-        assert ("7 rows" in later.trouble) is is_told
+        assert ("8 rows" in later.trouble) is is_told
     assert (await counts(again))["turns"] == 2
     again.close()
 

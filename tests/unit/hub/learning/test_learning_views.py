@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from contract.usage import CELLS
-from hub.console.learning_views import buckets, chart
+from hub.console.learning_views import buckets, chart, drift_chart
 from seawall.hub.v1 import agent_pb2, round_pb2
 
 WEEK = "2026-W47"
@@ -35,6 +35,34 @@ def test_what_may_be_noise_is_said_to_be() -> None:
     assert "64 agents in 2 cohorts" in lines[0]
     assert next(line for line in lines if line.startswith("route.cache")).rstrip().endswith("within the noise")
     assert "█" in next(line for line in lines if line.startswith("route.local"))
+
+
+def drifted(*indices: float) -> round_pb2.Report.GroupSums:
+    shifts = [round_pb2.Report.Shift(index=index, standard_deviation=0.02) for index in indices]
+    return round_pb2.Report.GroupSums(drift=round_pb2.Report.Drift(directions=shifts[:-1], together=shifts[-1]))
+
+
+def drift_lines(group: round_pb2.Report.GroupSums) -> list[str]:
+    written = StringIO()
+    Console(width=120, file=written).print(drift_chart("2026-W46", group))
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_a_drift_has_a_bar_as_long_as_its_index_and_what_noise_may_have_made_is_said_to_be_noise() -> None:
+    lines = drift_lines(drifted(0.5, 0.039, -0.2, 0.05, 0.125))
+    assert "2026-W46" in lines[0]
+    assert all("± 0.040" in line for line in lines[1:])
+    assert [line.count("█") for line in lines[1:]] == [40, 0, 0, 4, 10]
+    assert [line.endswith("within the noise") for line in lines[1:]] == [False, True, True, False, False]
+
+
+def test_where_all_is_small_a_bar_is_as_long_as_it_is_beside_a_change_of_all_topics() -> None:
+    assert max(line.count("█") for line in drift_lines(drifted(0.05, 0.05, 0.05, 0.05, 0.05))) == 20
+
+
+def test_where_nothing_can_be_said_of_drift_the_chart_says_so_and_its_cells_are_never_shown_as_counts() -> None:
+    assert drift_lines(round_pb2.Report.GroupSums()) == ["drift since 2026-W46: in one of the weeks too few prompts were seen to say"]
+    assert not any(line.startswith("drift") for line in shown(sums(0.0, route_local=5)))
 
 
 def test_models_are_named_as_far_as_agents_serve_them_now() -> None:

@@ -1,0 +1,1 @@
+"""How the embedder's weights are made."""
