@@ -4,13 +4,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache as once
 from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from agent.cache.exact import ExactCache
+from agent.cache.semantic import SemanticCache
 from agent.classify import Classifier
 from agent.config import AgentSettings
 from agent.desired import Desired
@@ -18,6 +19,8 @@ from agent.detection.memory import Memory, memory_key
 from agent.detection.opening import Detector, open_detector
 from agent.detection.secrets import has_key
 from agent.detection.tagger import Tagger
+from agent.embedding.embedder import Embedder
+from agent.embedding.opening import Opened, open_embedder
 from agent.escalation import HubEscalator, NoHub
 from agent.fleet import Fleet, build_commands, build_fleet
 from agent.hub_link import HubLink
@@ -145,10 +148,18 @@ def build_classifier(settings: AgentSettings, data_key: bytes, policy: PolicyInF
             _log.error("the detector cannot be used", reason=opened.problem)
         return opened
 
-    tagger = cache(Tagger)
+    tagger = once(Tagger)
     classifier = Classifier(detector(policy.chosen), Memory(memory_key(data_key)), settings.privacy.floor)
     policy.changed = lambda chosen: classifier.use(detector(chosen))
     return classifier
+
+
+def build_embedder(settings: AgentSettings, load: Callable[[], Embedder] = Embedder) -> Opened:
+    """Returns the embedder, where questions are compared and it can be loaded."""
+    opened = open_embedder(load) if settings.cache.similar else Opened(None)
+    if opened.problem:
+        _log.error("questions are not compared", reason=opened.problem)
+    return opened
 
 
 def own_limits(settings: AgentSettings) -> OwnLimits:
@@ -164,16 +175,23 @@ def ages(settings: AgentSettings) -> Ages:
     return Ages(answers=keep.answer_seconds, turns=turns, vault=turns, classes=turns + TOUCH_SECONDS)
 
 
-def build_parts(ground: Ground, desired: Desired) -> Parts:
-    """Returns what the steps of a prompt's path are done with."""
+def build_parts(ground: Ground, desired: Desired, embedder: Embedder | None) -> Parts:
+    """Returns what the steps of a prompt's path are done with.
+
+    Args:
+        ground: open.
+        desired: what the hub has narrowed.
+        embedder: of questions; None: they are not compared.
+    """
     settings, database, policy, tracing = ground.settings, ground.database, ground.policy, ground.tracing
     keep, known, escalator = settings.keep, ground.known_hub, _escalator(ground)
-    answers = AnswerStore(database, keep.answers, keep.answer_seconds)
+    answers, metrics = AnswerStore(database, keep.answers, keep.answer_seconds), Metrics(CollectorRegistry())
+    cache = ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest)
     return Parts(
         agent_id=ground.agent_id,
         classifier=ground.classifier,
         policy=policy,
-        cache=ExactCache(answers, derive(ground.data_key, "digests of the cache"), (), lambda: policy.digest),
+        cache=cache,
         models=TracedModels(ground.models, tracing) if tracing.is_on else ground.models,
         confidence=settings.trust.confidence(),
         escalator=escalator,
@@ -183,13 +201,23 @@ def build_parts(ground: Ground, desired: Desired) -> Parts:
         conversations=ConversationStore(database, keep.conversation_seconds),
         classes=ClassStore(database, keep.conversation_seconds),
         receipts=ReceiptStore(database, keep.receipt_seconds),
-        metrics=Metrics(CollectorRegistry()),
+        metrics=metrics,
         narrowing=lambda: desired.narrowing,
         surroundings=lambda: surroundings_of(settings, known.hub if known is not None else None, escalator.budget_tokens()),
         tracing=tracing,
         calibrations=lambda: policy.chosen.calibrations,
+        similar=None if embedder is None else _similar(ground, cache, answers, embedder, metrics),
         promises=_promises(ground),
     )
+
+
+def _similar(ground: Ground, cache: ExactCache, answers: AnswerStore, embedder: Embedder, metrics: Metrics) -> SemanticCache:
+    settings, policy = ground.settings.cache.similarity(), ground.policy
+
+    def bar() -> float:
+        return settings.bar_for(f"sha256:{embedder.digest}", policy.chosen.calibrations)
+
+    return SemanticCache(cache, answers, embedder, bar, metrics.similar_refused)
 
 
 def _promises(ground: Ground) -> Promises | None:
