@@ -5,7 +5,7 @@ MODEL := smollm2-135m-instruct
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run tour test test-models test-learning test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts bench-learning bench-calibration package lock model broker postgres clean
+.PHONY: run tour test test-models test-learning test-system check protos bench bench-model bench-inference bench-fleet bench-updates bench-privacy bench-receipts bench-learning bench-calibration bench-semantic package lock model broker postgres clean
 
 run: .venv/tour.stamp model  ## set everything up on this machine, take the tour, stay up until Ctrl-C
 	@exec $(BIN)/python -m tour $(ARGS)
@@ -73,6 +73,9 @@ bench-learning: .venv/dev.stamp  ## secure sums beside Flower's SecAgg+: a devic
 
 bench-calibration: .venv/dev.stamp  ## what a fleet learns of its confidence, beside all answers in one place; what garbage and noise do to it
 	@$(BIN)/python -m benchmarks.calibration $(ARGS)
+
+bench-semantic: .venv/dev.stamp  ## which questions the cache takes for the same, beside a bare threshold: make bench-semantic ARGS="--data FILE.jsonl"
+	@$(BIN)/python -m benchmarks.semantic $(ARGS)
 
 package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
 	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)

@@ -16,6 +16,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
+from agent.cache.similarity import LEAST_SIMILARITY, SimilaritySettings
 from agent.confidence import ConfidenceSettings
 from agent.inference.settings import EngineSettings
 from agent.intake.settings import HttpSettings, MqttSettings
@@ -117,6 +118,24 @@ class TrustSettings(_Frozen):
     def most_bar(self) -> float:
         """The greatest confidence that may be asked of an answer that stays; which one a calibration asks for is not known here."""
         return self.bar if self.calibrated_bar is None else 1.0
+
+
+class CacheSettings(_Frozen):
+    """Whether a question that means the same as another is answered as that was; see agent.cache.semantic.
+
+    Args:
+        similar: whether it is; the same question is in any case.
+        similarity_bar: the least cosine of the two.
+        calibrated_bar: the least probability that the answer is good, in place of it where a calibration is in force; unset: none is used.
+    """
+
+    similar: bool = False
+    similarity_bar: Annotated[float, Field(ge=LEAST_SIMILARITY, le=1)] = SimilaritySettings().bar
+    calibrated_bar: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    def similarity(self) -> SimilaritySettings:
+        """Returns what the cache is told."""
+        return SimilaritySettings(self.similarity_bar, self.calibrated_bar)
 
 
 class SiteSettings(_Frozen):
@@ -283,6 +302,7 @@ class AgentSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     hub: HubSettings = HubSettings()
     trust: TrustSettings = TrustSettings()
+    cache: CacheSettings = CacheSettings()
     site: SiteSettings = SiteSettings()
     privacy: PrivacySettings = PrivacySettings()
     keep: KeepSettings = KeepSettings()

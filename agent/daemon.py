@@ -15,6 +15,7 @@ from agent.assembly import (
     Ground,
     ages,
     build_classifier,
+    build_embedder,
     build_head_keeper,
     build_late_worker,
     build_models,
@@ -101,6 +102,7 @@ class Agent:
         heads: of the log of receipts.
         slot: returns the name of the slot that serves; empty: none does.
         problems: returns what is wrong with the model, in sentences.
+        embedder_problem: why questions are not compared though they are to be; empty: nothing is wrong.
         fleet: what an enrolled agent has besides.
         following: takes newer policies, where the configuration names one.
     """
@@ -111,6 +113,7 @@ class Agent:
     heads: HeadKeeper
     slot: Callable[[], str]
     problems: Callable[[], Sequence[str]]
+    embedder_problem: str
     fleet: Fleet | None
     following: Following | None
     mqtt: MqttIntake = field(init=False)
@@ -128,8 +131,14 @@ class Agent:
         following = (self.following.run,) if self.following is not None else ()
         fleet = self.fleet.works if self.fleet is not None else ()
         late = (self.late.run,) if self.late is not None else ()
+        similar = (self.parts.similar.run,) if self.parts.similar is not None else ()
         sketching = (self.parts.sketching.run,) if self.parts.sketching is not None else ()
-        return (self.mqtt.run, self.http.run, self.retention.run, self.heads.run, *late, *sketching, *following, *fleet)
+        own = (self.mqtt.run, self.http.run, self.retention.run, self.heads.run)
+        return (*own, *late, *similar, *sketching, *following, *fleet)
+
+    def _similar_answers(self) -> str:
+        similar = self.parts.similar
+        return self.embedder_problem or ("off" if similar is None else f"on, {len(similar)} questions are compared")
 
     def health(self) -> dict[str, Any]:
         """Returns what `seawall-agent status` and /healthz show."""
@@ -142,6 +151,7 @@ class Agent:
             "model_slot": self.slot() or "none, the configuration's bundle",
             "model_digest": bundle.digest(),
             "model_trouble": " ".join(filter(None, self.problems())) or "none",
+            "similar_answers": self._similar_answers(),
             "detector": self.parts.classifier.problem or "loaded",
             "store_trouble": self.retention.trouble or "none",
             "policy_digest": self.policy.digest,
@@ -171,7 +181,8 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
         await before_start(slots, RolloutStore(database), live)
         problems = await open_model(models, slots, settings.model.bundle)
         desired = Desired(DesiredStore(database), own_limits(settings), logs.set_level)
-        parts = build_parts(ground, desired)
+        embedding = build_embedder(settings)
+        parts = build_parts(ground, desired, embedding.embedder)
         agent = Agent(
             parts=parts,
             policy=ground.policy,
@@ -179,11 +190,14 @@ async def open_agent(settings: AgentSettings, logs: Logs, restart: Callable[[], 
             heads=build_head_keeper(ground, parts),
             slot=lambda: slots.name_of(models.folder),
             problems=lambda: (*problems, models.away),
+            embedder_problem=embedding.problem,
             fleet=await open_fleet(ground, parts, desired, live, logs, restart),
             following=_following(ground),
         )
         _open_intakes(settings, agent, Inbox(database), live)
         yield agent
+        if parts.similar is not None:
+            parts.similar.close()
         await stopped_in_order(RolloutStore(database))
         await _seal(agent.heads)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.config import AgentSettings
 from agent.detection.tagger import Tagger
+from agent.embedding.embedder import Embedder
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
@@ -72,6 +73,7 @@ def examine(settings: AgentSettings, now: datetime) -> Iterator[Finding]:
         ("model slots", lambda: _slots(settings.state_folder / "models" / "slots")),
         ("policy", lambda: _policy(settings, health)),
         ("detector", _detector),
+        ("similar answers", lambda: _similar_answers(settings)),
         ("broker", lambda: _connects(settings.mqtt.host, settings.mqtt.port, "Mosquitto, or set [mqtt] in the configuration")),
         ("certificate", lambda: _certificate(identity.read(), now) if identity.enrolled else "none, not enrolled"),
         ("hub", lambda: _hub(identity.read(), now) if identity.enrolled else _NO_HUB),
@@ -145,6 +147,13 @@ def _model(folder: Path) -> str:
 def _detector() -> str:
     Tagger()
     return "its weights are those of this version"
+
+
+def _similar_answers(settings: AgentSettings) -> str:
+    if not settings.cache.similar:
+        return "off"
+    Embedder()
+    return f"on from a similarity of {settings.cache.similarity_bar}; the embedder's weights are those of this version"
 
 
 def _slots(folder: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from agent.cache.exact import ExactCache
+from agent.cache.semantic import SemanticCache
 from agent.classify import Classifier, Looked
 from agent.confidence import ConfidenceSettings
 from agent.escalation import Escalator
@@ -41,6 +42,7 @@ class Parts:
         rules: that the cloud's text must pass.
         floors: returns the least classes that a prompt may have, besides the site's.
         calibrations: returns those in force now.
+        similar: answers to questions that mean the same; None: none is given.
         promises: keeps prompts whose better answer is to follow; None: none does.
         sketching: told of prompts whose answers may be counted; None: this device is in no sums.
     """
@@ -64,6 +66,7 @@ class Parts:
     rules: tuple[Rule, ...] = ()
     floors: Callable[[Prompt], tuple[DataClass, ...]] = lambda _: ()
     calibrations: Callable[[], Calibrations] = Calibrations
+    similar: SemanticCache | None = None
     promises: Promises | None = None
     sketching: Sketching | None = None
 

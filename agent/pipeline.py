@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from agent.cache.exact import CachedAnswer, repeatable
+from agent.cache.semantic import Asking
 from agent.classify import Looked
 from agent.escalation import EscalationFailed
 from agent.inference.away import ModelAway
@@ -23,7 +24,7 @@ from agent.later.prompts import FOLLOWED_UP, LatePrompt
 from agent.narrowing import both, redacted_only
 from agent.output_rules import screened
 from agent.parts import Asked, Parts, Routed
-from agent.prompts import Answer, Delta, Message, Prompt
+from agent.prompts import CACHED, SIMILAR, Answer, Delta, Message, Prompt
 from agent.redacting import Outgoing, restored
 from agent.routes import LocalAnswer, Outcome, departed, escalated, recalled, whole
 from agent.store.subjects import Subject
@@ -131,9 +132,9 @@ class Pipeline:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
         # 3 recall
         with parts.tracing.step(RECALL):
-            kept = await self._recall(asked) if decision.may_cache else None
+            kept, how = await self._recall(asked) if decision.may_cache else (None, "")
         if kept is not None:
-            return Routed(asked, recalled(kept), (*decision.policy_ids, "cached"))
+            return Routed(asked, recalled(kept), (*decision.policy_ids, how))
         # 4 infer
         held_tokens = parts.confidence.held_tokens
         local = LocalAnswer(asked.model, asked.messages, asked.judged, asked.prompt.client, held_tokens, sampling.max_tokens)
@@ -180,9 +181,14 @@ class Pipeline:
         except EscalationFailed as failure:
             raise away from failure
 
-    async def _recall(self, asked: Asked) -> CachedAnswer | None:
-        digest = asked.model.bundle.digest()
-        return await self._parts.cache.recall(asked.messages, asked.prompt.sampling, self._now(), digest)
+    async def _recall(self, asked: Asked) -> tuple[CachedAnswer | None, str]:
+        """Returns a kept answer and how it was found: to the same question, else to one that means the same."""
+        asking, similar = _asking(asked), self._parts.similar
+        kept = await self._parts.cache.recall(asking.messages, asking.sampling, self._now(), asking.model_digest)
+        if kept is not None or similar is None:
+            return kept, CACHED
+        found = await similar.recall(asking, self._now())
+        return (None, "") if found is None else (found.answer, SIMILAR)
 
     async def _redacted(self, asked: Asked) -> Outgoing:
         """Returns what may leave: as it is, or redacted where the policy wants that."""
@@ -237,9 +243,13 @@ class Pipeline:
 
     async def _keep(self, asked: Asked, text: str, outcome: Outcome) -> None:
         is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
-        if is_worth_it and self._decided_again(asked).decision.may_cache:
-            kept, prompt = _cached(text, outcome), asked.prompt
-            await self._parts.cache.keep(prompt, asked.messages, kept, self._now(), asked.model.bundle.digest())
+        if is_worth_it and (asked := self._decided_again(asked)).decision.may_cache:
+            similar, asking = self._parts.similar, _asking(asked)
+            question = None if similar is None else await similar.question(asking)
+            kept = _cached(text, outcome)
+            digest = await self._parts.cache.keep(asked.prompt, asked.messages, kept, self._now(), asking.model_digest, question)
+            if similar is not None and question is not None and digest is not None:
+                await similar.add(digest, question)
 
     async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
         if (promises := self._parts.promises) is None:
@@ -335,6 +345,11 @@ def _seeded(prompt: Prompt) -> Prompt:
     if prompt.sampling.seed is not None or repeatable(prompt.sampling):
         return prompt
     return replace(prompt, sampling=replace(prompt.sampling, seed=secrets.randbits(32)))
+
+
+def _asking(asked: Asked) -> Asking:
+    data_class = max(asked.classification.data_class, asked.looked.classification.data_class)
+    return Asking(asked.messages, asked.prompt.sampling, asked.model.bundle.digest(), data_class, asked.prompt.client)
 
 
 def _cached(text: str, outcome: Outcome) -> CachedAnswer:

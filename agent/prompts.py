@@ -13,6 +13,9 @@ from contract.tracing import TraceParent
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "content_filter"]
 
+CACHED, SIMILAR = "cached", "similar"
+"""In receipts of answers from the cache: to the same question, or to one that means the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -101,4 +104,18 @@ class Answerer(Protocol):
         ...
 
 
-__all__ = ["Answer", "Answerer", "Classification", "Decision", "Delta", "FinishReason", "Message", "Prompt", "Receipt", "Role", "Sampling"]
+__all__ = [
+    "CACHED",
+    "SIMILAR",
+    "Answer",
+    "Answerer",
+    "Classification",
+    "Decision",
+    "Delta",
+    "FinishReason",
+    "Message",
+    "Prompt",
+    "Receipt",
+    "Role",
+    "Sampling",
+]

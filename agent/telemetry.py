@@ -5,6 +5,7 @@ from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from agent.prompts import CACHED, SIMILAR
 from contract import telemetry as names
 from contract.errors import Reason
 from contract.receipts import Receipt
@@ -59,6 +60,12 @@ class Metrics:
             buckets=[step / 10 for step in range(1, 11)],
             registry=registry,
         )
+        self._recalls = Counter("seawall_agent_recalls", "Answers from the cache, by how they were found.", ["found"], registry=registry)
+        for found in (CACHED, SIMILAR):
+            self._recalls.labels(found)
+        self._similar_refusals = Counter(
+            "seawall_agent_similar_refusals", "Similar questions whose answers were not given.", ["rule"], registry=registry
+        )
         self._escalations = Counter("seawall_agent_escalations", "Prompts that the hub was asked for.", ["outcome"], registry=registry)
         self._follow_ups = Counter("seawall_agent_follow_ups", "What came of provisional answers later.", ["outcome"], registry=registry)
         self.follow_ups_waiting = Gauge("seawall_agent_follow_ups_waiting", "Prompts that wait for a better answer.", registry=registry)
@@ -110,10 +117,16 @@ class Metrics:
         self._duration.labels(receipt.route).observe(receipt.milliseconds / 1000)
         self._answers.labels(receipt.route, receipt.data_class, str(receipt.provisional).lower()).inc()
         self.took(receipt.route, input_tokens, output_tokens)
+        if receipt.route == "cache":
+            self._recalls.labels(SIMILAR if SIMILAR in receipt.reasons else CACHED).inc()
         if receipt.route == "escalated" or receipt.provisional:
             self._escalations.labels(receipt.reasons[-1] if receipt.provisional and receipt.reasons else "answered").inc()
         if receipt.confidence is not None and receipt.route != "cache":
             self._confidence.observe(receipt.confidence)
+
+    def similar_refused(self, rule: str) -> None:
+        """Counts a similar question whose answer was not given."""
+        self._similar_refusals.labels(rule).inc()
 
     def took(self, route: str, input_tokens: int, output_tokens: int) -> None:
         """Counts tokens."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
 from agent.prompts import FinishReason, Message, Prompt, Sampling
-from agent.store.answers import AnswerStore
+from agent.store.answers import AnswerStore, KeptQuestion
 from agent.store.subjects import Subject
 
 
@@ -51,11 +51,25 @@ class ExactCache:
         """
         if not repeatable(sampling):
             return None
-        text = await self._store.get(self._digest(messages, sampling, model_digest), now)
+        return await self.kept(self.digest(messages, sampling, model_digest), now)
+
+    async def kept(self, digest: str, now: float) -> CachedAnswer | None:
+        """Returns the answer that is kept under a digest, or None."""
+        text = await self._store.get(digest, now)
         return None if text is None else CachedAnswer(**json.loads(text))
 
-    async def keep(self, prompt: Prompt, messages: Sequence[Message], answer: CachedAnswer, now: float, model_digest: str = "") -> None:
+    async def keep(
+        self,
+        prompt: Prompt,
+        messages: Sequence[Message],
+        answer: CachedAnswer,
+        now: float,
+        model_digest: str = "",
+        question: KeptQuestion | None = None,
+    ) -> str | None:
         """Keeps an answer, if asking again would give it again, until whose prompt it was is forgotten.
+
+        Returns its digest; None: it is not kept.
 
         Args:
             prompt: says whose, and how tokens are chosen.
@@ -63,15 +77,26 @@ class ExactCache:
             answer: to it.
             now: POSIX time, seconds.
             model_digest: see `recall`.
+            question: by which it may be found too; see agent.cache.semantic.
         """
-        if repeatable(prompt.sampling):
-            digest = self._digest(messages, prompt.sampling, model_digest)
-            subject = Subject(prompt.client, prompt.conversation)
-            await self._store.put(digest, json.dumps(asdict(answer)), subject, prompt.received_time.timestamp(), now)
+        if not repeatable(prompt.sampling):
+            return None
+        digest = self.digest(messages, prompt.sampling, model_digest)
+        subject, asked_time = Subject(prompt.client, prompt.conversation), prompt.received_time.timestamp()
+        is_kept = await self._store.put(digest, json.dumps(asdict(answer)), subject, asked_time, now, question)
+        return digest if is_kept else None
 
-    def _digest(self, messages: Sequence[Message], sampling: Sampling, model_digest: str) -> str:
+    def digest(self, messages: Sequence[Message], sampling: Sampling, model_digest: str, *more: str) -> str:
+        """Returns a keyed digest of what an answer depends on.
+
+        Args:
+            messages: the conversation, or its beginning.
+            sampling: how tokens are chosen.
+            model_digest: of the model on the device.
+            more: that it depends on.
+        """
         question = [
-            [*self._scope, self._policy_digest(), model_digest],
+            [*self._scope, self._policy_digest(), model_digest, *more],
             [asdict(message) for message in messages],
             asdict(replace(sampling, seed=None)),
         ]

@@ -62,7 +62,7 @@ def show(as_json: AsJson = False, config: Config = None) -> None:
     if chosen.trouble:
         _out.print(f"// wrong: {chosen.trouble}", soft_wrap=True)
     for item in chosen.calibrations.fitted:
-        _out.print(f"// {_calibration(item, settings.trust.calibrated_bar)}", soft_wrap=True)
+        _out.print(f"// {_calibration(item, settings)}", soft_wrap=True)
     _out.print(chosen.text, soft_wrap=True)
 
 
@@ -145,13 +145,12 @@ def update(
         _out.print(f"{taken.name} is taken." if taken.changed else f"Nothing newer: {taken.name} is here.", soft_wrap=True)
 
 
-def _calibration(fitted: Fitted, bar: float | None) -> str:
+def _calibration(fitted: Fitted, settings: AgentSettings) -> str:
+    section, bar = ("trust", settings.trust.calibrated_bar) if fitted.score == CONFIDENCE else ("cache", settings.cache.calibrated_bar)
     whose = f"calibration of the {fitted.score.name} of {fitted.model}, from {fitted.answers} answers"
-    if fitted.score != CONFIDENCE:
-        return whose
     if bar is None:
-        return f"{whose}: not used, since [trust] calibrated_bar is not set"
-    return f"{whose}: a probability of {bar} is reached from a confidence of {fitted.map.least_figure(bar):.2f} on"
+        return f"{whose}: not used, since [{section}] calibrated_bar is not set"
+    return f"{whose}: a probability of {bar} is reached from a {fitted.score.name} of {fitted.map.least_figure(bar):.2f} on"
 
 
 def _chosen(settings: AgentSettings) -> Chosen:

@@ -281,6 +281,12 @@ def _m0012_learning(database: Database) -> None:
     database.table("learning_roster").create({"id": int, "version": int}, pk="id", not_null={"version"}, strict=True)
 
 
+def _m0013_questions(database: Database) -> None:
+    """What an answer was to, so that a question that means the same is found: sealed, and gone, with the answer itself."""
+    for column, kind in (("scope", str), ("question", bytes), ("vector", bytes)):
+        database.table("answers").add_column(column, kind)
+
+
 def _m0014_sketches(database: Database) -> None:
     """Sketches of prompts whose answers may be counted: derived from what was asked, so sealed, and gone with whoever asked."""
     database.execute(
@@ -304,6 +310,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0010_sharing,
     _m0011_privacy,
     _m0012_learning,
+    _m0013_questions,
     _m0014_sketches,
 )
 

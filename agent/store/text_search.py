@@ -12,7 +12,7 @@ from agent.store.sealing import Unreadable
 from agent.store.subjects import SubjectKey, SubjectKeys
 
 BOUND: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "answers": (("answer",), ("digest",)),
+    "answers": (("answer", "question"), ("digest",)),
     "inbox": (("payload", "answer"), ("client", "prompt_id")),
     "outbox": (("asker", "content"), ("entry_id",)),
     "turns": (("content",), ("prompt", "position", "role")),

@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from agent.config import AgentSettings, PrivacySettings
+from agent.config import AgentSettings, CacheSettings, PrivacySettings
 from agent.doctor import Finding, examine
 from agent.identity.files import Identity, IdentityFolder
 from agent.intake.settings import HttpSettings, MqttSettings
@@ -99,6 +99,13 @@ def test_a_hub_that_refuses_our_certificate_is_told_apart_by_why(look: Look, pai
     assert not hub.ok
     assert why in hub.detail
     assert "enrol again" in hub.detail
+
+
+def test_it_says_whether_similar_questions_are_answered_from_the_cache_and_from_where_on(look: Look) -> None:
+    assert look()["similar answers"] == Finding("similar answers", True, "off")
+    found = look(cache=CacheSettings(similar=True, similarity_bar=0.93))["similar answers"]
+    assert found.ok
+    assert "on from a similarity of 0.93" in found.detail
 
 
 def test_a_plain_text_listener_is_no_hub(look: Look) -> None:
@@ -221,6 +228,7 @@ def test_a_model_and_a_policy_that_cannot_be_used_are_findings_and_end_nothing(l
         "model slots",
         "policy",
         "detector",
+        "similar answers",
         "broker",
         "certificate",
         "hub",

@@ -33,7 +33,7 @@ def test_no_label_holds_who_asked_or_what() -> None:
     metrics.answered(replace(receipt("p1"), data_kinds=("CREDIT_CARD",)), 1, 1)
     assert "p1" not in generate_latest(metrics.registry).decode().split()
     labels = {label for metric in metrics.registry.collect() for sample in metric.samples for label in sample.labels}
-    assert labels <= {"seawall_route", "data_class", "provisional", "gen_ai_token_type", "reason", "state", "le"}
+    assert labels <= {"seawall_route", "data_class", "provisional", "gen_ai_token_type", "reason", "state", "found", "rule", "le"}
 
 
 def test_what_became_of_escalations_is_counted_by_its_cause() -> None:

@@ -75,7 +75,19 @@ def test_the_calibration_that_came_with_the_policy_is_shown_with_what_it_makes_o
     assert run("show", "--config", str(config))["calibrations"] == json.loads(fitted.to_json())["maps"]
     shown = CliRunner().invoke(app, ["show", "--config", str(config)]).stdout
     assert said in shown
-    assert "calibration of the similarity of sha256:b, from 300 answers\n" in shown
+    assert "calibration of the similarity of sha256:b, from 300 answers: not used, since [cache] calibrated_bar is not set\n" in shown
+
+
+def test_a_calibration_of_similarities_is_shown_with_what_it_makes_of_the_caches_bar(tmp_path: Path) -> None:
+    files = {
+        "policy.cedar": b'@id("all") permit (principal, action, resource);',
+        "calibration.json": Calibrations((Fitted(SIMILARITY, "sha256:b", Map(), 300),)).to_json(),
+    }
+    kept_policy(StateFolder(tmp_path)).keep(version_of({name: [content] for name, content in files.items()}, model="fleet")[0], files)
+    config = tmp_path / "agent.toml"
+    config.write_text(f'state_folder = "{tmp_path}"\n[privacy]\nsigned_policy = "fleet"\n[cache]\ncalibrated_bar = 0.93')
+    shown = CliRunner().invoke(app, ["show", "--config", str(config)]).stdout
+    assert "a probability of 0.93 is reached from a similarity of 0.93 on" in shown
 
 
 def test_a_policy_that_cannot_be_used_is_shown_with_what_is_wrong_and_denies_everything(config: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The table of answers: how long they are kept, and which go first."""
 
-from agent.store.answers import AnswerStore
+from agent.store.answers import AnswerStore, KeptQuestion
 from agent.store.database import Database
 from agent.store.erasure import forget
 from agent.store.subjects import Subject
@@ -94,3 +94,43 @@ async def test_an_answer_put_in_the_place_of_another_is_not_given(database: Data
     swap = "UPDATE answers SET answer = (SELECT answer FROM answers WHERE digest = 'b') WHERE digest = 'a'"
     await database.run(lambda tables: tables.execute(swap))
     assert await kept(store, 0.0) == "b"
+
+
+QUESTION = KeptQuestion("s", "Which river is longest?", b"vector")
+
+
+async def test_a_question_is_kept_beside_its_answer_and_read_back_while_it_may_be_given(database: Database) -> None:
+    store = AnswerStore(database, most_answers=9, age_seconds=HOUR)
+    assert await store.put("a", "A", TILL, 0.0, 0.0, QUESTION)
+    await put(store, "b", "B", 0.0)
+    assert await store.vectors() == [("a", "s", b"vector")]
+    assert await store.comparable() == {"a"}
+    assert await store.questions(["a", "b", "c"], "s", HOUR) == {"a": QUESTION.text}
+    assert await store.questions(["a"], "another", HOUR) == {}
+    assert await store.questions(["a"], "s", HOUR + 1) == {}
+
+
+async def test_an_answer_that_is_kept_again_without_a_question_is_found_by_none(database: Database) -> None:
+    store = AnswerStore(database, most_answers=9, age_seconds=HOUR)
+    await store.put("a", "A", TILL, 0.0, 0.0, QUESTION)
+    await put(store, "a", "A", 1.0)
+    assert await store.vectors() == []
+    assert await store.get("a", 1.0) == "A"
+
+
+async def test_what_is_not_kept_is_said_so(database: Database) -> None:
+    assert not await AnswerStore(database, most_answers=0, age_seconds=HOUR).put("a", "A", TILL, 0.0, 0.0, QUESTION)
+    store = AnswerStore(database, most_answers=9, age_seconds=HOUR)
+    await forget(database, TILL, 1.0)
+    assert not await store.put("a", "A", TILL, 0.5, 2.0, QUESTION)
+
+
+async def test_all_vectors_are_read_however_many_there_are_and_a_row_that_does_not_open_is_left_out(database: Database) -> None:
+    store = AnswerStore(database, most_answers=2000, age_seconds=HOUR)
+    sealed = KeptQuestion("s", "q", b"v")
+    await store.put("moved", "A", TILL, 0.0, 0.0, sealed)
+    columns = "key, answer, scope, question, vector, create_time, used_time"
+    copy = f"INSERT INTO answers (digest, {columns}) SELECT ?, {columns} FROM answers WHERE digest = 'moved'"
+    await database.run(lambda tables: [tables.execute(copy, [f"copy-{number}"]) for number in range(1200)] and None)
+    assert await store.vectors() == [("moved", "s", b"v")], "a copy under another digest was moved by somebody"
+    assert len(await store.comparable()) == 1201

@@ -70,7 +70,7 @@ def test_a_step_that_is_not_known_is_refused_before_anything_is_changed(tables: 
 def test_tables_refuse_values_of_a_wrong_type(tables: Tables) -> None:
     migrate(tables)
     with pytest.raises(sqlite3.IntegrityError):
-        tables.execute("INSERT INTO answers VALUES ('d', 1, 'in clear', 1.0, 1.0)")
+        tables.execute("INSERT INTO answers (digest, key, answer, create_time, used_time) VALUES ('d', 1, 'in clear', 1.0, 1.0)")
 
 
 def test_what_forgetting_looks_for_is_indexed(tables: Tables) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agent.prompts import Message, Prompt
-from agent.store.answers import AnswerStore
+from agent.store.answers import AnswerStore, KeptQuestion
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.erasure import forget_found
@@ -57,6 +57,9 @@ PLANTS: dict[str, Plant] = {
     "inbox": asked,
     "inbox's answer": answered,
     "answers": lambda database, subject, text: AnswerStore(database, 9, 1e9).put("d", json.dumps({"text": text}), subject, NOW, NOW),
+    "an answer's question": lambda database, subject, text: AnswerStore(database, 9, 1e9).put(
+        "d", "{}", subject, NOW, NOW, KeptQuestion("s", text, b"")
+    ),
     "outbox": lambda database, subject, text: Outbox(database, 9).append(
         OutboxEntry("e", subject, json.dumps([{"content": text}]).encode(), NOW, NOW + 9)
     ),

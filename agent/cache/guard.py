@@ -1,0 +1,245 @@
+"""Says whether an answer to one question answers another one too, by rules that a reader can check. Pure, and the same both ways.
+
+That two questions lie close together is not enough: to turn something on and to turn it off do, one year and the next, one town and
+another. So every word that counts in one must have its counterpart in the other, in the same role. What the rules do not know, they refuse:
+asking the model anew costs a second, a wrong answer from the cache costs trust.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+from agent.cache.reading.asking import PRESENT
+from agent.cache.reading.lexicon import FILLERS, QUANTIFIERS, are_opposite, canonical, listed
+from agent.cache.reading.question import Question, Word, read_question
+
+MOST_CHARACTERS = 1500
+"""Longer texts are not compared: they say too much for rules like these."""
+
+
+class Refusal(StrEnum):
+    """Which rule has refused."""
+
+    LONG = "long"
+    LANGUAGE = "language"
+    CODE = "code"
+    QUOTED = "quoted"
+    NUMBER = "number"
+    TIME = "time"
+    NAME = "name"
+    NEGATION = "negation"
+    OPPOSITE = "opposite"
+    QUANTIFIER = "quantifier"
+    QUESTION = "question"
+    MODALITY = "modality"
+    PERSON = "person"
+    DIRECTION = "direction"
+    FORM = "form"
+    WORD = "word"
+    ADDED = "added"
+
+
+_Placed = tuple[int, Word]
+_FILLERS = frozenset(map(canonical, FILLERS))
+_OF = listed("of")
+_IN_OR_ON = {"in", "on"}
+_COMPOUND_WORDS = 3
+_WAYS = listed("ways_apart")
+
+
+def refusal(one: str, other: str) -> Refusal | None:
+    """Returns why an answer to one question is none to the other; None: it is one.
+
+    Args:
+        one: a question.
+        other: another one.
+    """
+    return Guard(one).refusal(other)
+
+
+class Guard:
+    """Holds questions whose answers are kept against one that is asked, which is read once.
+
+    Args:
+        asked: the question.
+    """
+
+    def __init__(self, asked: str) -> None:
+        self._asked = read_question(asked) if len(asked) <= MOST_CHARACTERS else None
+
+    def refusal(self, kept: str) -> Refusal | None:
+        """Returns why an answer to another question is none to this one; None: it is one."""
+        if self._asked is None or len(kept) > MOST_CHARACTERS:
+            return Refusal.LONG
+        question = read_question(kept)
+        return next((reason for reason, differ in _RULES if differ(self._asked, question)), None)
+
+
+def _quoted_differs(one: Question, other: Question) -> bool:
+    return any(text not in other.folded for text in one.quoted) or any(text not in one.folded for text in other.quoted)
+
+
+def _of_kind(*kinds: str) -> Callable[[Question, Question], bool]:
+    def differ(one: Question, other: Question) -> bool:
+        first, second = ({word.key for word in each.words if word.kind in kinds} for each in (one, other))
+        return first != second
+
+    return differ
+
+
+def _name_differs(one: Question, other: Question) -> bool:
+    return _lacks_name(one, other) or _lacks_name(other, one)
+
+
+def _lacks_name(one: Question, other: Question) -> bool:
+    known = other.all | {word.key for word in other.words}
+    return any(word.kind in ("name", "literal") and word.key not in known for word in one.words)
+
+
+def _left(one: Question, other: Question) -> tuple[list[Word], list[Word]]:
+    """Returns the words of each that have no counterpart in the other."""
+    return _unmatched(one, other), _unmatched(other, one)
+
+
+def _unmatched(one: Question, other: Question) -> list[Word]:
+    there = Counter(word.key for word in other.words)
+    left = []
+    for word in one.words:
+        there[word.key] -= 1
+        if there[word.key] < 0 and not _is_filler_name(word, other):
+            left.append(word)
+    return left
+
+
+def _is_filler_name(word: Word, other: Question) -> bool:
+    """Whether a small word with a capital stands in the other question too, as one that does not count there."""
+    return word.kind == "name" and word.key in _FILLERS and word.key in other.all
+
+
+def _opposite(one: Question, other: Question) -> bool:
+    first, second = _left(one, other)
+    return any(are_opposite(word.key, there.key) for word in first for there in second)
+
+
+def _quantifier_differs(one: Question, other: Question) -> bool:
+    """Whether one speaks of all, of some, of either, and the other does not."""
+    first, second = _left(one, other)
+    if "is" in one.asked and (_SOME in one.all) != (_SOME in other.all):
+        return True
+    return {one.joints, other.joints} == _EITHER or any(word.key in QUANTIFIERS for word in (*first, *second))
+
+
+_SOME = canonical("some")
+_EITHER = {frozenset(("and",)), frozenset(("or",))}
+
+
+def _asks_else(one: Question, other: Question) -> bool:
+    return (one.asked or ("what",)) != (other.asked or ("what",))
+
+
+def _mood_differs(one: Question, other: Question) -> bool:
+    return (one.modalities or _USUAL) != (other.modalities or _USUAL)
+
+
+_USUAL = frozenset((PRESENT,))
+
+
+def _person_differs(one: Question, other: Question) -> bool:
+    if "way" in one.asked:
+        return one.persons - {"first", "second"} != other.persons - {"first", "second"}
+    return one.persons != other.persons
+
+
+def _direction_differs(one: Question, other: Question) -> bool:
+    """Whether a word has another role: what is denied, another of the prepositions that say where from and where to, or another place."""
+    if one.negated != other.negated:
+        return True
+    first, second = _single(one.words), _single(other.words)
+    shared = [key for key in first if key in second]
+    if any(_are_apart(first[key][1], second[key][1]) for key in shared):
+        return True
+    return _is_moved([first[key] for key in shared], [second[key] for key in shared])
+
+
+def _single(words: Sequence[Word]) -> dict[str, tuple[int, Word]]:
+    counts = Counter(word.key for word in words)
+    return {word.key: (place, word) for place, word in enumerate(words) if counts[word.key] == 1}
+
+
+def _way(word: Word) -> str:
+    return word.governor if word.governor in _WAYS else ""
+
+
+def _are_apart(one: Word, other: Word) -> bool:
+    """Whether a word has another role: in the table, on it, from it."""
+    return _way(one) != _way(other) or {one.governor, other.governor} == _IN_OR_ON
+
+
+def _is_moved(first: Sequence[tuple[int, Word]], second: Sequence[tuple[int, Word]]) -> bool:
+    """Whether two words have changed places, and may not."""
+    return any(
+        second[earlier][0] > second[later][0] and not _may_swap(first[earlier], first[later], second[earlier], second[later])
+        for later in range(len(first))
+        for earlier in range(later)
+    )
+
+
+def _may_swap(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Placed) -> bool:
+    """Whether two words may change places: an and joins them, one has the same role in both, or what was before is now of, on, for."""
+    (_, first), (_, second), (_, first_there), (_, second_there) = one, other, one_there, other_there
+    if "time" in (first.kind, second.kind):
+        return True
+    if first.group and first.group == second.group and first_there.group and first_there.group == second_there.group:
+        return True
+    if first.clause != second.clause and first.clause == first_there.clause and second.clause == second_there.clause:
+        return True
+    if first.governor != second.governor and (
+        (first.governor and first.governor == first_there.governor) or (second.governor and second.governor == second_there.governor)
+    ):
+        return True
+    return _is_compound(one, other, one_there, other_there) or _is_compound(other_there, one_there, other, one)
+
+
+def _is_compound(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Placed) -> bool:
+    """Whether `a video game` has become `a game on video`: one before the other, and then after it, under a preposition."""
+    is_before = one[1].governor == other[1].governor and 0 < other[0] - one[0] <= _COMPOUND_WORDS
+    is_after = one_there[1].governor in _OF and one_there[1].governor != other_there[1].governor
+    return is_before and is_after and 0 < one_there[0] - other_there[0] <= _COMPOUND_WORDS
+
+
+_APART = frozenset(map(frozenset, (("ing", "ed"), ("passive", "ing"), ("passive", "ed"), ("passive", ""))))
+
+
+def _form_differs(one: Question, other: Question) -> bool:
+    if one.spelt and other.spelt and one.spelt != other.spelt:
+        return True
+    forms = {word.key: word.ending for word in one.words}
+    return any(frozenset((word.ending, forms.get(word.key, ""))) in _APART for word in other.words if word.key in forms)
+
+
+def _word_differs(one: Question, other: Question) -> bool:
+    return all(_left(one, other))
+
+
+def _word_added(one: Question, other: Question) -> bool:
+    return any(_left(one, other))
+
+
+_RULES: tuple[tuple[Refusal, Callable[[Question, Question], bool]], ...] = (
+    (Refusal.LANGUAGE, lambda one, other: one.scripts != other.scripts),
+    (Refusal.CODE, lambda one, other: one.code != other.code),
+    (Refusal.QUOTED, _quoted_differs),
+    (Refusal.NUMBER, _of_kind("number")),
+    (Refusal.TIME, _of_kind("time")),
+    (Refusal.NAME, _name_differs),
+    (Refusal.NEGATION, lambda one, other: len(one.negated) != len(other.negated)),
+    (Refusal.OPPOSITE, _opposite),
+    (Refusal.QUANTIFIER, _quantifier_differs),
+    (Refusal.QUESTION, _asks_else),
+    (Refusal.MODALITY, _mood_differs),
+    (Refusal.PERSON, _person_differs),
+    (Refusal.WORD, _word_differs),
+    (Refusal.ADDED, _word_added),
+    (Refusal.DIRECTION, _direction_differs),
+    (Refusal.FORM, _form_differs),
+)

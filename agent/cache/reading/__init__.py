@@ -1,0 +1,1 @@
+"""How a question is read, so that two can be compared."""

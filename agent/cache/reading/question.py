@@ -1,0 +1,230 @@
+"""Reads a question into what the guard compares. Linear in the text."""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agent.cache.reading.asking import read_asked
+from agent.cache.reading.lexicon import FILLERS, GOVERNORS, canonical, ending, is_past, listed
+from agent.cache.reading.quantities import quantities_at
+from agent.cache.reading.tokens import Token, read_tokens
+
+_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": " - "})
+_CODE = re.compile(r"(`{1,3})(.+?)\1", re.DOTALL)
+_QUOTED = re.compile(r'""?([^"\n]{1,300}?)""?')
+
+_NEGATIONS = listed("negations")
+_PERSONS = {word: person for person in ("first", "second", "he", "she") for word in listed(person)}
+_CLAUSES, _DETERMINERS, _JOINTS, _BOUNDS = listed("clauses"), listed("determiners"), listed("joints"), listed("bounds")
+_PASSIVE, _AUXILIARY_AFTER, _BEFORE_HAVE = listed("passive"), listed("auxiliary_after"), listed("before_have")
+_BEFORE_ONE, _AFTER_ONE, _OF_WORDS = listed("before_one"), listed("after_one"), listed("of_words")
+_MOST_JOINED = _PASSIVE_WORDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What counts of a question, in its order.
+
+    Args:
+        key: the same for words that mean the same.
+        kind: number, time, name, literal or word.
+        ending: see lexicon.ending.
+        governor: the preposition before it: what role it has.
+        clause: the conjunction whose clause it stands in.
+        group: of the words that and, or, vs join it with; 0: none.
+    """
+
+    key: str
+    kind: str = "word"
+    ending: str = ""
+    governor: str = ""
+    clause: str = ""
+    group: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, read.
+
+    Args:
+        folded: its text in small letters, each run of white space one space.
+        quoted: what stands between quotation marks, folded.
+        code: what stands between backticks.
+        words: what counts, in order.
+        asked: what it asks for, sorted: what, what does, who, when, where, why, way, how, how many …, is (yes or no), is there; or nothing.
+        modalities: of its questions: see PAST and the others.
+        persons: whom it speaks of: first, second, he, she.
+        negated: the words of each clause with a negation.
+        joints: whether it has an and, an or.
+        scripts: it is written in.
+        spelt: every word that counts, as it is written, where it is spoken of words; else none.
+        all: every word, fillers too.
+    """
+
+    folded: str
+    quoted: frozenset[str]
+    code: tuple[str, ...]
+    words: tuple[Word, ...]
+    asked: tuple[str, ...]
+    modalities: frozenset[str]
+    persons: frozenset[str]
+    negated: tuple[frozenset[str], ...]
+    joints: frozenset[str]
+    scripts: frozenset[str]
+    spelt: frozenset[str]
+    all: frozenset[str] = field(repr=False)
+
+
+def read_question(text: str) -> Question:
+    """Reads a question."""
+    text = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
+    code = tuple(found[2].strip() for found in _CODE.finditer(text))
+    bare = _CODE.sub(" ", text)
+    folded = " ".join(text.casefold().split())
+    quoted = frozenset(" ".join(found[1].casefold().split()) for found in _QUOTED.finditer(bare))
+    tokens = read_tokens(bare)
+    asked, modalities, rest = read_asked(tokens)
+    persons = frozenset(_PERSONS[token.text] for token in tokens if token.text in _PERSONS and token.written != "US")
+    every = frozenset(canonical(token.text) for token in tokens)
+    words, joints = tuple(_words(rest)), frozenset(token.text for token in tokens if token.text in ("and", "or"))
+    texts = frozenset(token.text for token in tokens)
+    spelt = texts - FILLERS - _OF_WORDS if texts & _OF_WORDS else frozenset[str]()
+    return Question(folded, quoted, code, words, asked, modalities, persons, _negated(tokens), joints, _scripts(folded), spelt, every)
+
+
+def _negated(tokens: Sequence[Token]) -> tuple[frozenset[str], ...]:
+    """Returns the words that count of each clause with a negation, once for each."""
+    clauses, clause = list[list[Token]](), list[Token]()
+    for token in tokens:
+        if token.text in _BOUNDS or token.begins:
+            clauses.append(clause)
+            clause = []
+        clause.append(token)
+        if token.pause:
+            clauses.append(clause)
+            clause = []
+    found = []
+    for part in (*clauses, clause):
+        counted = frozenset(canonical(token.text) for token in part if token.text not in FILLERS and token.text not in _NEGATIONS)
+        found += [counted] * sum(token.text in _NEGATIONS for token in part)
+    return tuple(sorted(found, key=sorted))
+
+
+def _words(tokens: Sequence[Token]) -> Iterator[Word]:
+    written = [token.written for token in tokens]
+    titled, groups, role = _is_titled(tokens), _groups(tokens), _Role()
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        quantities = [] if token.is_exact or _is_pronoun(tokens, place) else quantities_at(written, place)
+        role = role.after(token)
+        if quantities:
+            for quantity in quantities:
+                yield Word(quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, groups.get(place, 0))
+        elif (kind := _kind_of(tokens, place, titled)) is not None:
+            key = token.text if token.is_exact else canonical(token.text)
+            yield Word(key, kind, _form(tokens, place), role.governor, role.clause, groups.get(place, 0))
+        place += max(1, sum(quantity.words for quantity in quantities))
+        if tokens[place - 1].pause:
+            role = _Role()
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """The preposition and the conjunction that a word stands under."""
+
+    governor: str = ""
+    clause: str = ""
+
+    def after(self, token: Token) -> "_Role":
+        """Returns what holds for a word, and for those after it."""
+        if token.text in ("if", "unless") or (token.text in _CLAUSES and not token.begins):
+            return _Role("", token.text)
+        if token.text in GOVERNORS:
+            return _Role(token.text, self.clause)
+        return self if token.text not in FILLERS or token.text in _DETERMINERS else _Role("", self.clause)
+
+
+def _kind_of(tokens: Sequence[Token], place: int, titled: bool) -> str | None:
+    """Returns the kind of a word that counts; None: it does not."""
+    token = tokens[place]
+    is_name = not titled and _is_name(token)
+    if token.text in _NEGATIONS:
+        return None
+    if token.text in FILLERS and not is_name and not _counts_here(tokens, place):
+        return None
+    if token.is_exact or not token.text.isalpha():
+        return "literal"
+    return "name" if is_name else "word"
+
+
+def _counts_here(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a small word says something where it stands: a preposition at the end, to have as what is done."""
+    token = tokens[place]
+    if token.text in GOVERNORS:
+        return place + 1 == len(tokens) or token.pause
+    if token.text in ("have", "having") and place and tokens[place - 1].text in _BEFORE_HAVE:
+        after = tokens[place + 1].text if place + 1 < len(tokens) else ""
+        return after not in _AUXILIARY_AFTER and not is_past(after)
+    return False
+
+
+def _form(tokens: Sequence[Token], place: int) -> str:
+    """Returns a word's ending; `passive` where something is done to what it is said of."""
+    text = tokens[place].text
+    before = {token.text for token in tokens[max(0, place - _PASSIVE_WORDS) : place]}
+    return "passive" if is_past(text) and not before.isdisjoint(_PASSIVE) else ending(text)
+
+
+def _is_pronoun(tokens: Sequence[Token], place: int) -> bool:
+    """Whether `one` is no number here: which one, one should."""
+    if tokens[place].text != "one":
+        return False
+    before = tokens[place - 1].text if place else ""
+    after = tokens[place + 1].text if place + 1 < len(tokens) else ""
+    return before in _BEFORE_ONE or after in _AFTER_ONE or after == "" or tokens[place].pause
+
+
+def _is_titled(tokens: Sequence[Token]) -> bool:
+    """Whether Every Word Has a Capital, so that capitals say nothing."""
+    words = [token for token in tokens if token.written[:1].isalpha() and token.text not in FILLERS]
+    return len(words) > 3 and sum(token.written[0].isupper() for token in words) > 0.8 * len(words)
+
+
+def _is_name(token: Token) -> bool:
+    written = token.written
+    return written[:1].isupper() and written != "I" and (not token.begins or (len(written) > 1 and written.isupper()))
+
+
+def _groups(tokens: Sequence[Token]) -> dict[int, int]:
+    """Joins what stands on both sides of an and, an or, a vs: as many words as the shorter side has."""
+    groups: dict[int, int] = {}
+    for place, token in enumerate(tokens):
+        if token.text in _JOINTS:
+            left, right = _run(tokens, place, -1), _run(tokens, place, 1)
+            length = min(len(left), len(right))
+            for there in (*left[:length], *right[:length]):
+                groups[there] = groups.get(left[0], place) if length else place
+    return groups
+
+
+def _run(tokens: Sequence[Token], place: int, step: int) -> list[int]:
+    """Returns the places of the words that count from a place on, to the first that does not; articles are stepped over."""
+    found: list[int] = []
+    there = place + step
+    while 0 <= there < len(tokens) and len(found) < _MOST_JOINED:
+        text = tokens[there].text
+        if text not in _DETERMINERS and text != "between":
+            if text in FILLERS or text in GOVERNORS:
+                break
+            found.append(there)
+        if (tokens[there].pause and step > 0) or (step < 0 and there and tokens[there - 1].pause):
+            break
+        there += step
+    return found
+
+
+def _scripts(text: str) -> frozenset[str]:
+    """Returns the scripts of its letters, as Unicode's names of them begin."""
+    return frozenset(unicodedata.name(letter, "?").split()[0] for letter in set(text) if letter.isalpha())
