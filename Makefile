@@ -74,8 +74,8 @@ bench-learning: .venv/dev.stamp  ## secure sums beside Flower's SecAgg+: a devic
 bench-calibration: .venv/dev.stamp  ## what a fleet learns of its confidence, beside all answers in one place; what garbage and noise do to it
 	@$(BIN)/python -m benchmarks.calibration $(ARGS)
 
-package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
-	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)
+package: .venv-package/stamp  ## a device's .debs, and the wheel, in dist/: make package ARCH=arm64 PACKAGE=agent
+	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH) --package=$(PACKAGE)
 
 lock:
 	requirements/lock.sh

@@ -16,8 +16,8 @@ from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
+from agent.learning.flower_place import HERE
 from agent.learning.opening import limits_of
-from agent.learning.taking_part import HOW_TO_INSTALL, is_installed
 from agent.local_client import LocalClient
 from agent.policies.in_force import choose
 from agent.policies.kept import KeptPolicy
@@ -100,8 +100,8 @@ def _learning(settings: AgentSettings) -> str:
         return "off"
     if not limits_of(settings, choose(settings, KeptPolicy(settings.state_folder / "policies"))).enabled:
         return "off: the signed policy says so, or cannot be had"
-    if not is_installed():
-        raise _Wrong(f"on, but Flower is not installed: {HOW_TO_INSTALL}")
+    if not HERE.is_there():
+        raise _Wrong(f"on, but Flower is not installed: {HERE.how_to_install}")
     return "on"
 
 
