@@ -66,7 +66,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def doctor(machine: Machine) -> str:
-    (line,) = [line for line in machine.run("seawall-agent", "doctor", check=False).stdout.splitlines() if " learning " in line]
+    (line,) = [line for line in machine.run("seawall-agent", "doctor", check=False).stdout.splitlines() if " learning: " in line]
     return " ".join(line.split())
 
 
@@ -77,9 +77,9 @@ def installed(machine: Machine) -> Machine:
 
 
 def test_an_agent_without_the_package_says_what_to_install_and_the_next_look_finds_it(machine: Machine) -> None:
-    assert doctor(machine) == "wrong learning on, but Flower is not installed: apt install seawall-agent-learning"
+    assert doctor(machine) == "wrong learning: on, but Flower is not installed: apt install seawall-agent-learning"
     machine.run("dpkg", "--install", "/root/learning.deb")
-    assert doctor(machine) == "ok learning on"
+    assert doctor(machine) == "ok learning: on"
 
 
 def test_the_child_has_in_the_agents_sandbox_all_that_it_needs(installed: Machine) -> None:
