@@ -1,7 +1,8 @@
 """Where Flower is on this device: beside the agent where pip has installed both, in a package of its own where dpkg has.
 
 Of the package, Flower lies in a virtual environment beside the agent's, with a copy of what the child imports of ours: Flower holds back
-libraries that the agent uses too, and must not choose for it. The package depends on the agent of its own version, so both speak alike.
+libraries that the agent uses too, and must not choose for it. Both must be of one version, to speak alike: the package depends on it, but
+dpkg, unlike apt, lets an agent be upgraded alone.
 """
 
 import sys
@@ -29,17 +30,19 @@ class FlowerPlace:
     how_to_install: str
 
 
-def flower_place(prefix: Path, installer: str) -> FlowerPlace:
+def flower_place(prefix: Path, installer: str, version: str) -> FlowerPlace:
     """Returns where Flower belongs.
 
     Args:
         prefix: the agent's virtual environment.
         installer: what has put the agent there, by its metadata: https://packaging.python.org, "Recording installed projects", INSTALLER.
+        version: the agent's.
     """
     if installer == "dpkg":
-        python = prefix.with_name(PACKAGE) / "bin" / "python3"
-        return FlowerPlace(str(python), python.exists, f"apt install {PACKAGE}")
+        folder, ours = prefix.with_name(PACKAGE), f"lib/*/site-packages/seawall-{version}.dist-info"
+        return FlowerPlace(str(folder / "bin" / "python3"), lambda: any(folder.glob(ours)), f"apt install {PACKAGE}")
     return FlowerPlace(sys.executable, lambda: find_spec("flwr") is not None, "pip install 'seawall[agent,learning]'")
 
 
-HERE = flower_place(Path(sys.prefix), (distribution("seawall").read_text("INSTALLER") or "").strip())
+_SEAWALL = distribution("seawall")
+HERE = flower_place(Path(sys.prefix), (_SEAWALL.read_text("INSTALLER") or "").strip(), _SEAWALL.version)

@@ -47,7 +47,7 @@ PACKAGES = {
     "learning": Package(
         "seawall-agent-learning",
         "agent-learning.txt",
-        ("agent/__init__.py", "agent/learning/__init__.py", "agent/learning/flower_child.py", "contract/"),
+        ("agent/__init__.py", "agent/learning/__init__.py", "agent/learning/flower_child.py", "contract/", "seawall-"),
         "learning/nfpm.yaml",
     ),
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def taking_part(participant: Participant) -> Callable[[], Answer]:
 
 
 async def test_a_round_with_a_real_hub_is_played_by_the_child_from_the_package(device: Path, tmp_path: Path) -> None:
-    child = (flower_place(device / "seawall-agent", "dpkg").python, *CHILD[1:])
+    child = (flower_place(device / "seawall-agent", "dpkg", version("seawall")).python, *CHILD[1:])
     cohort = Cohort(5, entries=256)
     answers = {agent: taking_part(participant) for agent, participant in cohort.participants().items()}
     coordinator = Coordinator(cohort.plan(), cohort.roster)
