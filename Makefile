@@ -77,8 +77,8 @@ bench-calibration: .venv/dev.stamp  ## what a fleet learns of its confidence, be
 bench-semantic: .venv/dev.stamp  ## which questions the cache takes for the same, beside a bare threshold: make bench-semantic ARGS="--data FILE.jsonl"
 	@$(BIN)/python -m benchmarks.semantic $(ARGS)
 
-package: .venv-package/stamp  ## the agent's .deb, and the wheel, in dist/: make package ARCH=arm64
-	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH)
+package: .venv-package/stamp  ## a device's .debs, and the wheel, in dist/: make package ARCH=arm64 PACKAGE=agent
+	@.venv-package/bin/python packaging/deb/build.py --arch=$(ARCH) --package=$(PACKAGE)
 
 lock:
 	requirements/lock.sh

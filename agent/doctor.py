@@ -17,9 +17,9 @@ from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
 from agent.inference.loading import load_bundle
+from agent.learning.flower_place import HERE
 from agent.learning.membership import standing_of
 from agent.learning.opening import limits_of
-from agent.learning.taking_part import HOW_TO_INSTALL, is_installed
 from agent.local_client import LocalClient
 from agent.policies.in_force import choose
 from agent.policies.kept import KeptPolicy
@@ -103,8 +103,8 @@ def _learning(settings: AgentSettings) -> str:
         return "off"
     if not limits_of(settings, choose(settings, KeptPolicy(settings.state_folder / "policies"))).enabled:
         return "off: the signed policy says so, or cannot be had"
-    if not is_installed():
-        raise _Wrong(f"on, but Flower is not installed: {HOW_TO_INSTALL}")
+    if not HERE.is_there():
+        raise _Wrong(f"on, but Flower is not installed: {HERE.how_to_install}")
     standing = standing_of(IdentityFolder(settings.state_folder / "identity"), settings.state_folder / "learning")
     if standing.is_other:
         raise _Wrong(f"on, but of the roster: {standing.says}")

@@ -10,6 +10,8 @@ lock pyproject.toml --extra dev --output-file requirements/dev.txt
 for extra in agent hub tour; do
     lock pyproject.toml --extra "$extra" --constraint requirements/dev.txt --output-file "requirements/$extra.txt"
 done
+# What an agent's child needs to speak Flower, in an environment of its own; in the versions that tests run with.
+echo "flwr" | lock - --constraint requirements/dev.txt --output-file requirements/agent-learning.txt
 echo "amqtt==0.12.1" | lock - --output-file requirements/broker.txt
 # Into the same environments as the rest; Flower wants an older packaging.
 echo "hatchling>=1.27" | lock - --constraint requirements/dev.txt --output-file requirements/build-backend.txt

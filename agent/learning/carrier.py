@@ -7,12 +7,12 @@ that is made for this round. What it sees are messages whose meaning it does not
 import asyncio
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from agent.learning.flower_place import HERE
 from contract.carrying import QUIET, Frame, FrameKind, Frames
 from contract.errors import Reason, SeawallError, Unavailable
 
@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 Answer = Callable[[bytes], Awaitable[bytes]]
 """Takes a stage's message, and returns the answer to it; an error of ours refuses it."""
 
-CHILD = (sys.executable, "-I", "-m", "agent.learning.flower_child")
+CHILD = (HERE.python, "-I", "-m", "agent.learning.flower_child")
 _READ_BYTES = 256 * 1024
 
 

@@ -1,7 +1,6 @@
 """Takes part in a round when the hub says so, one at a time, and where this device's owner has turned it on."""
 
 import asyncio
-import importlib.util
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from agent.identity.enrollment import split_address
 from agent.learning.carrier import Answer, Target, carry
+from agent.learning.flower_place import HERE, FlowerPlace
 from agent.store.commands import CommandEntry
 from contract.carrying import LONGEST_ROUND_SECONDS
 from contract.errors import Busy, InvalidRequest, NotPermitted, NotPossibleNow, Reason, SeawallError
@@ -20,12 +20,8 @@ from seawall.hub.v1.command_pb2 import LearningRound
 
 _log = structlog.get_logger(__name__)
 
-HOW_TO_INSTALL = "pip install 'seawall[agent,learning]'"
-
-
-def is_installed() -> bool:
-    """Says whether Flower is there, without importing it: this process never does."""
-    return importlib.util.find_spec("flwr") is not None
+Carrying = Callable[[Target, Answer, float], Awaitable[None]]
+"""Carries one round: where it is, what answers its messages, and after how many seconds it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +49,7 @@ class TakingPart:
         hub_address: returns `host:port` of the hub, which may move; rounds are at the same host.
         answering: returns what answers one round's messages, made for it.
         carrying: carries one round.
-        installed: says whether Flower is there.
+        flower: where Flower is, or would be.
     """
 
     def __init__(
@@ -61,14 +57,14 @@ class TakingPart:
         is_enabled: Callable[[], bool],
         hub_address: Callable[[], str],
         answering: Callable[[], Answer],
-        carrying: Callable[[Target, Answer, float], Awaitable[None]] = carry,
-        installed: Callable[[], bool] = is_installed,
+        carrying: Carrying = carry,
+        flower: FlowerPlace = HERE,
     ) -> None:
         self.is_enabled = is_enabled
         self._hub_address = hub_address
         self._answering = answering
         self._carrying = carrying
-        self._installed = installed
+        self._flower = flower
         self._taken: asyncio.Queue[_Round] = asyncio.Queue(1)
         self._is_busy = False
         self._last = "none yet"
@@ -78,8 +74,8 @@ class TakingPart:
         """What status and /healthz show of it."""
         if not self.is_enabled():
             return "off"
-        if not self._installed():
-            return f"not installed: {HOW_TO_INSTALL}"
+        if not self._flower.is_there():
+            return f"not installed: {self._flower.how_to_install}"
         return "in a round" if self._is_busy else f"waiting, last round: {self._last}"
 
     async def take(self, entry: CommandEntry) -> str:
@@ -96,8 +92,8 @@ class TakingPart:
                 Reason.LEARNING_OFF,
                 "This device takes part in no rounds: its owner may set enabled in [learning], see seawall-agent learning show.",
             )
-        if not self._installed():
-            raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, f"Flower is not installed on this device: {HOW_TO_INSTALL}")
+        if not self._flower.is_there():
+            raise NotPossibleNow(Reason.LEARNING_UNAVAILABLE, f"Flower is not installed on this device: {self._flower.how_to_install}")
         if self._is_busy:
             raise Busy(Reason.LEARNING_BUSY, "This device is in a round: tell it of the next one when that is over.")
         key = ec.generate_private_key(ec.SECP256R1())

@@ -50,6 +50,15 @@ def create_rollout(
     max_failed_share: Annotated[
         float | None, typer.Option(help="Such a share of a wave may fail, 0 to 1. [default: 0]", min=0, max=1)
     ] = None,
+    max_learned_negative_share_rise: Annotated[
+        float | None,
+        typer.Option(
+            help="The share of answers that people call bad may rise by so much, 0 to 1, by the newest learning report of a week that has "
+            "ended since the wave began; let the wave soak for more than a week. [default: not looked at]",
+            min=0,
+            max=1,
+        ),
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="All of it, .toml or .json; options go before.", exists=True)] = None,
     output: Shown = Output.TABLE,
 ) -> None:
@@ -57,6 +66,8 @@ def create_rollout(
     written = rollout_pb2.Rollout() if file is None else read_file(file)
     wanted = put_together(written, version, expression, wave or [], window or [])
     limit_failures(wanted.gates, max_failed, max_failed_share)
+    if max_learned_negative_share_rise is not None:
+        wanted.gates.max_learned_negative_share_rise = max_learned_negative_share_rise
     request = rollout_pb2.CreateRolloutRequest(rollout_id=rollout, rollout=wanted, request_id=str(uuid.uuid4()))
     with reach(data, config) as operator:
         made = operator.call(operator.rollouts.CreateRollout, request)

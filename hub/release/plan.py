@@ -24,6 +24,13 @@ MAX_WINDOWS = 50
 MAX_TIME = timedelta(days=365)
 
 _VERSION = re.compile(r"models/([a-z0-9][a-z0-9.-]{0,62})/versions/([a-z0-9][a-z0-9.-]{0,62})")
+_GATE_SHARES = (
+    "max_failed_share",
+    "max_stuck_share",
+    "max_escalation_share_rise",
+    "max_negative_share_rise",
+    "max_learned_negative_share_rise",
+)
 _TRIAL_SHARES = ("min_shadow_agreement", "max_error_share", "max_escalation_share_rise", "max_negative_share_rise")
 
 
@@ -48,6 +55,7 @@ class Gates:
     max_escalation_share_rise: float | None
     min_speed_ratio: float | None
     max_negative_share_rise: float | None
+    max_learned_negative_share_rise: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +154,7 @@ def _wave(message: rollout_pb2.Wave) -> Wave:
 def _gates(message: rollout_pb2.Gates) -> Gates:
     if message.max_failed < 0:
         raise _invalid("max_failed is not negative")
-    _check_numbers(message, ("max_failed_share", "max_stuck_share", "max_escalation_share_rise", "max_negative_share_rise"), most=1)
+    _check_numbers(message, _GATE_SHARES, most=1)
     _check_numbers(message, ("min_speed_ratio",))
     return Gates(
         message.max_failed_share,
@@ -155,6 +163,7 @@ def _gates(message: rollout_pb2.Gates) -> Gates:
         message.max_escalation_share_rise if message.HasField("max_escalation_share_rise") else None,
         message.min_speed_ratio if message.HasField("min_speed_ratio") else None,
         message.max_negative_share_rise if message.HasField("max_negative_share_rise") else None,
+        message.max_learned_negative_share_rise if message.HasField("max_learned_negative_share_rise") else None,
     )
 
 

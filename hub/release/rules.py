@@ -5,7 +5,7 @@ A step is small, so that each is kept before the next is looked for: a hub that 
 1. Once more agents of a wave have failed than may, it rolls back, also while it is paused; and nobody more is chosen, in whatever state.
 2. A wave begins when those before it are through, a person has approved it where that is asked for, and a window is open.
 3. It is settled when every agent that was reached has proven the version, has failed, or is stuck. Who was not reached is not waited for.
-4. It is through when it has soaked and the fleet's gates hold.
+4. It is through when it has soaked and the fleet's gates hold. One by a report of counts holds too where the report says too little.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from hub.release.gates import failed_gate
+from hub.release.gates import LEARNED_NEGATIVE_SHARE_RISE, Judgement, Learned, failed_gate, judge_learned
 from hub.release.plan import Plan
 from hub.release.windows import is_open
 from hub.store.rollout_states import (
@@ -142,6 +142,10 @@ class Facts(Protocol):
         """Returns the figures of those of a wave that have proven it."""
         ...
 
+    def learned(self, wave: int) -> Learned | str:
+        """Returns what a report of counts says of the version since a wave has begun, or why there is none that does."""
+        ...
+
 
 def new_standing(plan: Plan) -> Standing:
     """Returns where a rollout stands that has just been made."""
@@ -212,7 +216,20 @@ def _end(plan: Plan, before: Standing, facts: Facts, now: datetime) -> Standing 
         return None
     if broken := failed_gate(plan.gates, facts.figures(number)):
         return replace(before, state=ROLLING_BACK, reason=f"Wave {number}: {broken}", mover="")
-    return replace(_timed(before, replace(before.times[number], end=now)), current_wave=number + 1)
+    told = _judge_learned(plan, facts, number)
+    if told.is_broken:
+        return replace(before, state=ROLLING_BACK, reason=f"Wave {number}: {told.why}", mover="")
+    through = replace(_timed(before, replace(before.times[number], end=now)), current_wave=number + 1)
+    unknown = f"Wave {number} is through. Whether {LEARNED_NEGATIVE_SHARE_RISE} is within its limit is not known: {told.why}."
+    return replace(through, reason=unknown) if told.why else through
+
+
+def _judge_learned(plan: Plan, facts: Facts, wave: int) -> Judgement:
+    limit = plan.gates.max_learned_negative_share_rise
+    if limit is None:
+        return Judgement(False)
+    learned = facts.learned(wave)
+    return Judgement(False, learned) if isinstance(learned, str) else judge_learned(limit, learned)
 
 
 def _too_many_failed(plan: Plan, facts: Facts) -> str:

@@ -8,6 +8,8 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from contract.identity import agent_name
+from hub.release.gates import Learned
+from hub.release.learned import learned
 from hub.release.plan import Plan, read_plan
 from hub.release.rules import Standing, Told, WaveTimes
 from hub.store import rollout_agents
@@ -99,6 +101,11 @@ class StoredFacts:
         """See Facts."""
         found = rollout_agents.reports(self.connection, self.record.rollout_id, wave, PROVEN)
         return [dict(rollout_pb2.ReleaseReport.FromString(report).figures) for report in found]
+
+    def learned(self, wave: int) -> Learned | str:
+        """See Facts."""
+        begin = standing_of(self.record).times[wave].begin
+        return learned(self.connection, plan_of(self.record).model_version, begin or self.now)
 
 
 def members(connection: Connection, record: RolloutRecord) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, func, or_, select, update
 
 from hub.store.tables import agents
 
@@ -115,6 +115,12 @@ def page(connection: Connection, after: str, size: int) -> list[AgentRecord]:
     """
     rows = connection.execute(select(agents).where(agents.c.agent_id > after).order_by(agents.c.agent_id).limit(size)).mappings()
     return [AgentRecord(**row) for row in rows]
+
+
+def reports(connection: Connection) -> list[tuple[bytes, int]]:
+    """Returns what active agents last said of themselves, serialised, each with how many say so."""
+    said = select(agents.c.report, func.count()).where(agents.c.state == ACTIVE, agents.c.report.is_not(None))
+    return [(row[0], row[1]) for row in connection.execute(said.group_by(agents.c.report))]
 
 
 def change(connection: Connection, agent_id: str, **values: Any) -> None:

@@ -157,6 +157,12 @@ def of_window(connection: Connection, window: str) -> list[RoundRecord]:
     return [_record(connection, row) for row in rows.mappings().all()]
 
 
+def weeks(connection: Connection, first: str) -> list[str]:
+    """Returns the weeks that there are rounds of, the newest first, none before one."""
+    week = learning_rounds.c.window
+    return list(connection.scalars(select(week).where(week >= first).distinct().order_by(week.desc())))
+
+
 def next_pending(connection: Connection) -> RoundRecord | None:
     """Returns the oldest round that nobody has taken up."""
     oldest = select(func.min(learning_rounds.c.number)).where(learning_rounds.c.state == PENDING).scalar_subquery()

@@ -14,7 +14,7 @@ Each one's licence texts lie in its .dist-info folder, or in the folder of the l
 
 """
 _CHANGE = """\
-seawall-agent ({version}) stable; urgency=medium
+{package} ({version}) stable; urgency=medium
 
   * What is new is in changelog.gz.
 
@@ -22,11 +22,12 @@ seawall-agent ({version}) stable; urgency=medium
 """
 
 
-def write_documents(folder: Path, site: Path, version: str, seconds: int, changelog: Path) -> None:
+def write_documents(folder: Path, package: str, site: Path, version: str, seconds: int, changelog: Path) -> None:
     """Writes copyright and changelogs.
 
     Args:
-        folder: that becomes /usr/share/doc/seawall-agent.
+        folder: that becomes /usr/share/doc/PACKAGE.
+        package: its name.
         site: the site-packages folder, filled.
         version: Debian's.
         seconds: when the change was made.
@@ -34,11 +35,11 @@ def write_documents(folder: Path, site: Path, version: str, seconds: int, change
     """
     folder.mkdir()
     distributions = sorted(map(PathDistribution, site.glob("*.dist-info")), key=lambda found: found.name)
-    place = Path("usr/lib/seawall-agent") / site.relative_to(site.parents[2])
+    place = Path("usr/lib") / package / site.relative_to(site.parents[2])
     (folder / "copyright").write_text(
         _COPYRIGHT.format(site=place) + "".join(f"{found.name} {found.version}: {_licence(found)}\n" for found in distributions)
     )
-    change = _CHANGE.format(version=version, date=format_datetime(datetime.fromtimestamp(seconds, UTC)))
+    change = _CHANGE.format(package=package, version=version, date=format_datetime(datetime.fromtimestamp(seconds, UTC)))
     (folder / "changelog.Debian.gz").write_bytes(gzip.compress(change.encode(), mtime=0))
     (folder / "changelog.gz").write_bytes(gzip.compress(changelog.read_bytes(), mtime=0))
 

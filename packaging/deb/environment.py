@@ -1,4 +1,4 @@
-"""The private virtual environment: made without running anything of the device's, so that any machine builds for any other."""
+"""A private virtual environment: made without running anything of the device's, so that any machine builds for any other."""
 
 import os
 import shutil

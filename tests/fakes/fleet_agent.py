@@ -15,9 +15,9 @@ from agent.desired import Desired
 from agent.hub_link import HubLink
 from agent.identity.authorities import ToldAuthorities
 from agent.identity.files import Identity, IdentityFolder
-from agent.learning.carrier import Answer
+from agent.learning.carrier import Answer, carry
 from agent.learning.membership import Membership
-from agent.learning.taking_part import TakingPart
+from agent.learning.taking_part import Carrying, TakingPart
 from agent.narrowing import OwnLimits
 from agent.releases import Releases
 from agent.session import Session
@@ -87,6 +87,7 @@ async def fleet_agent(
     times: SessionTimes = QUICK,
     answering: Callable[[], Answer] = lambda: _unheard,
     learns: bool = True,
+    carrying: Carrying = carry,
 ) -> AsyncIterator[FleetAgent]:
     """Starts one on the store in a folder, and ends it with the block, as a power cut would: nothing is finished."""
     database, link, done = Database(folder / "agent.db"), HubLink(identity), Done()
@@ -97,7 +98,7 @@ async def fleet_agent(
     async def prove(entry: CommandEntry) -> str:
         return await database.run(lambda tables: prove_drawn(tables, entry.name, entry.log_lines))
 
-    taking_part = TakingPart(lambda: learns, lambda: identity.hub_address, answering)
+    taking_part = TakingPart(lambda: learns, lambda: identity.hub_address, answering, carrying)
     actions = {
         int(Command.FORGET_ANSWERS): done.forget,
         int(Command.RUN_DOCTOR): done.doctor,

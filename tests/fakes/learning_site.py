@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.identity.files import Identity
-from agent.learning.carrier import Answer
+from agent.learning.carrier import Answer, carry
+from agent.learning.taking_part import Carrying
 from hub.config import LearningSettings, Limits
 from hub.learning.opening import Learning
 from seawall.hub.v1 import agent_pb2, agent_pb2_grpc, command_pb2, command_pb2_grpc
@@ -39,7 +40,7 @@ class LearningSite:
 
 @asynccontextmanager
 async def learning_site(
-    folder: Path, answers: Mapping[str, Callable[[], Answer]], off: frozenset[str] = frozenset()
+    folder: Path, answers: Mapping[str, Callable[[], Answer]], off: frozenset[str] = frozenset(), carrying: Carrying = carry
 ) -> AsyncIterator[LearningSite]:
     """Starts them, and ends them with the block.
 
@@ -47,6 +48,7 @@ async def learning_site(
         folder: for all that they keep.
         answers: by agent, what makes that which answers a round's messages.
         off: the agents whose owner has not turned learning on.
+        carrying: what carries a round on their side.
     """
     async with AsyncExitStack() as stack:
         settings = LearningSettings(listen="127.0.0.1:0")
@@ -57,7 +59,7 @@ async def learning_site(
             addresses = hub.mtls_target, hub.enrollment_target
             identity = Identity(name, "seawall.test", addresses[0], pair.key, pair.certificate, hub.ca_certificate, addresses[1])
             (folder / name).mkdir()
-            starting = fleet_agent(identity, folder / name, answering=answering, learns=name not in off)
+            starting = fleet_agent(identity, folder / name, answering=answering, learns=name not in off, carrying=carrying)
             agents[name] = await stack.enter_async_context(starting)
         site = LearningSite(hub, agents)
         await eventually(lambda: all(agent.session.state == "open" for agent in agents.values()), 60)

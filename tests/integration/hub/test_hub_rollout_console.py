@@ -83,7 +83,10 @@ async def test_a_rollout_is_paused_resumed_and_cancelled_and_a_watch_ends_with_c
     console = Console(hub)
     identities = await enroll_all(hub, ["a"])
     async with fleet(hub, identities, {"a": {VERSION: Way.IGNORE}}):
-        await console.run("create", "june", "--version", VERSION, "--window", "00:00-00:00", "--wave", "", "--max-failed", "1")
+        limits = ("--max-failed", "1", "--max-learned-negative-share-rise", "0.05")
+        await console.run("create", "june", "--version", VERSION, "--window", "00:00-00:00", "--wave", "", *limits)
+        gates = (await console.read("get", "june"))["gates"]
+        assert gates == {"maxFailed": 1, "maxFailedShare": 1.0, "maxLearnedNegativeShareRise": 0.05}
         assert "PAUSED (lunch)" in await console.run("pause", "june", "--reason", "lunch")
         assert "ACTIVE" in await console.run("resume", "june")
         watch = console.begin("watch", "june")

@@ -1,4 +1,4 @@
-"""Building the agent's .deb as a user does, from a copy of the tree that nobody edits meanwhile."""
+"""Building a device's .debs as a user does, from a copy of the tree that nobody edits meanwhile."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLE = ROOT / "build" / "models" / "smollm2-135m-instruct-int8"
 COPIED = ("agent", "contract", "docs", "hub", "models", "packaging", "protos", "requirements")
+NAMES = {"agent": "seawall-agent", "learning": "seawall-agent-learning"}
 FILES = ("CHANGELOG.md", "Makefile", "README.md", "pyproject.toml")
 
 
@@ -31,11 +32,11 @@ class Source:
             umask=umask,
         )
 
-    def package(self, arch: str = "amd64", umask: int = 0o022) -> Path:
+    def package(self, arch: str = "amd64", umask: int = 0o022, which: str = "agent") -> Path:
         """Builds a package and returns its path."""
-        done = self.make("package", f"ARCH={arch}", umask=umask)
+        done = self.make("package", f"ARCH={arch}", f"PACKAGE={which}", umask=umask)
         assert done.returncode == 0, done.stderr
-        (package,) = (self.folder / "dist").glob(f"*_{arch}.deb")
+        (package,) = (self.folder / "dist").glob(f"{NAMES[which]}_*_{arch}.deb")
         assert str(package) in done.stdout
         return package
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.release.gates import failed_gate
+from hub.release.gates import Learned, failed_gate
 from hub.release.plan import Gates, draw, read_plan
 from hub.release.rules import Standing, Told, choosable_waves, new_standing, next_standing
 from hub.release.windows import Window, is_open
@@ -28,6 +28,7 @@ class Known:
     """Facts, as they are."""
 
     alike: Sequence[Told]
+    report: Learned | str = "nobody has asked for one"
 
     def told(self) -> Sequence[Told]:
         return self.alike
@@ -43,6 +44,9 @@ class Known:
 
     def figures(self, wave: int) -> Sequence[Mapping[str, float]]:
         return []
+
+    def learned(self, wave: int) -> Learned | str:
+        return self.report
 
 
 def told(state: str = "", action: str = "TAKE", *, failed: bool = False, late: bool = False, reached: bool = True, count: int = 1) -> Told:

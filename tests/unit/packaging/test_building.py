@@ -58,21 +58,23 @@ def test_the_copyright_file_takes_a_licence_from_wherever_it_is_told(documents: 
     library(site, "classified", "Classifier: License :: OSI Approved :: ISC License")
     library(site, "silent", "Summary: none")
     (tmp_path / "CHANGELOG.md").write_text("# Changelog")
-    documents.write_documents(tmp_path / "doc", site, "1.0-1", 1790000000, tmp_path / "CHANGELOG.md")
+    documents.write_documents(tmp_path / "doc", "seawall-agent", site, "1.0-1", 1790000000, tmp_path / "CHANGELOG.md")
     text = (tmp_path / "doc" / "copyright").read_text()
     assert text.splitlines()[-4:] == ["classified 1.0: ISC License", "new 1.0: MIT", "old 1.0: BSD", "silent 1.0: see its folder"]
     assert "/usr/lib/seawall-agent/lib/python3.11/site-packages" in text
 
 
 def test_the_changelog_is_one_that_debians_tools_read(documents: Any, tmp_path: Path) -> None:
-    (tmp_path / "site" / "lib" / "python").mkdir(parents=True)
+    site = tmp_path / "site" / "lib" / "python"
+    site.mkdir(parents=True)
     (tmp_path / "CHANGELOG.md").write_text("# Changelog")
-    documents.write_documents(tmp_path / "doc", tmp_path / "site" / "lib" / "python", "1.2-1", 1790000000, tmp_path / "CHANGELOG.md")
+    documents.write_documents(tmp_path / "doc", "seawall-agent-learning", site, "1.2-1", 1790000000, tmp_path / "CHANGELOG.md")
     (tmp_path / "changelog").write_bytes(gzip.decompress((tmp_path / "doc" / "changelog.Debian.gz").read_bytes()))
     told = subprocess.run(
         ["dpkg-parsechangelog", "--file", str(tmp_path / "changelog"), "--all"], check=True, capture_output=True, text=True
     )
     assert told.stderr == ""
+    assert "Source: seawall-agent-learning" in told.stdout
     assert "Version: 1.2-1" in told.stdout
     assert "Timestamp: 1790000000" in told.stdout
 

@@ -87,7 +87,7 @@ class Rollout(_message.Message):
     state: Global___Rollout.State.ValueType
     """Output only, all that follow."""
     state_reason: _builtins.str
-    """Why it is in this state, in a sentence that names the figure that failed; empty: nothing happened."""
+    """Why it is in this state, in a sentence that names the figure that failed, or what a gate could not tell; empty: nothing happened."""
     current_wave: _builtins.int
     """From 0; as many as there are waves: all are through."""
     creator: _builtins.str
@@ -199,6 +199,7 @@ class Gates(_message.Message):
     MAX_ESCALATION_SHARE_RISE_FIELD_NUMBER: _builtins.int
     MIN_SPEED_RATIO_FIELD_NUMBER: _builtins.int
     MAX_NEGATIVE_SHARE_RISE_FIELD_NUMBER: _builtins.int
+    MAX_LEARNED_NEGATIVE_SHARE_RISE_FIELD_NUMBER: _builtins.int
     max_failed_share: _builtins.float
     """So many agents of a wave may refuse the version or go back from it, of those that have ended, before the rollout rolls back. Unset: 0."""
     max_failed: _builtins.int
@@ -213,6 +214,11 @@ class Gates(_message.Message):
     """The median of tokens a second may fall to this part of what it was."""
     max_negative_share_rise: _builtins.float
     """The mean share of answers that people called bad may rise by so much."""
+    max_learned_negative_share_rise: _builtins.float
+    """Of the fleet, by the newest report of a round of use (round.proto) whose week has ended since the wave began, when it has soaked: the share
+    of answers that people called bad may be so much above that of the version before. It counts as broken only where noise and chance
+    cannot have done it, two standard deviations of both; where too little is known, the wave is through and `state_reason` says so.
+    """
     def __init__(
         self,
         *,
@@ -222,13 +228,16 @@ class Gates(_message.Message):
         max_escalation_share_rise: _builtins.float | None = ...,
         min_speed_ratio: _builtins.float | None = ...,
         max_negative_share_rise: _builtins.float | None = ...,
+        max_learned_negative_share_rise: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_escalation_share_rise", b"_max_escalation_share_rise", "_max_negative_share_rise", b"_max_negative_share_rise", "_max_stuck_share", b"_max_stuck_share", "_min_speed_ratio", b"_min_speed_ratio", "max_escalation_share_rise", b"max_escalation_share_rise", "max_negative_share_rise", b"max_negative_share_rise", "max_stuck_share", b"max_stuck_share", "min_speed_ratio", b"min_speed_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_escalation_share_rise", b"_max_escalation_share_rise", "_max_learned_negative_share_rise", b"_max_learned_negative_share_rise", "_max_negative_share_rise", b"_max_negative_share_rise", "_max_stuck_share", b"_max_stuck_share", "_min_speed_ratio", b"_min_speed_ratio", "max_escalation_share_rise", b"max_escalation_share_rise", "max_learned_negative_share_rise", b"max_learned_negative_share_rise", "max_negative_share_rise", b"max_negative_share_rise", "max_stuck_share", b"max_stuck_share", "min_speed_ratio", b"min_speed_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_escalation_share_rise", b"_max_escalation_share_rise", "_max_negative_share_rise", b"_max_negative_share_rise", "_max_stuck_share", b"_max_stuck_share", "_min_speed_ratio", b"_min_speed_ratio", "max_escalation_share_rise", b"max_escalation_share_rise", "max_failed", b"max_failed", "max_failed_share", b"max_failed_share", "max_negative_share_rise", b"max_negative_share_rise", "max_stuck_share", b"max_stuck_share", "min_speed_ratio", b"min_speed_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_escalation_share_rise", b"_max_escalation_share_rise", "_max_learned_negative_share_rise", b"_max_learned_negative_share_rise", "_max_negative_share_rise", b"_max_negative_share_rise", "_max_stuck_share", b"_max_stuck_share", "_min_speed_ratio", b"_min_speed_ratio", "max_escalation_share_rise", b"max_escalation_share_rise", "max_failed", b"max_failed", "max_failed_share", b"max_failed_share", "max_learned_negative_share_rise", b"max_learned_negative_share_rise", "max_negative_share_rise", b"max_negative_share_rise", "max_stuck_share", b"max_stuck_share", "min_speed_ratio", b"min_speed_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_escalation_share_rise: _TypeAlias = _typing.Literal["max_escalation_share_rise"]  # noqa: Y015
     _WhichOneofArgType__max_escalation_share_rise: _TypeAlias = _typing.Literal["_max_escalation_share_rise", b"_max_escalation_share_rise"]  # noqa: Y015
+    _WhichOneofReturnType__max_learned_negative_share_rise: _TypeAlias = _typing.Literal["max_learned_negative_share_rise"]  # noqa: Y015
+    _WhichOneofArgType__max_learned_negative_share_rise: _TypeAlias = _typing.Literal["_max_learned_negative_share_rise", b"_max_learned_negative_share_rise"]  # noqa: Y015
     _WhichOneofReturnType__max_negative_share_rise: _TypeAlias = _typing.Literal["max_negative_share_rise"]  # noqa: Y015
     _WhichOneofArgType__max_negative_share_rise: _TypeAlias = _typing.Literal["_max_negative_share_rise", b"_max_negative_share_rise"]  # noqa: Y015
     _WhichOneofReturnType__max_stuck_share: _TypeAlias = _typing.Literal["max_stuck_share"]  # noqa: Y015
@@ -237,6 +246,8 @@ class Gates(_message.Message):
     _WhichOneofArgType__min_speed_ratio: _TypeAlias = _typing.Literal["_min_speed_ratio", b"_min_speed_ratio"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_escalation_share_rise) -> _WhichOneofReturnType__max_escalation_share_rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_learned_negative_share_rise) -> _WhichOneofReturnType__max_learned_negative_share_rise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_negative_share_rise) -> _WhichOneofReturnType__max_negative_share_rise | None: ...
     @_typing.overload

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, load_pem_public_key
 
 from agent.learning.carrier import Answer, Target
+from agent.learning.flower_place import FlowerPlace
 from agent.learning.taking_part import TakingPart
 from agent.store.commands import CommandEntry
 from contract.errors import Reason, SeawallError, Unavailable
@@ -53,7 +54,8 @@ def word(**changes: Any) -> CommandEntry:
 
 
 def build(carrier: Carrier, *, enabled: bool = True, installed: bool = True, hub: str = "hub.example.org:7444") -> TakingPart:
-    return TakingPart(lambda: enabled, lambda: hub, lambda: answer, carrier.carry, lambda: installed)
+    flower = FlowerPlace("python3", lambda: installed, "apt install it")
+    return TakingPart(lambda: enabled, lambda: hub, lambda: answer, carrier.carry, flower)
 
 
 @asynccontextmanager
@@ -140,7 +142,7 @@ async def test_a_hub_with_an_ipv6_address_is_reached_too() -> None:
     ("changes", "reason", "state"),
     [
         ({"enabled": False}, Reason.LEARNING_OFF, "off"),
-        ({"installed": False}, Reason.LEARNING_UNAVAILABLE, "not installed: pip install 'seawall[agent,learning]'"),
+        ({"installed": False}, Reason.LEARNING_UNAVAILABLE, "not installed: apt install it"),
     ],
 )
 async def test_an_agent_that_takes_no_part_says_why(changes: dict[str, Any], reason: Reason, state: str) -> None:
