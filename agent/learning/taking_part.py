@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from agent.identity.enrollment import split_address
 from agent.learning.carrier import Answer, Target, carry
+from agent.service import give_memory_back
 from agent.store.commands import CommandEntry
 from contract.carrying import LONGEST_ROUND_SECONDS
 from contract.errors import Busy, InvalidRequest, NotPermitted, NotPossibleNow, Reason, SeawallError
@@ -54,6 +55,7 @@ class TakingPart:
         answering: returns what answers a round's messages.
         carrying: carries one round.
         installed: says whether Flower is there.
+        tidying: gives back, after a round, the memory that it has needed; it blocks.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class TakingPart:
         answering: Callable[[], Answer],
         carrying: Callable[[Target, Answer, float], Awaitable[None]] = carry,
         installed: Callable[[], bool] = is_installed,
+        tidying: Callable[[], None] = give_memory_back,
     ) -> None:
         self._is_enabled = is_enabled
         self._hub_address = hub_address
         self._answering = answering
         self._carrying = carrying
         self._installed = installed
+        self._tidying = tidying
         self._taken: asyncio.Queue[_Round] = asyncio.Queue(1)
         self._is_busy = False
         self._last = "none yet"
@@ -119,6 +123,7 @@ class TakingPart:
                 _log.warning("a round of learning has failed", round=taken.round_id, reason=error.reason, advice=error.message)
             finally:
                 self._is_busy = False
+            await asyncio.to_thread(self._tidying)
             _log.info("a round of learning is over", round=taken.round_id)
 
     def _read(self, entry: CommandEntry, key: ec.EllipticCurvePrivateKey, answer: Answer) -> _Round:
