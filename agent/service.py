@@ -47,7 +47,7 @@ async def watchdog() -> None:
 
 
 def give_memory_back() -> None:
-    """Has the C library give back what is free of this process's memory, in each thread's arena: malloc_trim(3), where there is such a thing.
+    """Has the C library give back what is free of this process's memory, in each thread's arena: malloc_trim(3), where that is.
 
     By itself it keeps what a rare piece of work has needed at its height. It takes milliseconds.
     """

@@ -12,16 +12,22 @@ Each cohort prints a line; the last line is JSON:
 - hub_ratio_to_secaggplus_50: the hub's seconds for 50 devices, by those of SecAgg+ on the full graph with the same threshold;
 - real_round_seconds: of 8 devices, wall-clock, from the word to them until the sum: a hub, sessions over TLS, and nine child processes that
   speak Flower, all on this machine; the median of three rounds;
-- exact: whether every sum was that of the survivors' vectors, to the bit.
+- exact: whether every sum was that of the survivors' vectors, to the bit;
+- agent_memory_…: of real agents outside of a round, bytes that a process has for itself, medians (`learning_memory.py`): off_bytes, with
+  learning off and no Flower to import; on_bytes, with learning on, before a round; growth_bytes, by how much these have grown after two
+  rounds of 8; second_round_bytes, of that the second round; off_growth_bytes, by how much the first have grown meanwhile. Null: root alone
+  may look at an agent's memory.
 """
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.learning_cohort import ENTRIES, Costs, SimulatedRound, plain_seconds
 from benchmarks.learning_flower import run_secagg_plus
+from benchmarks.learning_memory import measure_memory, no_figures
 from benchmarks.learning_real import run_real_rounds
 from contract.secagg.rules import MOST_AGENTS, least_threshold
 
@@ -64,7 +70,16 @@ def client_milliseconds(found: Sequence[Costs]) -> float:
     return median(costs.device_milliseconds for costs in found)
 
 
-def run(devices: int) -> dict[str, float | bool]:
+def memory_figures() -> dict[str, int | None]:
+    """Prints what agents' memory was before a round and after each, and returns the figures of the last line."""
+    if os.geteuid() != 0:
+        return no_figures()
+    readings = measure_memory()
+    print(json.dumps(readings.table()), flush=True)
+    return readings.figures()
+
+
+def run(devices: int) -> dict[str, float | bool | None]:
     """Returns the figures of the last line."""
     by_size = {size: measure(size) for size in (*SIZES, PEER_SIZE)}
     with_lost = measure(MOST_AGENTS, lost=MOST_AGENTS - least_threshold(MOST_AGENTS))
@@ -94,6 +109,7 @@ def run(devices: int) -> dict[str, float | bool]:
         ),
         flush=True,
     )
+    memory = memory_figures()
     rounds = [costs for found in (*by_size.values(), with_lost, fleet) for costs in found]
     return {
         "client_milliseconds_64": round(client_milliseconds(by_size[MOST_AGENTS]), 1),
@@ -102,6 +118,7 @@ def run(devices: int) -> dict[str, float | bool]:
         "hub_ratio_to_secaggplus_50": round(hub_seconds(by_size[PEER_SIZE]) / peer.hub_seconds, 4),
         "real_round_seconds": round(median(real.seconds), 1),
         "exact": real.is_exact and all(costs.is_exact for costs in rounds),
+        **memory,
     }
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -46,8 +46,8 @@ class Site:
     ceremony: Path
     folder: Path
     stack: AsyncExitStack
-    carry: Callable[[Identity, StateFolder, Participation], AbstractAsyncContextManager[object]]
-    """Has a device answer rounds until the block ends."""
+    carry: Callable[[Identity, StateFolder, Participation], AbstractAsyncContextManager[object]] = lambda *_: nullcontext()
+    """Has a device answer rounds until the block ends; by default each does so by itself."""
     devices: dict[str, StateFolder] = field(default_factory=dict)
 
     async def run(self, *arguments: str) -> str:
@@ -66,13 +66,18 @@ class Site:
         await self.run("trust", "import", str(self.ceremony / "metadata"))
         await self.run("trust", "publisher", "build-server", str(self.folder / "publisher"))
 
-    async def add_device(self, agent_id: str) -> None:
-        """Enrols a device, which then answers rounds."""
+    async def enrolled(self, agent_id: str, folder: Path) -> Identity:
+        """Enrols a device whose state is in a folder."""
         token = (await self.run("join-token")).strip()
         identity = await asyncio.to_thread(enroll, token, self.hub.enrollment_target, self.hub.mtls_target, agent_id)
-        state = StateFolder(self.folder / agent_id)
-        state.identity.write(identity)
-        self.devices[agent_id] = state
+        self.devices[agent_id] = StateFolder(folder)
+        self.devices[agent_id].identity.write(identity)
+        return identity
+
+    async def add_device(self, agent_id: str) -> None:
+        """Enrols a device, which then answers rounds."""
+        identity = await self.enrolled(agent_id, self.folder / agent_id)
+        state = self.devices[agent_id]
         settings = AgentSettings(state_folder=state.path, learning=LearningSettings(enabled=True, smallest_cohort=4, exact_cohort=4))
         database, link = Database(state.database), HubLink(identity)
         self.stack.callback(database.close)
