@@ -26,6 +26,7 @@ from benchmarks.confidence import auc
 from benchmarks.questions import Question
 from benchmarks.questions_of_numbers import of_numbers
 from benchmarks.questions_of_words import of_words
+from contract.calibration.maps import CONFIDENCE, logistic
 
 BUNDLE = Path("build/models/smollm2-135m-instruct-int8")
 FILE = Path(__file__).parent / "data" / "confidence.json"
@@ -97,6 +98,14 @@ def by_kind(answers: Sequence[Answered]) -> dict[str, dict[str, list[float]]]:
     }
 
 
+def by_range(answers: Sequence[Answered]) -> list[tuple[float, int, float]]:
+    """Returns ranges of confidence: the middle, how many answers there are, and the share of right ones."""
+    found = dict[int, list[bool]]()
+    for item in answers:
+        found.setdefault(CONFIDENCE.range_of(item.confidence), []).append(item.is_right)
+    return [(logistic(CONFIDENCE.middle_of(number)), len(said), sum(said) / len(said)) for number, said in sorted(found.items())]
+
+
 def to_json(model: str, answers: Sequence[Answered]) -> str:
     """Returns the file's content, a line for each kind."""
     head = {
@@ -124,6 +133,8 @@ def main() -> None:
     for kind, found in by_kind(answers).items():
         count = sum(map(len, found.values()))
         print(f"{kind:>16} {count:>4} {len(found['right']) / count:6.2f}")
+    for middle, count, share in by_range(answers):
+        print(f"confidence {middle:.2f} {count:>4} {share:6.2f}")
     right = [item.is_right for item in answers]
     figures = {"questions": len(answers), "right": round(sum(right) / len(right), 3)}
     print(json.dumps({**figures, "auc": round(auc([item.confidence for item in answers], right), 3), "kinds": len(by_kind(answers))}))

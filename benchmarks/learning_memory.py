@@ -1,12 +1,13 @@
 """What learning costs an agent's memory outside of a round: real agents with the real model, a real hub, rounds over Flower.
 
 What is read is what a process has for itself (smaps_rollup of proc(5): Private_Clean and Private_Dirty), and Pss. Every agent has answered
-some prompts by then: what is used for the first time takes memory, whatever uses it. Some agents have learning off and cannot import
-Flower; they grow by themselves, if at all, and what they grow by is no part of learning.
+some prompts by then, and has given back what its start had needed at its height, or else what a round leaves would be hidden in there.
+Some agents have learning off and cannot import Flower; they grow by themselves, if at all, and what they grow by is no part of learning.
 """
 
 import asyncio
 import logging
+import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -48,8 +49,14 @@ FIGURES = (
     "agent_memory_second_round_bytes",
 )
 
-_START = "from agent.__main__ import main; main()"
-_NO_FLOWER = "import sys; sys.modules['flwr'] = None; "
+_START = """
+import signal
+from agent.__main__ import main
+from agent.service import give_memory_back
+signal.signal(signal.SIGUSR1, lambda *_: give_memory_back())
+main()
+"""
+_NO_FLOWER = "import sys; sys.modules['flwr'] = None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +91,12 @@ class Readings:
         return dict(zip(FIGURES, map(_middle, found), strict=True))
 
     def table(self) -> dict[str, list[int]]:
-        """Returns the medians of each reading, by kind."""
+        """Returns the medians of each reading, by kind, and by how much each agent has grown."""
         found = dict[str, list[int]]()
         for name, each in (("off", self.off), ("learning", self.learning)):
             found[f"{name}_private_bytes"] = [_middle([one.private for one in column]) for column in zip(*each, strict=True)]
             found[f"{name}_pss_bytes"] = [_middle([one.pss for one in column]) for column in zip(*each, strict=True)]
+            found[f"{name}_growth_bytes"] = sorted(one[-1].private - one[0].private for one in each)
         return found
 
 
@@ -106,6 +114,10 @@ class _Measured(AgentProcess):
             for number in range(PROMPTS):
                 body = {"messages": [{"role": "user", "content": f"What is {number} plus 1?"}], "max_tokens": 8}
                 (await client.post(f"{self.url}/v1/chat/completions", json=body)).raise_for_status()
+
+    def give_back(self) -> None:
+        """Has it give back what is free of its memory."""
+        self.process.send_signal(signal.SIGUSR1)
 
     def memory(self) -> Memory:
         """Reads what it has now."""
@@ -177,6 +189,9 @@ async def _played(site: Site, found: Sequence[_Measured]) -> Readings:
         return all(one.replica_id is not None and one.last_seen_time is not None for one in records)
 
     await eventually(are_heard_of, 60)
+    await asyncio.sleep(IDLE_SECONDS)
+    for agent in found:
+        agent.give_back()
     readings: list[list[Memory]] = [await _read(found)]
     for window in windows_over(utc_now())[:ROUNDS]:
         begun = await site.read("learning", "start", "--window", window)

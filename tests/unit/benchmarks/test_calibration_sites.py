@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from benchmarks.calibration import WINDOWS, real
-from benchmarks.calibration_answers import BUNDLE, Answered, all_questions, answered_all, by_kind, to_json
+from benchmarks.calibration_answers import BUNDLE, Answered, all_questions, answered_all, by_kind, by_range, to_json
 from benchmarks.calibration_fleet import GARBAGE, brier, central_map, ece
 from benchmarks.calibration_rounds import learn
 from benchmarks.calibration_sites import FILE, AskingSite, asking_fleet, halves, read_answers
@@ -22,6 +22,13 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_text(to_json("sha256:1", answers))
     assert read_answers(tmp_path / "file") == {"easy": [(0.9, True), (0.8, True), (0.7, False)], "hard": [(0.3, False)]}
     assert json.loads((tmp_path / "file").read_text())["model"] == "sha256:1"
+
+
+def test_in_each_range_of_confidence_the_right_ones_are_counted() -> None:
+    answers = [Answered("a", figure, is_right) for figure, is_right in ((0.41, True), (0.44, False), (0.44, True), (0.9, True))]
+    (low, count, share), (high, *rest) = by_range(answers)
+    assert (low, count, share) == (pytest.approx(0.45, abs=0.05), 3, pytest.approx(2 / 3))
+    assert (high, rest) == (pytest.approx(0.9, abs=0.02), [1, 1.0])
 
 
 def test_each_answer_is_in_one_half_and_each_kind_in_both() -> None:

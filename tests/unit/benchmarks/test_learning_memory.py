@@ -43,3 +43,4 @@ def test_growth_is_each_agents_own_and_the_middle_one_counts() -> None:
         "agent_memory_second_round_bytes": 1,
     }
     assert Readings(off, learning).table()["learning_private_bytes"] == [100, 110, 110]
+    assert Readings(off, learning).table()["learning_growth_bytes"] == [6, 10, 23]
