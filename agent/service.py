@@ -46,6 +46,16 @@ async def watchdog() -> None:
         await asyncio.sleep(interval * _WATCHDOG_SHARE)
 
 
+def give_memory_back() -> None:
+    """Has the C library give back what is free of this process's memory, in each thread's arena: malloc_trim(3), where that is.
+
+    By itself it keeps what a rare piece of work has needed at its height. It takes milliseconds.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in musl
+    if trim is not None:
+        trim(0)
+
+
 def forbid_dumps() -> None:
     """Has the kernel write no dump of this process, whose memory holds prompts, also not to a program such as systemd-coredump.
 

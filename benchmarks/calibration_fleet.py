@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, fsum
+from operator import itemgetter
 from random import Random
+from typing import Protocol
 
 from contract.calibration.maps import Map, Score, log_odds, logistic
 
@@ -51,16 +53,29 @@ class Site:
         return [(figure, random.random() < truth(figure)) for figure in figures]
 
 
+class Traffic(Protocol):
+    """What a site is, to those that fit a map to its answers."""
+
+    def window(self, random: Random) -> list[Judged]:
+        """Returns a window's judged answers."""
+        ...
+
+
 def made_up_fleet(size: int, random: Random) -> list[Site]:
     """Returns sites whose traffic differs by much."""
     return [
         Site(
             random.gauss(_MIDDLE, _SPREAD_OF_SITES),
             random.uniform(*_SPREAD),
-            min(max(round(_USUAL_ANSWERS * exp(random.gauss(0, _SPREAD_OF_TRAFFIC))), _ANSWERS[0]), _ANSWERS[1]),
+            answers_of_a_window(random),
         )
         for _ in range(size)
     ]
+
+
+def answers_of_a_window(random: Random) -> int:
+    """Draws how many answers of a site are judged in a window."""
+    return min(max(round(_USUAL_ANSWERS * exp(random.gauss(0, _SPREAD_OF_TRAFFIC))), _ANSWERS[0]), _ANSWERS[1])
 
 
 def central_map(judged: Sequence[Judged]) -> Map:
@@ -77,18 +92,26 @@ def central_map(judged: Sequence[Judged]) -> Map:
     return Map(slope, offset)
 
 
-def ece(map_: Map, judged: Sequence[Judged]) -> float:
+class Says(Protocol):
+    """Whatever makes a probability of a figure."""
+
+    def probability(self, figure: float) -> float:
+        """Returns it."""
+        ...
+
+
+def ece(map_: Says, judged: Sequence[Judged]) -> float:
     """The expected calibration error: in bins of as many answers each, how far the mean probability is from the share of good ones.
 
     Naeini et al. 2015, "Obtaining well calibrated probabilities using Bayesian binning"; bins of equal mass, Nixon et al. 2019.
     """
-    ordered = sorted((map_.probability(figure), is_good) for figure, is_good in judged)
+    ordered = sorted(((map_.probability(figure), is_good) for figure, is_good in judged), key=itemgetter(0))
     edges = [len(ordered) * number // ECE_BINS for number in range(ECE_BINS + 1)]
     off = (abs(fsum(p - is_good for p, is_good in ordered[begin:end])) for begin, end in pairwise(edges))
     return fsum(off) / len(ordered)
 
 
-def brier(map_: Map, judged: Sequence[Judged]) -> float:
+def brier(map_: Says, judged: Sequence[Judged]) -> float:
     """The mean squared difference between probability and what was said (Brier 1950)."""
     return fsum((map_.probability(figure) - is_good) ** 2 for figure, is_good in judged) / len(judged)
 

@@ -1,31 +1,28 @@
-"""Windows of a made-up fleet: what each device reports, through the real secure sum, with its part of the noise where there is any."""
+"""Windows of a fleet: what each device reports, through the real secure sum, with its part of the noise where there is any."""
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from random import Random
 
-from benchmarks.calibration_fleet import Judged, Site, Spoil
+from benchmarks.calibration_fleet import Judged, Spoil, Traffic
 from benchmarks.learning_cohort import WINDOW, Memory, member_key
 from contract.calibration.cohorts import CohortSum
 from contract.calibration.fitting import fit
 from contract.calibration.maps import CONFIDENCE, SAME, Map
-from contract.calibration.sums import NORM, SCALE_BITS, entries, schema_digest, tally
+from contract.calibration.sums import SCALE_BITS, entries, schema_digest, tally
 from contract.identity import key_hash
-from contract.privacy_account import epsilon, rho_of_sum
-from contract.privacy_noise import Noise
+from contract.learning import noise_of
+from contract.privacy_noise import Bits, Noise
 from contract.secagg.client import Member, Participant
 from contract.secagg.masks import to_vector
 from contract.secagg.messages import Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import MOST_AGENTS, Rules, Terms, least_threshold
 from contract.secagg.server import Coordinator
+from contract.subjects import Confidence
 from contract.tree_heads import public_der
 
 MODEL = "sha256:" + "0" * 64
-DELTA = 1e-5
-_HALVINGS = 60
 
 Vectors = Sequence[Sequence[int]]
 Summed = Callable[[Vectors, Map], CohortSum]
@@ -36,7 +33,7 @@ def secure_sum(vectors: Vectors, in_force: Map) -> CohortSum:
     agents = tuple(f"agent-{number:03}" for number in range(len(vectors)))
     roster = Roster(1, {agent: key_hash(public_der(member_key(agent))) for agent in agents})
     terms = Terms(WINDOW, schema_digest(CONFIDENCE, MODEL, in_force), entries(CONFIDENCE), SCALE_BITS)
-    plan = Plan(os.urandom(32), WINDOW, terms.schema, terms.entries, SCALE_BITS, least_threshold(len(agents)), 1, roster.digest, agents)
+    plan = _plan(terms, roster.digest, agents)
     coordinator, devices = Coordinator(plan, roster), dict[str, Participant]()
     for agent, values in zip(agents, vectors, strict=True):
         member = Member(agent, member_key(agent), roster, Rules(smallest_cohort=1))
@@ -50,6 +47,18 @@ def secure_sum(vectors: Vectors, in_force: Map) -> CohortSum:
     return CohortSum(len(agents), coordinator.sum.values)
 
 
+def shipped_noise(size: int) -> Noise:
+    """Returns the noise that a round's sum of so many devices bears."""
+    subject = Confidence(MODEL)
+    terms = Terms(WINDOW, subject.digest, subject.entries, subject.scale_bits)
+    return noise_of(subject, _plan(terms, bytes(32), tuple(f"agent-{number:03}" for number in range(size))))
+
+
+def _plan(terms: Terms, roster_digest: bytes, agents: tuple[str, ...]) -> Plan:
+    shape = terms.schema, terms.entries, terms.scale_bits
+    return Plan(os.urandom(32), terms.window, *shape, least_threshold(len(agents)), 1, roster_digest, agents)
+
+
 def _saying(vector: bytes) -> Callable[[Plan], bytes]:
     return lambda _: vector
 
@@ -59,7 +68,7 @@ def plain_sum(vectors: Vectors, _in_force: Map) -> CohortSum:
     return CohortSum(len(vectors), tuple(map(sum, zip(*vectors, strict=True))))
 
 
-def window(sites: Sequence[Site], random: Random, in_force: Map, garbage: Spoil | None = None) -> tuple[list[list[int]], list[Judged]]:
+def window(sites: Sequence[Traffic], random: Random, in_force: Map, garbage: Spoil | None = None) -> tuple[list[list[int]], list[Judged]]:
     """Returns what the devices report of a window, and all answers in one place; of the first site's data, garbage may be made."""
     answers = [site.window(random) for site in sites]
     reported = [garbage(own, Random(1)) if garbage and not number else own for number, own in enumerate(answers)]
@@ -67,7 +76,7 @@ def window(sites: Sequence[Site], random: Random, in_force: Map, garbage: Spoil 
 
 
 def learn(
-    sites: Sequence[Site], random: Random, windows: tuple[int, int], summed: Summed = plain_sum, garbage: Spoil | None = None
+    sites: Sequence[Traffic], random: Random, windows: tuple[int, int], summed: Summed = plain_sum, garbage: Spoil | None = None
 ) -> tuple[Map, list[Judged]]:
     """Fits a map after each of some windows, and then one to several windows together.
 
@@ -88,25 +97,12 @@ def cohorts_of(vectors: Vectors) -> list[Vectors]:
     return [vectors[number::count] for number in range(count)]
 
 
-def noisy_sum(vectors: Vectors, most_epsilon: float) -> CohortSum:
+def noisy_sum(vectors: Vectors, noise: Noise, bits: Bits) -> CohortSum:
     """Adds up vectors of devices that each add their part of the noise: in all of them, much more than what is counted on."""
-    size = len(vectors)
-    honest = least_threshold(size) - (size - 1) // 3
-    noise = Noise(NORM, variance_for(most_epsilon, honest), honest)
-    found = plain_sum([vector_of(noise.contribution(values, secrets.randbits)) for values in vectors], SAME)
-    return CohortSum(size, found.values, float(noise.variance_each) * size)
+    found = plain_sum([vector_of(noise.contribution(values, bits)) for values in vectors], SAME)
+    return CohortSum(len(vectors), found.values, float(noise.variance_each) * len(vectors))
 
 
 def vector_of(content: bytes) -> list[int]:
     """Returns a vector's numbers with their signs."""
     return [int.from_bytes(content[place : place + 8], "little", signed=True) for place in range(0, len(content), 8)]
-
-
-def variance_for(most_epsilon: float, honest: int) -> Fraction:
-    """Returns the least noise of honest devices together under which one window costs a device so much at a delta of 1e-5."""
-    low, high = Fraction(NORM**2, 10**4), Fraction(NORM**2 * 10**6)
-    for _ in range(_HALVINGS):
-        middle = Fraction(round((low + high) / 2 if high < 4 * low else Fraction(float(low * high) ** 0.5)))
-        rho = rho_of_sum(NORM, middle / honest, honest, entries(CONFIDENCE))
-        low, high = (middle, high) if epsilon(rho, DELTA) > most_epsilon else (low, middle)
-    return high

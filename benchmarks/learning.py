@@ -16,17 +16,23 @@ after the other, whose devices take a second for each answer, and as many as a c
   speak Flower, all on this machine; the median of three rounds;
 - cohorts_at_once_ratio: seconds of four cohorts at once, by those of the same one after the other;
 - child_mib_512: of the hub's child with 8 cohorts of 64;
-- exact: whether every sum was that of the survivors' vectors, to the bit.
+- exact: whether every sum was that of the survivors' vectors, to the bit;
+- agent_memory_…: of real agents outside of a round, bytes that a process has for itself, medians (`learning_memory.py`): off_bytes, with
+  learning off and no Flower to import; on_bytes, with learning on, before a round; growth_bytes, by how much these have grown after two
+  rounds of 8; second_round_bytes, of that the second round; off_growth_bytes, by how much the first have grown meanwhile. Null: root alone
+  may look at an agent's memory.
 """
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.learning_cohort import ENTRIES, Costs, SimulatedRound, plain_seconds
 from benchmarks.learning_cohorts import CohortCosts, run_cohorts
 from benchmarks.learning_flower import run_secagg_plus
+from benchmarks.learning_memory import measure_memory, no_figures
 from benchmarks.learning_real import RealRounds, run_real_rounds
 from contract.secagg.rules import MOST_AGENTS, least_threshold
 from hub.learning.carrier import MOST_COHORTS
@@ -104,7 +110,16 @@ def client_milliseconds(found: Sequence[Costs]) -> float:
     return median(costs.device_milliseconds for costs in found)
 
 
-def run(devices: int) -> dict[str, float | bool]:
+def memory_figures() -> dict[str, int | None]:
+    """Prints what agents' memory was before a round and after each, and returns the figures of the last line."""
+    if os.geteuid() != 0:
+        return no_figures()
+    readings = measure_memory()
+    print(json.dumps(readings.table()), flush=True)
+    return readings.figures()
+
+
+def run(devices: int) -> dict[str, float | bool | None]:
     """Returns the figures of the last line."""
     by_size = {size: measure(size) for size in (*SIZES, PEER_SIZE)}
     with_lost = measure(MOST_AGENTS, lost=MOST_AGENTS - least_threshold(MOST_AGENTS))
@@ -124,6 +139,7 @@ def run(devices: int) -> dict[str, float | bool]:
     real = measure_real()
     played = [measure_cohorts(*wanted) for wanted in COHORTS]
     _, at_once, in_turn, most = played
+    memory = memory_figures()
     rounds = [costs for found in (*by_size.values(), with_lost, fleet) for costs in found]
     return {
         "client_milliseconds_64": round(client_milliseconds(by_size[MOST_AGENTS]), 1),
@@ -134,6 +150,7 @@ def run(devices: int) -> dict[str, float | bool]:
         "cohorts_at_once_ratio": round(at_once.seconds / in_turn.seconds, 2),
         "child_mib_512": most.mib,
         "exact": all([real.is_exact, *(costs.is_exact for costs in played), *(costs.is_exact for costs in rounds)]),
+        **memory,
     }
 
 

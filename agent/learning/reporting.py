@@ -76,7 +76,9 @@ class Reporting:
             return sums.tally(CONFIDENCE, subject.in_force, sums.judged_of(subject.model, ((one.receipt, one.is_good) for one in judged)))
 
         try:
-            return self._database.run_now(work)
+            found = self._database.run_now(work)
+            self._database.forget_pages()
+            return found
         except sqlite3.DatabaseError as error:
             raise store_broken(error) from error
         except (KeyError, TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from agent.identity.enrollment import split_address
 from agent.learning.carrier import Answer, Target, carry
 from agent.learning.flower_place import HERE, FlowerPlace
+from agent.service import give_memory_back
 from agent.store.commands import CommandEntry
 from contract.carrying import LONGEST_ROUND_SECONDS
 from contract.errors import Busy, InvalidRequest, NotPermitted, NotPossibleNow, Reason, SeawallError
@@ -50,6 +51,7 @@ class TakingPart:
         answering: returns what answers one round's messages, made for it.
         carrying: carries one round.
         flower: where Flower is, or would be.
+        tidying: gives back, after a round, the memory that it has needed; it blocks.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class TakingPart:
         answering: Callable[[], Answer],
         carrying: Carrying = carry,
         flower: FlowerPlace = HERE,
+        tidying: Callable[[], None] = give_memory_back,
     ) -> None:
         self.is_enabled = is_enabled
         self._hub_address = hub_address
         self._answering = answering
         self._carrying = carrying
         self._flower = flower
+        self._tidying = tidying
         self._taken: asyncio.Queue[_Round] = asyncio.Queue(1)
         self._is_busy = False
         self._last = "none yet"
@@ -106,6 +110,7 @@ class TakingPart:
         """Carries what is taken, until cancelled."""
         while True:
             await self._carry(await self._taken.get())
+            await asyncio.to_thread(self._tidying)
 
     async def _carry(self, taken: _Round) -> None:
         """Carries one. What answered it has the round's secrets, and is gone when this returns."""

@@ -72,6 +72,10 @@ class Database:
         """
         return self._executor.submit(self._transaction, work).result()
 
+    def forget_pages(self) -> None:
+        """Gives back the memory of pages that were read, where they were many that nobody will ask for soon. Blocks as `run_now` does."""
+        self._executor.submit(self._database.execute, "PRAGMA shrink_memory").result()
+
     async def scrub(self) -> None:
         """Leaves nothing in the file and its log of what was deleted.
 

@@ -17,6 +17,9 @@ from tests.fakes.tls import free_port
 class AgentProcess:
     """`seawall-agent run` on a folder of its own."""
 
+    program: tuple[str, ...] = ("-m", "agent")
+    """What the interpreter is given before the command."""
+
     def __init__(self, folder: Path, bundle: Path, **variables: str) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._environment = {
@@ -34,12 +37,12 @@ class AgentProcess:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "agent", "run", env=self._environment, stdout=log, stderr=log
+                sys.executable, *self.program, "run", env=self._environment, stdout=log, stderr=log
             )
 
     async def command(self, *arguments: str) -> None:
         """Runs another of its commands."""
-        words = (sys.executable, "-m", "agent", *arguments)
+        words = (sys.executable, *self.program, *arguments)
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(*words, env=self._environment, stdout=log, stderr=log)
             assert await process.wait() == 0, self._log.read_text()

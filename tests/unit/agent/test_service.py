@@ -1,6 +1,7 @@
-"""What systemd is told, through a real datagram socket."""
+"""What systemd is told, through a real datagram socket; and what the kernel is told of memory."""
 
 import asyncio
+import ctypes
 import socket
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from agent.service import notify, watchdog
+from agent.inference.machine import resident_bytes
+from agent.service import give_memory_back, notify, watchdog
 
 
 @pytest.fixture
@@ -20,6 +22,20 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         receiver.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         yield receiver
+
+
+def test_memory_that_is_free_is_given_back() -> None:
+    library, size = ctypes.CDLL(None), 64 * 1024
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
+    blocks = [library.malloc(size) for _ in range(1000)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks[:-1]:  # the last one keeps the library from giving back what lies before it
+        library.free(block)
+    before = resident_bytes()
+    give_memory_back()
+    assert resident_bytes() < before - 500 * size
+    library.free(blocks[-1])
 
 
 def test_a_state_is_one_datagram(systemd: socket.socket) -> None:

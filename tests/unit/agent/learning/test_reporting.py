@@ -1,7 +1,9 @@
 """What a window comes to on a device."""
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -48,6 +50,20 @@ async def test_what_policy_did_not_let_be_learnt_from_is_not_counted(database: D
     await give(database, "allowed", BEGIN)
     reporting = Reporting(database, lambda row: row["data_class"] != "confidential", Random(1))
     assert named(reporting)["route.local"] == 1
+
+
+async def test_once_a_week_is_counted_its_answers_are_in_no_memory(tmp_path: Path) -> None:
+    class Counting(Database):
+        forgot = 0
+
+        def forget_pages(self) -> None:
+            self.forgot += 1
+            super().forget_pages()
+
+    with closing(Counting(tmp_path / "agent.db")) as database:
+        await give(database, "first", BEGIN)
+        assert named(Reporting(database, lambda _: True, Random(1)))["route.local"] == 1
+        assert database.forgot == 1
 
 
 async def test_what_people_said_is_counted_beside_the_answer(database: Database) -> None:

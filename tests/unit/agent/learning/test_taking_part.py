@@ -68,6 +68,21 @@ async def running(part: TakingPart) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.parametrize("fails", [None, Unavailable(Reason.HUB_UNAVAILABLE, "It was not carried.")])
+async def test_after_each_round_memory_is_given_back_however_it_ended(fails: SeawallError | None) -> None:
+    carrier, tidied = Carrier(fails=fails), list[str]()
+    part = TakingPart(lambda: True, lambda: "hub:1", lambda: answer, carrier.carry, lambda: True, lambda: tidied.append(part.state))
+    async with running(part):
+        for count in (1, 2):
+            await part.take(word())
+            await eventually(lambda wanted=count: len(carrier.targets) == wanted)  # type: ignore[misc]
+            assert len(tidied) == count - 1
+            carrier.released.set()
+            await eventually(lambda wanted=count: len(tidied) == wanted)  # type: ignore[misc]
+            carrier.released.clear()
+    assert all(state.startswith("waiting") for state in tidied)
+
+
 async def refused(part: TakingPart, entry: CommandEntry) -> Reason:
     with pytest.raises(SeawallError) as caught:
         await part.take(entry)

@@ -1,5 +1,8 @@
 """The store's file and its transactions."""
 
+import _sqlite3
+import asyncio
+import ctypes
 import os
 import sqlite3
 import stat
@@ -22,6 +25,13 @@ async def count_receipts(database: Database) -> int:
     return await database.run(lambda tables: tables.table("receipts").count)
 
 
+def sqlite_bytes() -> int:
+    """What SQLite holds in this process: sqlite3_memory_used(3)."""
+    used = ctypes.CDLL(_sqlite3.__file__).sqlite3_memory_used
+    used.restype = ctypes.c_int64
+    return int(used())
+
+
 async def test_what_was_written_is_there_after_the_file_is_opened_again(tmp_path: Path) -> None:
     first = Database(tmp_path / "agent.db")
     await first.run(add_receipt)
@@ -35,6 +45,17 @@ async def test_another_reader_sees_what_was_written_when_run_returns(database: D
     await database.run(add_receipt)
     with closing(sqlite3.connect(tmp_path / "agent.db")) as reader:
         assert reader.execute("SELECT count(*) FROM receipts").fetchone() == (1,)
+
+
+async def test_pages_that_were_read_are_forgotten_and_their_rows_are_not(database: Database) -> None:
+    def fill(tables: Tables) -> None:
+        tables.table("desired_state").insert({"id": 1, "generation": 1, "configuration": bytes(1 << 20)})
+
+    await database.run(fill)
+    kept = sqlite_bytes()
+    await asyncio.to_thread(database.forget_pages)
+    assert sqlite_bytes() < kept - (1 << 19)
+    assert await database.run(lambda tables: tables.execute("SELECT length(configuration) FROM desired_state").fetchone()) == (1 << 20,)
 
 
 async def test_every_commit_is_synced(database: Database) -> None:
