@@ -1,4 +1,7 @@
-"""`make check` finds what it is there to find: each planted fault makes its tool fail, on a copy of the tree. That it is clean else, it says itself."""
+"""`make check` finds what it is there to find: each planted fault makes its tool fail, on a copy of the tree.
+
+That the tree is clean else, the same command says.
+"""
 
 import shutil
 import subprocess

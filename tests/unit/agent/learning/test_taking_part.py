@@ -5,7 +5,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -53,8 +53,11 @@ def word(**changes: Any) -> CommandEntry:
     return CommandEntry("agents/a1/commands/c1", 6, 0, 0.0, learning_round=told.SerializeToString())
 
 
+FLOWER = FlowerPlace("python3", lambda: True, "apt install it")
+
+
 def build(carrier: Carrier, *, enabled: bool = True, installed: bool = True, hub: str = "hub.example.org:7444") -> TakingPart:
-    flower = FlowerPlace("python3", lambda: installed, "apt install it")
+    flower = replace(FLOWER, is_there=lambda: installed)
     return TakingPart(lambda: enabled, lambda: hub, lambda: answer, carrier.carry, flower)
 
 
@@ -71,7 +74,7 @@ async def running(part: TakingPart) -> AsyncIterator[None]:
 @pytest.mark.parametrize("fails", [None, Unavailable(Reason.HUB_UNAVAILABLE, "It was not carried.")])
 async def test_after_each_round_memory_is_given_back_however_it_ended(fails: SeawallError | None) -> None:
     carrier, tidied = Carrier(fails=fails), list[str]()
-    part = TakingPart(lambda: True, lambda: "hub:1", lambda: answer, carrier.carry, lambda: True, lambda: tidied.append(part.state))
+    part = TakingPart(lambda: True, lambda: "hub:1", lambda: answer, carrier.carry, FLOWER, lambda: tidied.append(part.state))
     async with running(part):
         for count in (1, 2):
             await part.take(word())
@@ -106,7 +109,7 @@ async def test_what_answers_a_round_is_made_for_it_and_gone_when_it_is_over(fail
         return secretive.answer
 
     carrier = Carrier(fails=Unavailable(Reason.HUB_UNAVAILABLE, "Away.") if fails else None)
-    part = TakingPart(lambda: True, lambda: "hub.example.org:7444", answering, carrier.carry, lambda: True)
+    part = TakingPart(lambda: True, lambda: "hub.example.org:7444", answering, carrier.carry, FLOWER)
     async with running(part):
         await part.take(word())
         await eventually(lambda: bool(carrier.targets))
