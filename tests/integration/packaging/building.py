@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLE = ROOT / "build" / "models" / "smollm2-135m-instruct-int8"
 COPIED = ("agent", "contract", "docs", "hub", "models", "packaging", "protos", "requirements")
+ELF_MACHINE = {"amd64": 62, "arm64": 183}
+"""elf.h: EM_X86_64, EM_AARCH64."""
 NAMES = {"agent": "seawall-agent", "learning": "seawall-agent-learning"}
 FILES = ("CHANGELOG.md", "Makefile", "README.md", "pyproject.toml")
 
@@ -61,3 +63,18 @@ def unpack(package: Path, folder: Path) -> Path:
 def field(package: Path, name: str) -> str:
     """Returns a field of a package's control file."""
     return subprocess.run(["dpkg-deb", "--field", str(package), name], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def libraries(unpacked: Path) -> set[str]:
+    """Returns the libraries of an unpacked package, by their metadata's folders."""
+    return {found.name for found in unpacked.glob("usr/lib/seawall-agent*/lib/python3*/site-packages/*.dist-info")}
+
+
+def compiled(unpacked: Path) -> list[Path]:
+    """Returns what is compiled in an unpacked package."""
+    return [path for path in unpacked.rglob("*.so*") if path.is_file()]
+
+
+def machine(path: Path) -> int:
+    """Returns which machine a compiled file is for; see ELF_MACHINE."""
+    return int.from_bytes(path.read_bytes()[18:20], "little")

@@ -19,8 +19,7 @@ from contract.secagg.client import Participant
 from contract.secagg.server import Coordinator
 from tests.fakes.learning_site import learning_site
 from tests.fakes.secagg_cohort import Cohort
-from tests.integration.packaging.building import copy_source, field, unpack
-from tests.integration.packaging.test_deb import ELF_MACHINE, compiled, machine
+from tests.integration.packaging.building import ELF_MACHINE, compiled, copy_source, field, machine, unpack
 
 SITES = "lib/python3*/site-packages"
 DEADLINE_SECONDS, STAGE_SECONDS = 100.0, 30.0
