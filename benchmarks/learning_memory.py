@@ -19,6 +19,7 @@ from statistics import median
 import httpx2
 import structlog
 
+from agent.learning.sketching import GATHER_SECONDS
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
 from contract.learning import span, windows_over
@@ -189,7 +190,7 @@ async def _played(site: Site, found: Sequence[_Measured]) -> Readings:
         return all(one.replica_id is not None and one.last_seen_time is not None for one in records)
 
     await eventually(are_heard_of, 60)
-    await asyncio.sleep(IDLE_SECONDS)
+    await asyncio.sleep(GATHER_SECONDS + IDLE_SECONDS)  # what was asked is sketched by then
     for agent in found:
         agent.give_back()
     readings: list[list[Memory]] = [await _read(found)]

@@ -1,11 +1,13 @@
-"""Sketches prompts once they are answered, one after the other, in a thread: a statistic, which costs no prompt its time.
+"""Sketches prompts once they are answered, a minute's together, in a thread: a statistic, which costs no prompt its time.
 
-Where the embedder cannot be used, or more prompts come than can be sketched, some have no sketch, and all else goes on.
+The embedder is in memory while they are sketched, and not in between: outside of rounds, learning takes none. Where it cannot be used, or
+more prompts come than can be sketched, some have no sketch, and all else goes on.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,12 +16,16 @@ import structlog
 from agent.embedding.embedder import Embedder
 from agent.embedding.opening import Opened, open_embedder
 from agent.prompts import Prompt
+from agent.service import give_memory_back
 from agent.store.sketches import SketchStore
 from agent.store.subjects import Subject
 from contract.drift import Sketch, sketch
 
 MOST_WAITING = 64
 """So many prompts wait to be sketched at most; those that come then have no sketch."""
+
+GATHER_SECONDS = 60.0
+"""So long are prompts gathered, or until as many wait as may. Loading the embedder takes some hundred of them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,59 +48,88 @@ class Heard:
 
 
 class Sketching:
-    """Hears of answered prompts, and keeps their sketches. The embedder is opened for the first of them, and not before.
+    """Hears of answered prompts, and keeps their sketches.
 
     Args:
         store: of sketches.
         is_on: says whether this device takes part in sums at all.
         clock: returns the time, UTC.
-        load: opens the embedder.
+        load: opens the embedder, each time that prompts were gathered.
+        gather_seconds: for how long they are.
+        tidying: gives back the memory that the embedder has needed; it blocks.
     """
 
     def __init__(
-        self, store: SketchStore, is_on: Callable[[], bool], clock: Callable[[], datetime], load: Callable[[], Opened] = open_embedder
+        self,
+        store: SketchStore,
+        is_on: Callable[[], bool],
+        clock: Callable[[], datetime],
+        load: Callable[[], Opened] = open_embedder,
+        gather_seconds: float = GATHER_SECONDS,
+        tidying: Callable[[], None] = give_memory_back,
     ) -> None:
         self._store = store
         self._is_on = is_on
         self._clock = clock
         self._load = load
-        self._opened: Opened | None = None
-        self._waiting: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
+        self._gather_seconds = gather_seconds
+        self._tidying = tidying
+        self._waiting: list[Heard] = []
+        self._begun, self._full, self._settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._settled.set()
+        self._problem = ""
 
     def hear(self, prompt: Prompt, receipt_id: str) -> None:
         """Notes a prompt whose answer may be counted. It is let go where too many wait."""
         text = next((message.content for message in reversed(prompt.messages) if message.role == "user"), "")
-        if text.strip() and self._is_on() and not self._waiting.full():
-            subject = Subject(prompt.client, prompt.conversation)
-            self._waiting.put_nowait(Heard(receipt_id, subject, prompt.received_time.timestamp(), text))
+        if not text.strip() or len(self._waiting) >= MOST_WAITING or not self._is_on():
+            return
+        subject = Subject(prompt.client, prompt.conversation)
+        self._waiting.append(Heard(receipt_id, subject, prompt.received_time.timestamp(), text))
+        self._settled.clear()
+        self._begun.set()
+        if len(self._waiting) == MOST_WAITING:
+            self._full.set()
 
     async def run(self) -> None:
         """Sketches until cancelled."""
         while True:
-            heard = await self._waiting.get()
-            try:
-                await self._keep(heard)
-            except sqlite3.DatabaseError as error:
-                _log.warning("a sketch is not kept", error=str(error), advice="see whether the disk is full")
-            finally:
-                self._waiting.task_done()
+            await self._keep_all(await self._gathered())
+            await asyncio.to_thread(self._tidying)
+            if not self._waiting:
+                self._settled.set()
 
     async def settled(self) -> None:
         """Returns when none waits any more."""
-        await self._waiting.join()
+        await self._settled.wait()
 
-    async def _keep(self, heard: Heard) -> None:
-        embedder = await self._embedder()
-        sketched = None if embedder is None else await asyncio.to_thread(_sketched, embedder, heard.text)
+    async def _gathered(self) -> list[Heard]:
+        await self._begun.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._gather_seconds):
+                await self._full.wait()
+        gathered, self._waiting = self._waiting, []
+        self._begun.clear()
+        self._full.clear()
+        return gathered
+
+    async def _keep_all(self, gathered: Sequence[Heard]) -> None:
+        opened = await asyncio.to_thread(self._load)
+        if opened.problem and opened.problem != self._problem:
+            _log.warning("prompts are not sketched", advice=opened.problem)
+        self._problem = opened.problem
+        if opened.embedder is None:
+            return
+        for heard in gathered:
+            try:
+                await self._keep(heard, opened.embedder)
+            except sqlite3.DatabaseError as error:
+                _log.warning("a sketch is not kept", error=str(error), advice="see whether the disk is full")
+
+    async def _keep(self, heard: Heard, embedder: Embedder) -> None:
+        sketched = await asyncio.to_thread(_sketched, embedder, heard.text)
         if sketched is not None:
             await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, self._clock().timestamp())
-
-    async def _embedder(self) -> Embedder | None:
-        if self._opened is None:
-            self._opened = await asyncio.to_thread(self._load)
-            if self._opened.problem:
-                _log.warning("prompts are not sketched", advice=self._opened.problem)
-        return self._opened.embedder
 
 
 def _sketched(embedder: Embedder, text: str) -> Sketch | None:

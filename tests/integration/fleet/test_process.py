@@ -13,6 +13,7 @@ import pytest
 
 from agent.daemon import RESTART_STATUS
 from agent.identity.files import IdentityFolder
+from agent.learning.sketching import MOST_WAITING
 from agent.store.database import Database
 from contract.identity import key_hash
 from contract.tree_heads import public_der
@@ -84,12 +85,14 @@ async def test_a_narrowed_agent_shows_it_answers_shorter_and_fetches_logs_withou
     async with httpx2.AsyncClient(timeout=60) as client:
         body = {"messages": [{"role": "user", "content": "Tell me of the swordfish."}]}
         answer = (await client.post(f"{agent.url}/v1/chat/completions", json=body)).json()
+        for _ in range(MOST_WAITING - 1):  # of the cache, until so many wait that they are sketched
+            await client.post(f"{agent.url}/v1/chat/completions", json=body)
         metrics = (await client.get(f"{agent.url}/metrics")).text
     assert answer["usage"]["completion_tokens"] <= 3
     assert answer["seawall"]["route"] == "local"
     assert "seawall_agent_session_open 1.0" in metrics
     with closing(Database(tmp_path / "state" / "agent.db")) as database:
-        await eventually(lambda: database.run_now(lambda tables: tables.table("sketches").count) == 1)
+        await eventually(lambda: database.run_now(lambda tables: tables.table("sketches").count) == MOST_WAITING)
     name = await hub.tell(Command.FETCH_LOGS)
     await eventually(lambda: is_in(hub, name, Command.SUCCEEDED))
     lines = [json.loads(line) for line in (await hub.command(name)).output.splitlines()]

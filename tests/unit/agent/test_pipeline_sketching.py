@@ -20,7 +20,7 @@ opened = cache(open_embedder)
 
 @pytest.fixture
 async def sketching(database: Database) -> AsyncIterator[Sketching]:
-    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, opened)
+    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, opened, gather_seconds=0)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()

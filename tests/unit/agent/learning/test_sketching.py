@@ -1,6 +1,7 @@
 """Prompts are sketched after their answer; whatever breaks, all else goes on."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -41,7 +42,7 @@ class Breaking(Embedder):
 
 @asynccontextmanager
 async def sketching(database: Database, load: Callable[[], Opened] = opened, is_on: bool = True) -> AsyncIterator[Sketching]:
-    made = Sketching(SketchStore(database), lambda: is_on, lambda: NOW, load)
+    made = Sketching(SketchStore(database), lambda: is_on, lambda: NOW, load, gather_seconds=0)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
@@ -133,7 +134,7 @@ async def test_a_store_that_takes_nothing_ends_nothing(database: Database) -> No
 
 async def test_of_somebody_who_is_forgotten_while_his_prompt_waits_no_sketch_is_kept(database: Database) -> None:
     await answered(database, "r")
-    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, opened)
+    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, opened, gather_seconds=0)
     made.hear(prompt(TEXT), "r")
     await forget(database, Subject("c1"), NOW.timestamp())
     running = asyncio.create_task(made.run())
@@ -142,11 +143,11 @@ async def test_of_somebody_who_is_forgotten_while_his_prompt_waits_no_sketch_is_
     assert await kept(database, "r") is None
 
 
-async def test_more_prompts_than_may_wait_are_let_go_and_nobody_waits_for_them(database: Database) -> None:
+async def test_more_prompts_than_may_wait_are_let_go_and_those_that_fill_it_are_sketched_at_once(database: Database) -> None:
     names = [f"r{number}" for number in range(MOST_WAITING + 5)]
     for name in names:
         await answered(database, name)
-    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, opened)
+    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, opened, gather_seconds=1e6)
     for name in names:
         made.hear(prompt(TEXT), name)
     running = asyncio.create_task(made.run())
@@ -155,3 +156,25 @@ async def test_more_prompts_than_may_wait_are_let_go_and_nobody_waits_for_them(d
     found = [await kept(database, name) for name in names]
     assert all(one is not None for one in found[:MOST_WAITING])
     assert found[MOST_WAITING:] == [None] * 5
+
+
+async def test_the_embedder_is_there_for_prompts_that_were_gathered_and_gone_before_memory_is_given_back(database: Database) -> None:
+    loaded, left = list[weakref.ref[Embedder]](), list[bool]()
+
+    def load() -> Opened:
+        embedder = Embedder()
+        loaded.append(weakref.ref(embedder))
+        return Opened(embedder)
+
+    names = [f"r{number}" for number in range(2 * MOST_WAITING)]
+    made = Sketching(SketchStore(database), lambda: True, lambda: NOW, load, 1e6, lambda: left.append(loaded[-1]() is not None))
+    running = asyncio.create_task(made.run())
+    for name in names:
+        await answered(database, name)
+    for part in (names[:MOST_WAITING], names[MOST_WAITING:]):
+        for name in part:
+            made.hear(prompt(TEXT), name)
+        await made.settled()
+    running.cancel()
+    assert left == [False, False]
+    assert all([await kept(database, name) for name in names])
