@@ -43,7 +43,9 @@ def test_a_key_has_one_form_and_is_on_p256() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [b"", b"x", Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)]
+    "key",
+    [b"", b"x", Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)],
+    ids=["nothing", "a letter", "a key of another kind"],
 )
 def test_what_is_no_such_key_shows_nothing(key: bytes) -> None:
     assert not is_proven(key, PROOF, "till-1", CERTIFICATE)
