@@ -13,6 +13,7 @@ from typing import Any
 from agent.config import AgentSettings
 from agent.detection.tagger import Tagger
 from agent.embedding.embedder import Embedder
+from agent.embedding.opening import open_embedder
 from agent.identity.enrollment import split_address
 from agent.identity.files import Identity, IdentityFolder
 from agent.identity.handshake import TIMEOUT_SECONDS, shake_hands
@@ -108,6 +109,9 @@ def _learning(settings: AgentSettings) -> str:
     standing = standing_of(IdentityFolder(settings.state_folder / "identity"), settings.state_folder / "learning")
     if standing.is_other:
         raise _Wrong(f"on, but of the roster: {standing.says}")
+    embedding = open_embedder()
+    if embedding.embedder is None:
+        raise _Wrong(f"on, but prompts are not sketched: {embedding.problem}")
     return f"on. {standing.says}" if standing.says else "on"
 
 
@@ -152,8 +156,9 @@ def _detector() -> str:
 def _similar_answers(settings: AgentSettings) -> str:
     if not settings.cache.similar:
         return "off"
-    Embedder()
-    return f"on from a similarity of {settings.cache.similarity_bar}; the embedder's weights are those of this version"
+    digest, calibrations = Embedder().digest, choose(settings, KeptPolicy(settings.state_folder / "policies")).calibrations
+    bar = settings.cache.similarity().bar_for(f"sha256:{digest}", calibrations)
+    return f"on from a similarity of {bar:.4g}; the embedder's weights are those of this version"
 
 
 def _slots(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Sketches prompts once they are answered, a minute's together, in a thread: a statistic, which costs no prompt its time.
 
-The embedder is in memory while they are sketched, and not in between: outside of rounds, learning takes none. Where it cannot be used, or
-more prompts come than can be sketched, some have no sketch, and all else goes on.
+The embedder is in memory while they are sketched, and not in between: outside of rounds, learning takes none. Where it cannot be used, more
+prompts come than can be sketched, or the agent ends meanwhile, some have no sketch, and all else goes on.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MOST_WAITING = 64
 """So many prompts wait to be sketched at most; those that come then have no sketch."""
 
 GATHER_SECONDS = 60.0
-"""So long are prompts gathered, or until as many wait as may. Loading the embedder takes some hundred of them."""
+"""So long are prompts gathered, or until as many wait as may: loading the embedder takes as long as sketching some fifty of them."""
 
 _log = structlog.get_logger(__name__)
 

@@ -28,7 +28,7 @@ from agent.policies.replay import Replayed, Tally, replay
 from agent.state import StateFolder
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
-from contract.calibration.maps import CONFIDENCE, Fitted
+from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted
 from contract.classification import Classification
 from contract.decision import Verdict
 from contract.errors import InvalidRequest, Reason
@@ -146,11 +146,16 @@ def update(
 
 
 def _calibration(fitted: Fitted, settings: AgentSettings) -> str:
-    section, bar = ("trust", settings.trust.calibrated_bar) if fitted.score == CONFIDENCE else ("cache", settings.cache.calibrated_bar)
+    of_answers = fitted.score == CONFIDENCE
+    section, bar = ("trust", settings.trust.calibrated_bar) if of_answers else ("cache", settings.cache.calibrated_bar)
     whose = f"calibration of the {fitted.score.name} of {fitted.model}, from {fitted.answers} answers"
     if bar is None:
         return f"{whose}: not used, since [{section}] calibrated_bar is not set"
-    return f"{whose}: a probability of {bar} is reached from a {fitted.score.name} of {fitted.map.least_figure(bar):.2f} on"
+    if not of_answers and not settings.cache.similar:
+        return f"{whose}: not used, since [cache] similar is off"
+    own = settings.trust.confidence() if of_answers else settings.cache.similarity()
+    least = own.bar_for(fitted.model, Calibrations((fitted,)))
+    return f"{whose}: {bar} is asked for there, so that a {fitted.score.name} from {least:.2f} on is enough"
 
 
 def _chosen(settings: AgentSettings) -> Chosen:

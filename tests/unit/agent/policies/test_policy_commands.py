@@ -65,7 +65,9 @@ def test_the_policy_that_is_shown_is_the_one_that_the_configuration_names(config
     assert run("show", "--config", str(config))["text"] == own.read_text()
 
 
-@pytest.mark.parametrize(("trust", "said"), [("", "not used"), ("[trust]\ncalibrated_bar = 0.4", "from a confidence of 0.60 on")])
+@pytest.mark.parametrize(
+    ("trust", "said"), [("", "not used"), ("[trust]\ncalibrated_bar = 0.4", "so that a confidence from 0.60 on is enough")]
+)
 def test_the_calibration_that_came_with_the_policy_is_shown_with_what_it_makes_of_the_bar(tmp_path: Path, trust: str, said: str) -> None:
     fitted = Calibrations((Fitted(CONFIDENCE, "sha256:a", Map(1.0, -0.8), 900), Fitted(SIMILARITY, "sha256:b", Map(), 300)))
     files = {"policy.cedar": b'@id("all") permit (principal, action, resource);', "calibration.json": fitted.to_json()}
@@ -78,16 +80,23 @@ def test_the_calibration_that_came_with_the_policy_is_shown_with_what_it_makes_o
     assert "calibration of the similarity of sha256:b, from 300 answers: not used, since [cache] calibrated_bar is not set\n" in shown
 
 
-def test_a_calibration_of_similarities_is_shown_with_what_it_makes_of_the_caches_bar(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cache", "said"),
+    [
+        ("calibrated_bar = 0.93", "not used, since [cache] similar is off"),
+        ("similar = true\ncalibrated_bar = 0.93", "a similarity from 0.93 on is enough"),
+        ("similar = true\ncalibrated_bar = 0.5", "a similarity from 0.75 on is enough"),  # whatever a map says
+    ],
+)
+def test_a_calibration_of_similarities_is_shown_with_what_it_makes_of_the_caches_bar(tmp_path: Path, cache: str, said: str) -> None:
     files = {
         "policy.cedar": b'@id("all") permit (principal, action, resource);',
         "calibration.json": Calibrations((Fitted(SIMILARITY, "sha256:b", Map(), 300),)).to_json(),
     }
     kept_policy(StateFolder(tmp_path)).keep(version_of({name: [content] for name, content in files.items()}, model="fleet")[0], files)
     config = tmp_path / "agent.toml"
-    config.write_text(f'state_folder = "{tmp_path}"\n[privacy]\nsigned_policy = "fleet"\n[cache]\ncalibrated_bar = 0.93')
-    shown = CliRunner().invoke(app, ["show", "--config", str(config)]).stdout
-    assert "a probability of 0.93 is reached from a similarity of 0.93 on" in shown
+    config.write_text(f'state_folder = "{tmp_path}"\n[privacy]\nsigned_policy = "fleet"\n[cache]\n{cache}')
+    assert said in CliRunner().invoke(app, ["show", "--config", str(config)]).stdout
 
 
 def test_a_policy_that_cannot_be_used_is_shown_with_what_is_wrong_and_denies_everything(config: Path, tmp_path: Path) -> None:
