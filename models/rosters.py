@@ -10,6 +10,9 @@ from contract.roster_bundle import ROLE, ROSTER_FILE, check_roster_bundle, newes
 from contract.secagg.roster import Roster
 from models.chunks import Place, index_file
 
+MOST_SKIPPED = 100
+"""Versions: a hub that was put back from a backup offers anew what devices have seen, and would have to offer each of them."""
+
 
 def index_roster(path: Path, name: str, version: str) -> tuple[Index, dict[str, Place]]:
     """Returns the index of a roster, and where each chunk is.
@@ -30,7 +33,7 @@ def index_roster(path: Path, name: str, version: str) -> tuple[Index, dict[str, 
 
 
 def check_follows(name: str, version: str, published: Iterable[str]) -> None:
-    """Refuses a version that leaves some out: after the greatest that there can be no roster could follow, and nobody be taken out of one.
+    """Refuses a version far beyond the newest: after the greatest that there can be no roster could follow, and nobody be taken out of one.
 
     Args:
         name: of the roster.
@@ -41,7 +44,8 @@ def check_follows(name: str, version: str, published: Iterable[str]) -> None:
         InvalidRequest: ROSTER_INVALID.
     """
     newest = newest_roster(versions_of(published, ROLE, name))
-    if int(version) > newest + 1:
+    if int(version) > newest + MOST_SKIPPED + 1:
         raise InvalidRequest(
-            Reason.ROSTER_INVALID, f"The roster's version is {version}, and the next one is {newest + 1}: do not sign what skips some."
+            Reason.ROSTER_INVALID,
+            f"The roster's version is {version}, and the next one is {newest + 1}: do not sign what skips more than {MOST_SKIPPED}.",
         )

@@ -106,7 +106,7 @@ def round_message(record: RoundRecord) -> round_pb2.Round:
 
 
 def _fit_message(fits: RosterFit) -> round_pb2.RosterFit:
-    return round_pb2.RosterFit(version=fits.version, agents=fits.agents, missing=fits.missing)
+    return round_pb2.RosterFit(version=fits.version, agents=fits.agents, missing=fits.missing, reason=fits.reason)
 
 
 def _confidence_message(subject: Confidence) -> round_pb2.Round.Confidence:

@@ -51,10 +51,13 @@ class Of(StrEnum):
 def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown = Output.TABLE) -> None:
     """Lists rounds, the newest first: who was asked, who is in the sums or was late, why one failed; and whom the roster lacks."""
     with reach(data, config) as operator:
-        found = operator.pages(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100), "rounds")
-        fits = operator.call(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=1)).roster_fit
+        first = operator.call(operator.learning.ListRounds, round_pb2.ListRoundsRequest(page_size=100))
+        found, token = list(first.rounds), first.next_page_token
+        if token:
+            request = round_pb2.ListRoundsRequest(page_size=100, page_token=token)
+            found += operator.pages(operator.learning.ListRounds, request, "rounds")
     heads = ("Round", "Of", "State", "Cohorts", "Asked", "In the sums", "Late or wrong", "Begun", "Why")
-    print_all(found, output, heads, [_row(one) for one in found], f"times in UTC; {_fitting(fits)}")
+    print_all(found, output, heads, [_row(one) for one in found], f"times in UTC; {_fitting(first.roster_fit)}")
 
 
 @app.command(
@@ -196,7 +199,7 @@ def _newest(operator: Operator, name: str) -> int:
 def _fitting(fits: round_pb2.RosterFit) -> str:
     """Says how the newest roster fits the fleet."""
     if not fits.version:
-        return f"no roster of the {fits.agents} agents with a member key is published: seawall-hub learning roster"
+        return f"no roster that can be used is published ({fits.reason}), and {fits.agents} agents have a member key: see learning roster"
     if not fits.missing:
         return f"roster {fits.version} has all {fits.agents} agents with a member key"
     return f"roster {fits.version} lacks {fits.missing} of {fits.agents} agents with a member key, which sit out: see learning roster"

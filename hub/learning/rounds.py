@@ -2,12 +2,11 @@
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from contract.errors import InvalidRequest, NotFound, NotPossibleNow, Reason
+from contract.errors import NotFound, NotPossibleNow, Reason, SeawallError
 from contract.learning import span
 from contract.secagg.roster import Roster
 from contract.usage import SCHEMA_VERSION
@@ -109,10 +108,11 @@ class Rounds:
         Raises:
             Unavailable: the store is away.
         """
-        roster = None
-        with suppress(NotPossibleNow, InvalidRequest):  # none is published, or none that can be used
-            roster = await self._newest_roster()
-        return fit(roster, await self._database.read(agents.member_keys))
+        said = await self._database.read(agents.member_keys)
+        try:
+            return fit(await self._newest_roster(), said)
+        except SeawallError as error:  # none is published, none that can be used, or the blobs are away
+            return fit(None, said, error.reason)
 
     async def report(self, window: str, group_by: Sequence[str], against: str = "") -> list[GroupSums]:
         """Returns what was learnt of a window.

@@ -124,7 +124,7 @@ async def test_a_round_without_its_model_or_of_one_that_nobody_has_is_refused(si
 
 
 async def test_an_agent_that_is_not_in_the_signed_roster_is_not_asked(site: Site) -> None:
-    assert f"no roster of the {SIZE} agents" in await site.run("learning", "rounds")
+    assert f"no roster that can be used is published (ROSTER_UNKNOWN), and {SIZE} agents" in await site.run("learning", "rounds")
     await site.sign_roster()
     assert f"roster 1 has all {SIZE} agents" in await site.run("learning", "rounds")
     await site.add_device("newcomer")

@@ -326,22 +326,26 @@ class RosterFit(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     AGENTS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Of the roster; 0: none is published that can be used."""
     agents: _builtins.int
     """So many active agents have said a member key."""
     missing: _builtins.int
     """So many of these it does not have with that key, so that they are in no round until another one is signed."""
+    reason: _builtins.str
+    """Why there is none; empty: there is one."""
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
         agents: _builtins.int = ...,
         missing: _builtins.int = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "missing", b"missing", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "missing", b"missing", "reason", b"reason", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

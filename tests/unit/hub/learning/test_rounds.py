@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from contract.errors import Reason
+from contract.errors import InvalidRequest, Reason, SeawallError, Unavailable
 from contract.learning import NOISE_MULTIPLIER, windows_over
 from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
@@ -14,6 +14,7 @@ from contract.secagg.wire import Kind
 from contract.subjects import USAGE
 from hub.learning.conductor import ENDED
 from hub.learning.planning import Wanted
+from hub.learning.rosters import RosterFit
 from hub.learning.rounds import By, Rounds
 from hub.store import agents, events, learning, replicas
 from hub.store.learning import FAILED, PENDING, RUNNING, SUCCEEDED
@@ -322,6 +323,17 @@ async def test_a_hub_without_rounds_and_orders_that_make_no_sense_are_refused(fl
         await off.create(Wanted(), BY)
     with refused(Reason.ROUND_NOT_FOUND):
         await rounds.get("2026-w47-00000000")
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable(Reason.HUB_UNAVAILABLE, "No blobs."), InvalidRequest(Reason.ROSTER_INVALID, "Of format 1.")], ids=["away", "old"]
+)
+async def test_why_no_roster_can_be_used_is_told_and_hides_no_rounds(fleet: LearningFleet, error: SeawallError) -> None:
+    async def newest_roster() -> Roster:
+        raise error
+
+    rounds = Rounds(fleet.database, None, newest_roster, fleet.settings, None, is_on=False)  # type: ignore[arg-type]  # likewise
+    assert await rounds.roster_fit() == RosterFit(0, len(fleet.devices), len(fleet.devices), error.reason)
 
 
 async def test_no_device_sends_its_counts_in_clear(fleet: LearningFleet) -> None:
