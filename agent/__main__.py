@@ -118,7 +118,7 @@ app.add_typer(policy_app, name="policy")
 app.add_typer(learning_app, name="learning")
 
 
-@app.command(epilog="Example: seawall-agent ask 'What is the capital of France?'")
+@app.command(epilog="Example: seawall-agent ask 'What is the boiling point of water?'")
 def ask(
     prompt: Annotated[str, typer.Argument(help="What to ask; '-' reads standard input.")],
     conversation: Annotated[str | None, typer.Option(help="Go on with a conversation of this id. Example: --conversation tea")] = None,
