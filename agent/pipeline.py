@@ -237,7 +237,7 @@ class Pipeline:
         may_record, may_learn = sharing.record.allowed, sharing.learn.allowed
         await self._parts.receipts.append(asked.prompt.client, receipt, self._now(), may_record, may_learn, _given(asked.prompt, kept))
         if may_learn and self._parts.sketching is not None:
-            self._parts.sketching.hear(asked.prompt, receipt.receipt_id)
+            self._parts.sketching.hear(asked.prompt, receipt.receipt_id, None if routed.recalled is None else routed.recalled.similarity)
         self._parts.metrics.answered(receipt, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt, better_until)
 

@@ -33,12 +33,14 @@ class Heard:
         subject: who asked.
         asked_time: when it came, POSIX time, seconds.
         text: its last words.
+        similarity: of the question whose kept answer it was given; None: it was given no such answer.
     """
 
     receipt_id: str
     subject: Subject
     asked_time: float
     text: str = field(repr=False)
+    similarity: float | None = None
 
 
 class Sketching:
@@ -61,12 +63,12 @@ class Sketching:
         self._opened: Opened | None = None
         self._waiting: asyncio.Queue[Heard] = asyncio.Queue(MOST_WAITING)
 
-    def hear(self, prompt: Prompt, receipt_id: str) -> None:
+    def hear(self, prompt: Prompt, receipt_id: str, similarity: float | None = None) -> None:
         """Notes a prompt whose answer may be counted. It is let go where too many wait."""
         text = next((message.content for message in reversed(prompt.messages) if message.role == "user"), "")
         if text.strip() and self._is_on() and not self._waiting.full():
             subject = Subject(prompt.client, prompt.conversation)
-            self._waiting.put_nowait(Heard(receipt_id, subject, prompt.received_time.timestamp(), text))
+            self._waiting.put_nowait(Heard(receipt_id, subject, prompt.received_time.timestamp(), text, similarity))
 
     async def run(self) -> None:
         """Sketches until cancelled."""
@@ -87,7 +89,8 @@ class Sketching:
         embedder = await self._embedder()
         sketched = None if embedder is None else await asyncio.to_thread(_sketched, embedder, heard.text)
         if sketched is not None:
-            await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, self._clock().timestamp())
+            now = self._clock().timestamp()
+            await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, now, heard.similarity)
 
     async def _embedder(self) -> Embedder | None:
         if self._opened is None:

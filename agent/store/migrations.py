@@ -308,6 +308,11 @@ def _m0015_given(database: Database) -> None:
     database.table("given").create_index(["digest"])
 
 
+def _m0016_similarities(database: Database) -> None:
+    """How similar a question was to the one whose answer was given from the cache: sealed as its sketch is."""
+    database.table("sketches").add_column("similarity", bytes)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -324,6 +329,7 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0013_questions,
     _m0014_sketches,
     _m0015_given,
+    _m0016_similarities,
 )
 
 

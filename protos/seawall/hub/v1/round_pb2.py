@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/round.proto\x12\x0eseawall.hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa9\x07\n\x05Round\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\t\x12\x10\n\x08group_by\x18\x03 \x03(\t\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12\x16\n\x0eschema_version\x18\x05 \x01(\x05\x12\x16\n\x0eroster_version\x18\x06 \x01(\x03\x12*\n\x05state\x18\x07 \x01(\x0e\x32\x1b.seawall.hub.v1.Round.State\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0f\n\x07\x63reator\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07\x63ohorts\x18\x0c \x03(\x0b\x32\x1c.seawall.hub.v1.Round.Cohort\x12\x10\n\x08left_out\x18\r \x01(\x05\x12\x34\n\nconfidence\x18\x0e \x01(\x0b\x32 .seawall.hub.v1.Round.Confidence\x1a\x41\n\nConfidence\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12\r\n\x05slope\x18\x02 \x01(\x01\x12\x0e\n\x06offset\x18\x03 \x01(\x01\x1a\xf5\x02\n\x06\x43ohort\x12\x36\n\x05group\x18\x01 \x03(\x0b\x32\'.seawall.hub.v1.Round.Cohort.GroupEntry\x12\x0c\n\x04size\x18\x02 \x01(\x05\x12\x11\n\tthreshold\x18\x03 \x01(\x05\x12*\n\x05state\x18\x04 \x01(\x0e\x32\x1b.seawall.hub.v1.Round.State\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x34\n\x04lost\x18\x07 \x03(\x0b\x32&.seawall.hub.v1.Round.Cohort.LostEntry\x12\x14\n\x0c\x63ontributors\x18\x08 \x01(\x05\x12\x14\n\x07\x65psilon\x18\t \x01(\x01H\x00\x88\x01\x01\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tLostEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x42\n\n\x08_epsilon\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\"\x1f\n\x0fGetRoundRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListRoundsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x83\x01\n\x12ListRoundsResponse\x12%\n\x06rounds\x18\x01 \x03(\x0b\x32\x15.seawall.hub.v1.Round\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12-\n\nroster_fit\x18\x03 \x01(\x0b\x32\x19.seawall.hub.v1.RosterFit\"=\n\tRosterFit\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x61gents\x18\x02 \x01(\x05\x12\x0f\n\x07missing\x18\x03 \x01(\x05\"N\n\x12\x43reateRoundRequest\x12$\n\x05round\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.Round\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x10GetReportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08group_by\x18\x02 \x03(\t\x12\x0f\n\x07\x61gainst\x18\x03 \x01(\t\"\x81\x05\n\x06Report\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x30\n\x06groups\x18\x03 \x03(\x0b\x32 .seawall.hub.v1.Report.GroupSums\x12\x0f\n\x07\x61gainst\x18\x04 \x01(\t\x1a\xee\x02\n\tGroupSums\x12:\n\x05group\x18\x01 \x03(\x0b\x32+.seawall.hub.v1.Report.GroupSums.GroupEntry\x12\x14\n\x0c\x63ontributors\x18\x02 \x01(\x05\x12\x0f\n\x07\x63ohorts\x18\x03 \x01(\x05\x12\x38\n\x04sums\x18\x04 \x03(\x0b\x32*.seawall.hub.v1.Report.GroupSums.SumsEntry\x12\x1a\n\x12standard_deviation\x18\x05 \x01(\x01\x12\x14\n\x07\x65psilon\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12+\n\x05\x64rift\x18\x07 \x01(\x0b\x32\x1c.seawall.hub.v1.Report.Drift\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tSumsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\n\n\x08_epsilon\x1ai\n\x05\x44rift\x12\x30\n\ndirections\x18\x01 \x03(\x0b\x32\x1c.seawall.hub.v1.Report.Shift\x12.\n\x08together\x18\x02 \x01(\x0b\x32\x1c.seawall.hub.v1.Report.Shift\x1a\x32\n\x05Shift\x12\r\n\x05index\x18\x01 \x01(\x01\x12\x1a\n\x12standard_deviation\x18\x02 \x01(\x01\"\x1e\n\x0eGetSumsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x04Sums\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x32\xfc\x02\n\x0fLearningService\x12\x42\n\x08GetRound\x12\x1f.seawall.hub.v1.GetRoundRequest\x1a\x15.seawall.hub.v1.Round\x12S\n\nListRounds\x12!.seawall.hub.v1.ListRoundsRequest\x1a\".seawall.hub.v1.ListRoundsResponse\x12H\n\x0b\x43reateRound\x12\".seawall.hub.v1.CreateRoundRequest\x1a\x15.seawall.hub.v1.Round\x12\x45\n\tGetReport\x12 .seawall.hub.v1.GetReportRequest\x1a\x16.seawall.hub.v1.Report\x12?\n\x07GetSums\x12\x1e.seawall.hub.v1.GetSumsRequest\x1a\x14.seawall.hub.v1.Sumsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aseawall/hub/v1/round.proto\x12\x0eseawall.hub.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x08\n\x05Round\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\t\x12\x10\n\x08group_by\x18\x03 \x03(\t\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12\x16\n\x0eschema_version\x18\x05 \x01(\x05\x12\x16\n\x0eroster_version\x18\x06 \x01(\x03\x12*\n\x05state\x18\x07 \x01(\x0e\x32\x1b.seawall.hub.v1.Round.State\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0f\n\x07\x63reator\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x07\x63ohorts\x18\x0c \x03(\x0b\x32\x1c.seawall.hub.v1.Round.Cohort\x12\x10\n\x08left_out\x18\r \x01(\x05\x12\x36\n\nconfidence\x18\x0e \x01(\x0b\x32 .seawall.hub.v1.Round.ConfidenceH\x00\x12\x36\n\nsimilarity\x18\x0f \x01(\x0b\x32 .seawall.hub.v1.Round.SimilarityH\x00\x1a\x41\n\nConfidence\x12\x14\n\x0cmodel_digest\x18\x01 \x01(\t\x12\r\n\x05slope\x18\x02 \x01(\x01\x12\x0e\n\x06offset\x18\x03 \x01(\x01\x1a\x44\n\nSimilarity\x12\x17\n\x0f\x65mbedder_digest\x18\x01 \x01(\t\x12\r\n\x05slope\x18\x02 \x01(\x01\x12\x0e\n\x06offset\x18\x03 \x01(\x01\x1a\xf5\x02\n\x06\x43ohort\x12\x36\n\x05group\x18\x01 \x03(\x0b\x32\'.seawall.hub.v1.Round.Cohort.GroupEntry\x12\x0c\n\x04size\x18\x02 \x01(\x05\x12\x11\n\tthreshold\x18\x03 \x01(\x05\x12*\n\x05state\x18\x04 \x01(\x0e\x32\x1b.seawall.hub.v1.Round.State\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x34\n\x04lost\x18\x07 \x03(\x0b\x32&.seawall.hub.v1.Round.Cohort.LostEntry\x12\x14\n\x0c\x63ontributors\x18\x08 \x01(\x05\x12\x14\n\x07\x65psilon\x18\t \x01(\x01H\x00\x88\x01\x01\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tLostEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x42\n\n\x08_epsilon\"S\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07PENDING\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x42\t\n\x07subject\"\x1f\n\x0fGetRoundRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListRoundsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x83\x01\n\x12ListRoundsResponse\x12%\n\x06rounds\x18\x01 \x03(\x0b\x32\x15.seawall.hub.v1.Round\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12-\n\nroster_fit\x18\x03 \x01(\x0b\x32\x19.seawall.hub.v1.RosterFit\"=\n\tRosterFit\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x61gents\x18\x02 \x01(\x05\x12\x0f\n\x07missing\x18\x03 \x01(\x05\"N\n\x12\x43reateRoundRequest\x12$\n\x05round\x18\x01 \x01(\x0b\x32\x15.seawall.hub.v1.Round\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x10GetReportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08group_by\x18\x02 \x03(\t\x12\x0f\n\x07\x61gainst\x18\x03 \x01(\t\"\x81\x05\n\x06Report\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x30\n\x06groups\x18\x03 \x03(\x0b\x32 .seawall.hub.v1.Report.GroupSums\x12\x0f\n\x07\x61gainst\x18\x04 \x01(\t\x1a\xee\x02\n\tGroupSums\x12:\n\x05group\x18\x01 \x03(\x0b\x32+.seawall.hub.v1.Report.GroupSums.GroupEntry\x12\x14\n\x0c\x63ontributors\x18\x02 \x01(\x05\x12\x0f\n\x07\x63ohorts\x18\x03 \x01(\x05\x12\x38\n\x04sums\x18\x04 \x03(\x0b\x32*.seawall.hub.v1.Report.GroupSums.SumsEntry\x12\x1a\n\x12standard_deviation\x18\x05 \x01(\x01\x12\x14\n\x07\x65psilon\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12+\n\x05\x64rift\x18\x07 \x01(\x0b\x32\x1c.seawall.hub.v1.Report.Drift\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a+\n\tSumsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\n\n\x08_epsilon\x1ai\n\x05\x44rift\x12\x30\n\ndirections\x18\x01 \x03(\x0b\x32\x1c.seawall.hub.v1.Report.Shift\x12.\n\x08together\x18\x02 \x01(\x0b\x32\x1c.seawall.hub.v1.Report.Shift\x1a\x32\n\x05Shift\x12\r\n\x05index\x18\x01 \x01(\x01\x12\x1a\n\x12standard_deviation\x18\x02 \x01(\x01\"\x1e\n\x0eGetSumsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x04Sums\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x32\xfc\x02\n\x0fLearningService\x12\x42\n\x08GetRound\x12\x1f.seawall.hub.v1.GetRoundRequest\x1a\x15.seawall.hub.v1.Round\x12S\n\nListRounds\x12!.seawall.hub.v1.ListRoundsRequest\x1a\".seawall.hub.v1.ListRoundsResponse\x12H\n\x0b\x43reateRound\x12\".seawall.hub.v1.CreateRoundRequest\x1a\x15.seawall.hub.v1.Round\x12\x45\n\tGetReport\x12 .seawall.hub.v1.GetReportRequest\x1a\x16.seawall.hub.v1.Report\x12?\n\x07GetSums\x12\x1e.seawall.hub.v1.GetSumsRequest\x1a\x14.seawall.hub.v1.Sumsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,45 +41,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORT_GROUPSUMS_SUMSENTRY']._loaded_options = None
   _globals['_REPORT_GROUPSUMS_SUMSENTRY']._serialized_options = b'8\001'
   _globals['_ROUND']._serialized_start=80
-  _globals['_ROUND']._serialized_end=1017
-  _globals['_ROUND_CONFIDENCE']._serialized_start=491
-  _globals['_ROUND_CONFIDENCE']._serialized_end=556
-  _globals['_ROUND_COHORT']._serialized_start=559
-  _globals['_ROUND_COHORT']._serialized_end=932
-  _globals['_ROUND_COHORT_GROUPENTRY']._serialized_start=831
-  _globals['_ROUND_COHORT_GROUPENTRY']._serialized_end=875
-  _globals['_ROUND_COHORT_LOSTENTRY']._serialized_start=877
-  _globals['_ROUND_COHORT_LOSTENTRY']._serialized_end=920
-  _globals['_ROUND_STATE']._serialized_start=934
-  _globals['_ROUND_STATE']._serialized_end=1017
-  _globals['_GETROUNDREQUEST']._serialized_start=1019
-  _globals['_GETROUNDREQUEST']._serialized_end=1050
-  _globals['_LISTROUNDSREQUEST']._serialized_start=1052
-  _globals['_LISTROUNDSREQUEST']._serialized_end=1110
-  _globals['_LISTROUNDSRESPONSE']._serialized_start=1113
-  _globals['_LISTROUNDSRESPONSE']._serialized_end=1244
-  _globals['_ROSTERFIT']._serialized_start=1246
-  _globals['_ROSTERFIT']._serialized_end=1307
-  _globals['_CREATEROUNDREQUEST']._serialized_start=1309
-  _globals['_CREATEROUNDREQUEST']._serialized_end=1387
-  _globals['_GETREPORTREQUEST']._serialized_start=1389
-  _globals['_GETREPORTREQUEST']._serialized_end=1456
-  _globals['_REPORT']._serialized_start=1459
-  _globals['_REPORT']._serialized_end=2100
-  _globals['_REPORT_GROUPSUMS']._serialized_start=1575
-  _globals['_REPORT_GROUPSUMS']._serialized_end=1941
-  _globals['_REPORT_GROUPSUMS_GROUPENTRY']._serialized_start=831
-  _globals['_REPORT_GROUPSUMS_GROUPENTRY']._serialized_end=875
-  _globals['_REPORT_GROUPSUMS_SUMSENTRY']._serialized_start=1886
-  _globals['_REPORT_GROUPSUMS_SUMSENTRY']._serialized_end=1929
-  _globals['_REPORT_DRIFT']._serialized_start=1943
-  _globals['_REPORT_DRIFT']._serialized_end=2048
-  _globals['_REPORT_SHIFT']._serialized_start=2050
-  _globals['_REPORT_SHIFT']._serialized_end=2100
-  _globals['_GETSUMSREQUEST']._serialized_start=2102
-  _globals['_GETSUMSREQUEST']._serialized_end=2132
-  _globals['_SUMS']._serialized_start=2134
-  _globals['_SUMS']._serialized_end=2171
-  _globals['_LEARNINGSERVICE']._serialized_start=2174
-  _globals['_LEARNINGSERVICE']._serialized_end=2554
+  _globals['_ROUND']._serialized_end=1156
+  _globals['_ROUND_CONFIDENCE']._serialized_start=549
+  _globals['_ROUND_CONFIDENCE']._serialized_end=614
+  _globals['_ROUND_SIMILARITY']._serialized_start=616
+  _globals['_ROUND_SIMILARITY']._serialized_end=684
+  _globals['_ROUND_COHORT']._serialized_start=687
+  _globals['_ROUND_COHORT']._serialized_end=1060
+  _globals['_ROUND_COHORT_GROUPENTRY']._serialized_start=959
+  _globals['_ROUND_COHORT_GROUPENTRY']._serialized_end=1003
+  _globals['_ROUND_COHORT_LOSTENTRY']._serialized_start=1005
+  _globals['_ROUND_COHORT_LOSTENTRY']._serialized_end=1048
+  _globals['_ROUND_STATE']._serialized_start=1062
+  _globals['_ROUND_STATE']._serialized_end=1145
+  _globals['_GETROUNDREQUEST']._serialized_start=1158
+  _globals['_GETROUNDREQUEST']._serialized_end=1189
+  _globals['_LISTROUNDSREQUEST']._serialized_start=1191
+  _globals['_LISTROUNDSREQUEST']._serialized_end=1249
+  _globals['_LISTROUNDSRESPONSE']._serialized_start=1252
+  _globals['_LISTROUNDSRESPONSE']._serialized_end=1383
+  _globals['_ROSTERFIT']._serialized_start=1385
+  _globals['_ROSTERFIT']._serialized_end=1446
+  _globals['_CREATEROUNDREQUEST']._serialized_start=1448
+  _globals['_CREATEROUNDREQUEST']._serialized_end=1526
+  _globals['_GETREPORTREQUEST']._serialized_start=1528
+  _globals['_GETREPORTREQUEST']._serialized_end=1595
+  _globals['_REPORT']._serialized_start=1598
+  _globals['_REPORT']._serialized_end=2239
+  _globals['_REPORT_GROUPSUMS']._serialized_start=1714
+  _globals['_REPORT_GROUPSUMS']._serialized_end=2080
+  _globals['_REPORT_GROUPSUMS_GROUPENTRY']._serialized_start=959
+  _globals['_REPORT_GROUPSUMS_GROUPENTRY']._serialized_end=1003
+  _globals['_REPORT_GROUPSUMS_SUMSENTRY']._serialized_start=2025
+  _globals['_REPORT_GROUPSUMS_SUMSENTRY']._serialized_end=2068
+  _globals['_REPORT_DRIFT']._serialized_start=2082
+  _globals['_REPORT_DRIFT']._serialized_end=2187
+  _globals['_REPORT_SHIFT']._serialized_start=2189
+  _globals['_REPORT_SHIFT']._serialized_end=2239
+  _globals['_GETSUMSREQUEST']._serialized_start=2241
+  _globals['_GETSUMSREQUEST']._serialized_end=2271
+  _globals['_SUMS']._serialized_start=2273
+  _globals['_SUMS']._serialized_end=2310
+  _globals['_LEARNINGSERVICE']._serialized_start=2313
+  _globals['_LEARNINGSERVICE']._serialized_end=2693
 # @@protoc_insertion_point(module_scope)
