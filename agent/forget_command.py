@@ -33,6 +33,7 @@ _SHORTEST = 3
 _WORDS = {
     "answers": "answers in the cache",
     "classes": "classes that conversations have had",
+    "given": "notes of which kept answer was given",
     "inbox": "prompts taken by MQTT",
     "outbox": "prompts that waited for the hub",
     "sketches": "sketches of prompts, for sums over the fleet",

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
-from agent.cache.exact import ExactCache
+from agent.cache.exact import ExactCache, Recalled
 from agent.cache.semantic import SemanticCache
 from agent.classify import Classifier, Looked
 from agent.confidence import ConfidenceSettings
@@ -94,9 +94,11 @@ class Routed:
 
     Args:
         is_unreached: whether the hub would have been asked, and could not be reached.
+        recalled: the kept answer that is given; None: another one is.
     """
 
     asked: Asked
     pieces: AsyncGenerator[str | Outcome, None]
     reasons: tuple[str, ...]
     is_unreached: bool = False
+    recalled: Recalled | None = None

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
-from agent.cache.exact import CachedAnswer, repeatable
+from agent.cache.exact import CachedAnswer, Recalled, repeatable
 from agent.cache.semantic import Asking
 from agent.classify import Looked
 from agent.escalation import EscalationFailed
@@ -24,9 +24,10 @@ from agent.later.prompts import FOLLOWED_UP, LatePrompt
 from agent.narrowing import both, redacted_only
 from agent.output_rules import screened
 from agent.parts import Asked, Parts, Routed
-from agent.prompts import CACHED, SIMILAR, Answer, Delta, Message, Prompt
+from agent.prompts import Answer, Delta, Message, Prompt
 from agent.redacting import Outgoing, restored
 from agent.routes import LocalAnswer, Outcome, departed, escalated, recalled, whole
+from agent.store.given import Given
 from agent.store.subjects import Subject
 from agent.tracing import CLASSIFY, DECIDE, JUDGE, RECALL, RECORD
 from agent.traffic import LiveAnswer
@@ -132,9 +133,9 @@ class Pipeline:
         parts, decision, sampling = self._parts, asked.decision, asked.prompt.sampling
         # 3 recall
         with parts.tracing.step(RECALL):
-            kept, how = await self._recall(asked) if decision.may_cache else (None, "")
-        if kept is not None:
-            return Routed(asked, recalled(kept), (*decision.policy_ids, how))
+            found = await self._recall(asked) if decision.may_cache else None
+        if found is not None:
+            return Routed(asked, recalled(found.answer), (*decision.policy_ids, found.how), recalled=found)
         # 4 infer
         held_tokens = parts.confidence.held_tokens
         local = LocalAnswer(asked.model, asked.messages, asked.judged, asked.prompt.client, held_tokens, sampling.max_tokens)
@@ -181,14 +182,13 @@ class Pipeline:
         except EscalationFailed as failure:
             raise away from failure
 
-    async def _recall(self, asked: Asked) -> tuple[CachedAnswer | None, str]:
-        """Returns a kept answer and how it was found: to the same question, else to one that means the same."""
-        asking, similar = _asking(asked), self._parts.similar
-        kept = await self._parts.cache.recall(asking.messages, asking.sampling, self._now(), asking.model_digest)
-        if kept is not None or similar is None:
-            return kept, CACHED
-        found = await similar.recall(asking, self._now())
-        return (None, "") if found is None else (found.answer, SIMILAR)
+    async def _recall(self, asked: Asked) -> Recalled | None:
+        """Returns a kept answer: to the same question, else to one that means the same."""
+        asking, cache, similar = _asking(asked), self._parts.cache, self._parts.similar
+        kept = await cache.recall(asking.messages, asking.sampling, self._now(), asking.model_digest)
+        if kept is not None:
+            return Recalled(cache.digest(asking.messages, asking.sampling, asking.model_digest), kept)
+        return None if similar is None else await similar.recall(asking, self._now())
 
     async def _redacted(self, asked: Asked) -> Outgoing:
         """Returns what may leave: as it is, or redacted where the policy wants that."""
@@ -230,26 +230,28 @@ class Pipeline:
 
     async def _recorded(self, routed: Routed, text: str, outcome: Outcome, receipt: Receipt, sharing: Sharing) -> Answer:
         asked = routed.asked
-        await self._keep(asked, text, outcome)
+        kept = await self._keep(asked, text, outcome) if routed.recalled is None else routed.recalled.digest
         better_until = await self._promised(asked, receipt) if routed.is_unreached else None
         if asked.prompt.conversation is not None:
             await self._parts.conversations.append(asked.prompt, Message("assistant", text), self._now())
         may_record, may_learn = sharing.record.allowed, sharing.learn.allowed
-        await self._parts.receipts.append(asked.prompt.client, receipt, self._now(), may_record, may_learn)
+        await self._parts.receipts.append(asked.prompt.client, receipt, self._now(), may_record, may_learn, _given(asked.prompt, kept))
         if may_learn and self._parts.sketching is not None:
-            self._parts.sketching.hear(asked.prompt, receipt.receipt_id)
+            self._parts.sketching.hear(asked.prompt, receipt.receipt_id, None if routed.recalled is None else routed.recalled.similarity)
         self._parts.metrics.answered(receipt, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt, better_until)
 
-    async def _keep(self, asked: Asked, text: str, outcome: Outcome) -> None:
-        is_worth_it = outcome.route != "cache" and not outcome.provisional and not outcome.notes
-        if is_worth_it and (asked := self._decided_again(asked)).decision.may_cache:
-            similar, asking = self._parts.similar, _asking(asked)
-            question = None if similar is None else await similar.question(asking)
-            kept = _cached(text, outcome)
-            digest = await self._parts.cache.keep(asked.prompt, asked.messages, kept, self._now(), asking.model_digest, question)
-            if similar is not None and question is not None and digest is not None:
-                await similar.add(digest, question)
+    async def _keep(self, asked: Asked, text: str, outcome: Outcome) -> str | None:
+        """Keeps an answer that is worth it and may be; returns under which digest, or None."""
+        if outcome.provisional or outcome.notes or not (asked := self._decided_again(asked)).decision.may_cache:
+            return None
+        similar, asking = self._parts.similar, _asking(asked)
+        question = None if similar is None else await similar.question(asking)
+        kept = _cached(text, outcome)
+        digest = await self._parts.cache.keep(asked.prompt, asked.messages, kept, self._now(), asking.model_digest, question)
+        if similar is not None and question is not None and digest is not None:
+            await similar.add(digest, question)
+        return digest
 
     async def _promised(self, asked: Asked, receipt: Receipt) -> datetime | None:
         if (promises := self._parts.promises) is None:
@@ -287,11 +289,11 @@ class Pipeline:
 
     async def _record_better(self, asked: Asked, text: str, outcome: Outcome) -> Answer:
         prompt, receipt = asked.prompt, self._receipt(asked, outcome, (*asked.decision.policy_ids, FOLLOWED_UP, *outcome.notes))
-        await self._keep(asked, text, outcome)
+        given = _given(prompt, await self._keep(asked, text, outcome))
         if prompt.conversation is not None:
             async with self._turns.of(prompt):
                 await self._parts.conversations.replace_answer(prompt, Message("assistant", text))
-        await self._parts.receipts.append(prompt.client, receipt, self._now())  # counted and recorded as part of the first
+        await self._parts.receipts.append(prompt.client, receipt, self._now(), given=given)  # counted and recorded as part of the first
         self._parts.metrics.took(outcome.route, outcome.input_tokens, outcome.output_tokens)
         return Answer(text, outcome.finish_reason, outcome.input_tokens, outcome.output_tokens, receipt)
 
@@ -350,6 +352,11 @@ def _seeded(prompt: Prompt) -> Prompt:
 def _asking(asked: Asked) -> Asking:
     data_class = max(asked.classification.data_class, asked.looked.classification.data_class)
     return Asking(asked.messages, asked.prompt.sampling, asked.model.bundle.digest(), data_class, asked.prompt.client)
+
+
+def _given(prompt: Prompt, digest: str | None) -> Given | None:
+    subject = Subject(prompt.client, prompt.conversation)
+    return None if digest is None else Given(digest, subject, prompt.received_time.timestamp())
 
 
 def _cached(text: str, outcome: Outcome) -> CachedAnswer:

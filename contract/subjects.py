@@ -1,7 +1,7 @@
-"""What a round is of: counts of use, or by how much answers were better or worse than the calibration in force says.
+"""What a round is of: counts of use, or by how much answers were better or worse than the map in force says of one of their figures.
 
-Each has entries, a norm and a schema of its own, and each may be reported once for a week: the windows of a round of the second have names
-of their own, so that one never stands for the other in what a device remembers.
+Each has entries, a norm and a schema of its own, and each may be reported once for a week: the windows of rounds of a figure have names of
+their own, so that one never stands for another in what a device remembers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,13 @@ from typing import Any, ClassVar
 
 from contract import drift, usage
 from contract.calibration import sums
-from contract.calibration.maps import CONFIDENCE, SAME, Map
+from contract.calibration.maps import CONFIDENCE, SAME, SIMILARITY, Map, Score
 
 MOST_ANSWERS = 1000
 """Whose use is counted, of a device and a window; where there were more, so many of them are drawn."""
+
+EMBEDDER = f"sha256:{drift.EMBEDDER}"
+"""Whose similarities agents of this version have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +52,21 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Confidence:
-    """What people said of a model's answers, beside what its confidence says of them: `contract/calibration`.
+class Judged:
+    """What people said of answers, beside what a figure says of them under a map: `contract/calibration`.
 
     Args:
-        model: digest of its bundle.
+        model: digest of the model whose figure it is.
         in_force: the map that answers are held against.
     """
 
     model: str
     in_force: Map = SAME
 
-    of: ClassVar[str] = CONFIDENCE.name
+    score: ClassVar[Score]
+    of: ClassVar[str]
+    entries: ClassVar[int]
     schema_version: ClassVar[int] = sums.SCHEMA_VERSION
-    entries: ClassVar[int] = sums.entries(CONFIDENCE)
     scale_bits: ClassVar[int] = sums.SCALE_BITS
     norm: ClassVar[int] = sums.NORM
 
@@ -73,7 +77,7 @@ class Confidence:
     @property
     def digest(self) -> bytes:
         """What the entries mean: it names model and map."""
-        return sums.schema_digest(CONFIDENCE, self.model, self.in_force)
+        return sums.schema_digest(self.score, self.model, self.in_force)
 
     def meaning(self) -> dict[str, object]:
         """Returns what the entries mean."""
@@ -81,23 +85,43 @@ class Confidence:
 
     def named(self, values: Sequence[int]) -> dict[str, int]:
         """Returns entries by what they are of."""
-        return dict(zip(sums.names(CONFIDENCE), values, strict=True))
+        return dict(zip(sums.names(self.score), values, strict=True))
 
     def to_dict(self) -> dict[str, object]:
         """Returns it as JSON can hold it."""
         return {"of": self.of, "model": self.model, "slope": self.in_force.slope, "offset": self.in_force.offset}
 
 
-Subject = Usage | Confidence
+@dataclass(frozen=True, slots=True)
+class Confidence(Judged):
+    """Of a model's answers, beside its confidence; `model` is the digest of its bundle."""
+
+    score: ClassVar[Score] = CONFIDENCE
+    of: ClassVar[str] = CONFIDENCE.name
+    entries: ClassVar[int] = sums.entries(CONFIDENCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity(Judged):
+    """Of answers from the cache to a similar question, beside how similar it was; `model` is the digest of the embedder's weights."""
+
+    score: ClassVar[Score] = SIMILARITY
+    of: ClassVar[str] = SIMILARITY.name
+    entries: ClassVar[int] = sums.entries(SIMILARITY)
+
+
+Subject = Usage | Judged
 
 USAGE = Usage()
+
+_JUDGED = {kind.of: kind for kind in (Confidence, Similarity)}
 
 
 def read_subject(values: Mapping[str, Any]) -> Subject:
     """Returns what `to_dict` has written."""
     if values["of"] == Usage.of:
         return USAGE
-    return Confidence(values["model"], Map(values["slope"], values["offset"]))
+    return _JUDGED[values["of"]](values["model"], Map(values["slope"], values["offset"]))
 
 
 def week_of(window: str) -> str:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from contract.calibration.fitting import Step
-from contract.calibration.maps import NO_CALIBRATIONS, Calibrations, read_calibrations
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SIMILARITY, Calibrations, read_calibrations
 from contract.calibration.report import Report
 from contract.errors import InvalidRequest, Reason
 from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE
 
-_SHOWN = (0.3, 0.5, 0.7, 0.9)
+_SHOWN = {CONFIDENCE: (0.3, 0.5, 0.7, 0.9), SIMILARITY: (0.75, 0.8, 0.9, 0.95)}
 
 
 def calibrate(
@@ -55,7 +55,7 @@ def _print(report: Report, step: Step) -> None:
     for place, why in sorted(step.discarded.items()):
         typer.echo(f"cohort {place + 1} of {len(report.cohorts)} is discarded: {why}")
     typer.echo(f"{step.answers} answers; the share of good ones was {step.mean_surprise:+.3f} beside what the map in force says")
-    for figure in _SHOWN:
+    for figure in _SHOWN[report.score]:
         new, old = step.map.probability(figure), step.before.probability(figure)
         typer.echo(f"{report.score.name} {figure}: good with probability {new:.3f}, before {old:.3f}")
     if step.is_cut:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from agent.prompts import FinishReason, Message, Prompt, Sampling
+from agent.prompts import CACHED, SIMILAR, FinishReason, Message, Prompt, Sampling
 from agent.store.answers import AnswerStore, KeptQuestion
 from agent.store.subjects import Subject
 
@@ -22,6 +22,26 @@ class CachedAnswer:
     model: str
     model_digest: str
     confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A kept answer that is given again.
+
+    Args:
+        digest: under which it is kept.
+        answer: it; without a confidence where it was to another question.
+        similarity: the cosine of that question and the one that is asked; None: they are the same.
+    """
+
+    digest: str
+    answer: CachedAnswer
+    similarity: float | None = None
+
+    @property
+    def how(self) -> str:
+        """How it was found, as receipts say it."""
+        return CACHED if self.similarity is None else SIMILAR
 
 
 class ExactCache:

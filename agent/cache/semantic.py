@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 import structlog
 
-from agent.cache.exact import CachedAnswer, ExactCache, repeatable
+from agent.cache.exact import ExactCache, Recalled, repeatable
 from agent.cache.guard import MOST_CHARACTERS, Guard, Refusal
 from agent.cache.nearest import Nearest
 from agent.embedding.embedder import Embedder, Vector
@@ -59,19 +59,6 @@ class Asking:
         return self.messages[-1].content
 
 
-@dataclass(frozen=True, slots=True)
-class Similar:
-    """An answer to a similar question.
-
-    Args:
-        answer: to it; without a confidence, which was in an answer to the other question.
-        similarity: the cosine of the two questions.
-    """
-
-    answer: CachedAnswer
-    similarity: float
-
-
 class SemanticCache:
     """Finds answers to questions that mean the same. Everything but the store works in a thread of its own, one after the other.
 
@@ -102,7 +89,7 @@ class SemanticCache:
     def __len__(self) -> int:
         return len(self._nearest)
 
-    async def recall(self, asking: Asking, now: float) -> Similar | None:
+    async def recall(self, asking: Asking, now: float) -> Recalled | None:
         """Returns the answer to the most similar question that the guard lets pass; None: there is none.
 
         Args:
@@ -117,7 +104,7 @@ class SemanticCache:
         await self._run(self._nearest.drop, found.keys() - texts.keys())
         digest = await self._run(self._first_that_passes, question.text, {digest: texts[digest] for digest in found if digest in texts})
         answer = None if digest is None else await self._cache.kept(digest, now)
-        return None if digest is None or answer is None else Similar(replace(answer, confidence=None), found[digest])
+        return None if digest is None or answer is None else Recalled(digest, replace(answer, confidence=None), found[digest])
 
     async def question(self, asking: Asking) -> KeptQuestion | None:
         """Returns a question as it is kept and compared; None: it is not, being too long or answered anew each time."""

@@ -21,11 +21,11 @@ from agent.update.chunk_folder import ChunkFolder
 from agent.update.fetcher import Fetcher
 from agent.update.opening import open_source, open_trust, rooted
 from agent.update.pacing import Pace, PaceSettings
-from contract.calibration.maps import CONFIDENCE, SAME
+from contract.calibration.maps import CONFIDENCE, SAME, SIMILARITY
 from contract.classification import Classification, stored_class
 from contract.learning_limits import LearningLimits
 from contract.secagg.roster import Roster
-from contract.subjects import Confidence
+from contract.subjects import EMBEDDER, Confidence, Similarity
 from contract.surroundings import Surroundings
 from contract.usage import Condition
 
@@ -60,7 +60,7 @@ def open_participation(
         roster=lambda: take_roster(settings, state, ledger, link),
         ledger=ledger,
         reporting=reporting,
-        confidence=lambda: confidence_of(model(), policy.chosen),
+        judged=lambda: (confidence_of(model(), policy.chosen), similarity_of(policy.chosen)),
         clock=clock,
     )
     return Participation(site)
@@ -80,6 +80,11 @@ def limits_of(settings: AgentSettings, chosen: Chosen) -> LearningLimits:
 def confidence_of(model: str, chosen: Chosen) -> Confidence:
     """Returns what this device would report of a model's confidence: held against the map of the signed policy in force, if it has one."""
     return Confidence(model, chosen.calibrations.of(CONFIDENCE, model) or SAME)
+
+
+def similarity_of(chosen: Chosen) -> Similarity:
+    """Returns what this device would report of its cache's answers to similar questions, likewise."""
+    return Similarity(EMBEDDER, chosen.calibrations.of(SIMILARITY, EMBEDDER) or SAME)
 
 
 def condition() -> Condition:

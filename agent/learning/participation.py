@@ -6,7 +6,7 @@ dropped, and a window that it has spent stays spent.
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ from contract.secagg.messages import Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import Rules, Terms
 from contract.secagg.wire import Kind, kind_of
-from contract.subjects import USAGE, Confidence, Subject, week_of
+from contract.subjects import USAGE, Judged, Subject, week_of
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class Site:
         roster: returns the newest signed roster.
         ledger: of what was contributed.
         reporting: counts a week.
-        confidence: returns what it would report of its confidence: of the model that it has now, under the map in force now.
+        judged: returns what it would report of answers that people judged: of the models that it has now, under the maps in force now.
         clock: returns the time, UTC.
         randomness: returns so many bytes that nobody can guess.
         bits: returns a number of so many random bits, likewise.
@@ -64,7 +64,7 @@ class Site:
     roster: Callable[[], Awaitable[Roster]]
     ledger: LedgerStore
     reporting: Reporting
-    confidence: Callable[[], Confidence]
+    judged: Callable[[], Sequence[Judged]]
     clock: Callable[[], datetime]
     randomness: Callable[[int], bytes] = secrets.token_bytes
     bits: Bits = secrets.randbits
@@ -130,7 +130,7 @@ class Participation:
         limits = self._limits = self._site.limits()
         if not limits.enabled:
             raise NotPermitted(Reason.LEARNING_OFF, "This device takes part in no sums: its owner says so, or its signed policy does.")
-        subject = _subject(plan, self._site.confidence())
+        subject = _subject(plan, self._site.judged())
         offered = _terms(subject, plan, limits, self._site.clock())
         roster, device = await self._site.roster(), self._site.device()
         member = Member(device.agent, device.member_key, roster, _rules(subject, plan, limits, roster))
@@ -143,9 +143,9 @@ class Participation:
         return vector(counts, subject, plan, self._site.bits)
 
 
-def _subject(plan: Plan, confidence: Confidence) -> Subject:
+def _subject(plan: Plan, judged: Sequence[Judged]) -> Subject:
     """Returns what a plan is of, by the schemas that this device reckons itself; of none of them it is held against use, and refused."""
-    return confidence if plan.schema in (schema(confidence, is_exact=False), schema(confidence, is_exact=True)) else USAGE
+    return next((one for one in judged if plan.schema in (schema(one, is_exact=False), schema(one, is_exact=True))), USAGE)
 
 
 def _terms(subject: Subject, plan: Plan, limits: LearningLimits, now: datetime) -> Terms:

@@ -13,14 +13,13 @@ from agent.store.database import Database
 from agent.store.sketches import SketchStore
 from contract import usage
 from contract.calibration import sums
-from contract.calibration.maps import CONFIDENCE
 from contract.errors import NotPossibleNow, Reason
 from contract.learning import noise_of, schema, span
 from contract.privacy_noise import Bits, clipped
 from contract.receipts import Receipt
 from contract.secagg.masks import to_vector
 from contract.secagg.messages import Plan
-from contract.subjects import MOST_ANSWERS, Subject, Usage
+from contract.subjects import MOST_ANSWERS, Confidence, Judged, Subject, Usage
 
 MayLearn = Callable[[Mapping[str, Any]], bool]
 """Says of a receipt, as it is stored, whether its answer may be counted still."""
@@ -72,8 +71,7 @@ class Reporting:
         def work(tables: Tables) -> list[int]:
             if isinstance(subject, Usage):
                 return usage.tally(self._learnable(tables, _ALL, begin, end), MOST_ANSWERS, condition)
-            judged = self._learnable(tables, _JUDGED, begin, end)
-            return sums.tally(CONFIDENCE, subject.in_force, sums.judged_of(subject.model, ((one.receipt, one.is_good) for one in judged)))
+            return sums.tally(subject.score, subject.in_force, self._judged(subject, tables, self._learnable(tables, _JUDGED, begin, end)))
 
         try:
             found = self._database.run_now(work)
@@ -85,6 +83,16 @@ class Reporting:
             raise NotPossibleNow(
                 Reason.LOG_DAMAGED, "A receipt cannot be read, so nothing is reported of its week: seawall-agent receipts verify"
             ) from error
+
+    def _judged(self, subject: Judged, tables: Tables, answers: Iterator[usage.Used]) -> Iterator[tuple[float, bool]]:
+        """Yields the figure of each answer, and whether it was called good; nothing where it has none."""
+        if isinstance(subject, Confidence):
+            yield from sums.judged_of(subject.model, ((one.receipt, one.is_good) for one in answers))
+            return
+        for one in answers:
+            similarity = self._sketches.similarity(tables, one.receipt.receipt_id)
+            if similarity is not None and one.is_good is not None:
+                yield similarity, one.is_good
 
     def _learnable(self, tables: Tables, query: str, begin: float, end: float) -> Iterator[usage.Used]:
         """Yields the answers of a span that may be learnt from, in random order, so that what is left out is no time of the week."""

@@ -39,12 +39,14 @@ class Heard:
         subject: who asked.
         asked_time: when it came, POSIX time, seconds.
         text: its last words.
+        similarity: of the question whose kept answer it was given; None: it was given no such answer.
     """
 
     receipt_id: str
     subject: Subject
     asked_time: float
     text: str = field(repr=False)
+    similarity: float | None = None
 
 
 class Sketching:
@@ -79,13 +81,13 @@ class Sketching:
         self._settled.set()
         self._problem = ""
 
-    def hear(self, prompt: Prompt, receipt_id: str) -> None:
+    def hear(self, prompt: Prompt, receipt_id: str, similarity: float | None = None) -> None:
         """Notes a prompt whose answer may be counted. It is let go where too many wait."""
         text = next((message.content for message in reversed(prompt.messages) if message.role == "user"), "")
         if not text.strip() or len(self._waiting) >= MOST_WAITING or not self._is_on():
             return
         subject = Subject(prompt.client, prompt.conversation)
-        self._waiting.append(Heard(receipt_id, subject, prompt.received_time.timestamp(), text))
+        self._waiting.append(Heard(receipt_id, subject, prompt.received_time.timestamp(), text, similarity))
         self._settled.clear()
         self._begun.set()
         if len(self._waiting) == MOST_WAITING:
@@ -129,7 +131,8 @@ class Sketching:
     async def _keep(self, heard: Heard, embedder: Embedder) -> None:
         sketched = await asyncio.to_thread(_sketched, embedder, heard.text)
         if sketched is not None:
-            await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, self._clock().timestamp())
+            now = self._clock().timestamp()
+            await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, now, heard.similarity)
 
 
 def _sketched(embedder: Embedder, text: str) -> Sketch | None:

@@ -90,8 +90,9 @@ class AnswerStore:
             key = keys.current(tables, subject, now)
             sealed = key.sealer.seal(answer.encode(), "answers", "answer", digest)
             row = {"digest": digest, "key": key.number, "answer": sealed, "create_time": now, "used_time": now}
-            tables.table("answers").upsert({**row, **_sealed(key, digest, question)}, pk="digest")
+            # First, so that a word about an answer that is too old ends none in its place.
             tables.execute("DELETE FROM answers WHERE create_time < ?", [now - self._age_seconds])
+            tables.table("answers").upsert({**row, **_sealed(key, digest, question)}, pk="digest")
             tables.execute(
                 "DELETE FROM answers WHERE digest IN (SELECT digest FROM answers ORDER BY used_time DESC LIMIT -1 OFFSET ?)",
                 [self._most_answers],

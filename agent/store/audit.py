@@ -15,6 +15,7 @@ import structlog
 from sqlite_utils import Database as Tables
 
 from agent.store.database import Database, unusable
+from agent.store.given import Given, note_given
 from agent.store.receipt_tree import append_leaf
 from contract.receipts import Receipt
 
@@ -54,7 +55,9 @@ class ReceiptStore:
         """How many were, by this process."""
         self.changed = asyncio.Event()
 
-    async def append(self, client: str, receipt: Receipt, now: float, may_record: bool = False, may_learn: bool = False) -> None:
+    async def append(
+        self, client: str, receipt: Receipt, now: float, may_record: bool = False, may_learn: bool = False, given: Given | None = None
+    ) -> None:
         """Adds a receipt and its leaf, and forgets those that are too old.
 
         Args:
@@ -63,6 +66,7 @@ class ReceiptStore:
             now: POSIX time, seconds.
             may_record: whether it may leave the site in clear.
             may_learn: whether it may be counted in what sites learn together.
+            given: the kept answer that it is of; None: of none that is kept.
         """
 
         def work(tables: Tables) -> None:
@@ -71,6 +75,8 @@ class ReceiptStore:
             row = {"receipt_id": receipt.receipt_id, "client": client, "receipt": text, "create_time": now, "leaf": leaf}
             allowed = {"may_record": int(may_record), "may_learn": int(may_learn)}
             tables.table("receipts").insert({**row, **allowed, "recorded": int(receipt.route == "escalated")})
+            if given is not None:
+                note_given(tables, self._database.keys, receipt.receipt_id, given, now)
             _forget(tables, now - self._age_seconds)
 
         await self._database.run(work)

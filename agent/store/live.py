@@ -11,6 +11,7 @@ from sqlite_utils import Database as Tables
 from agent.later.prompts import FOLLOWED_UP
 from agent.prompts import SIMILAR
 from agent.store.database import Database, unusable
+from agent.store.given import end_given
 from contract.errors import NotFound, Reason
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class LiveStore:
         return await self._run(work)
 
     async def give_feedback(self, client: str, prompt_id: str, is_good: bool, now: float) -> None:
-        """Keeps what a client says of an answer of its own; said again, it replaces what was said before.
+        """Keeps what a client says of an answer of its own; said again, it replaces what was said before. A bad word ends a kept answer.
 
         Args:
             client: who has asked.
@@ -119,6 +120,8 @@ class LiveStore:
             digest = "" if SIMILAR in found["reasons"] else found.get("model_digest") or ""  # the model was asked something else
             row = {"receipt_id": found["receipt_id"], "model_digest": digest, "is_good": int(is_good), "create_time": now}
             tables.table("feedback").upsert(row, pk="receipt_id")
+            if not is_good:
+                end_given(tables, found["receipt_id"])
             tables.execute("DELETE FROM feedback WHERE create_time < ?", [now - self._age_seconds])
 
         await self._run(work)

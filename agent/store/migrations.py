@@ -297,6 +297,22 @@ def _m0014_sketches(database: Database) -> None:
     database.table("sketches").create_index(["create_time"])
 
 
+def _m0015_given(database: Database) -> None:
+    """Which kept answer a prompt was given: a row goes with the answer, with the receipt and with whoever asked."""
+    database.execute(
+        "CREATE TABLE given (receipt_id TEXT PRIMARY KEY REFERENCES receipts (receipt_id) ON DELETE CASCADE, "
+        "key INTEGER NOT NULL REFERENCES subject_keys (key) ON DELETE CASCADE, "
+        "digest TEXT NOT NULL REFERENCES answers (digest) ON DELETE CASCADE) STRICT"
+    )
+    database.table("given").create_index(["key"])
+    database.table("given").create_index(["digest"])
+
+
+def _m0016_similarities(database: Database) -> None:
+    """How similar a question was to the one whose answer was given from the cache: sealed as its sketch is."""
+    database.table("sketches").add_column("similarity", bytes)
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0001_inbox,
     _m0002_conversations,
@@ -312,6 +328,8 @@ MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _m0012_learning,
     _m0013_questions,
     _m0014_sketches,
+    _m0015_given,
+    _m0016_similarities,
 )
 
 

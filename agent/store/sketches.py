@@ -1,8 +1,11 @@
 """Sketches of prompts, each beside the receipt of its answer: where the prompt lies, roughly, for sums over the fleet.
 
-A sketch is derived from what was asked. So it is in no receipt, lies sealed under the key of whoever asked, and goes with that key, or with
-the receipt, or once its week cannot be reported any more.
+Where the cache gave the answer to a similar question, how similar that was is kept too. Both are derived from what was asked. So they are
+in no receipt, lie sealed under the key of whoever asked, and go with that key, or with the receipt, or once its week cannot be reported any
+more.
 """
+
+from struct import Struct
 
 from sqlite_utils import Database as Tables
 
@@ -15,6 +18,8 @@ from contract.learning import WINDOWS_KEPT
 SKETCH_SECONDS = (WINDOWS_KEPT + 1) * 7 * 24 * 3600.0
 """How long one is kept: through its own week, and those in which that can be reported."""
 
+_SIMILARITY = Struct("<d")
+
 
 class SketchStore:
     """The table `sketches`.
@@ -26,7 +31,9 @@ class SketchStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def put(self, receipt_id: str, sketch: Sketch, subject: Subject, asked_time: float, now: float) -> None:
+    async def put(
+        self, receipt_id: str, sketch: Sketch, subject: Subject, asked_time: float, now: float, similarity: float | None = None
+    ) -> None:
         """Keeps a sketch, if its answer may be counted and who asked was not forgotten meanwhile.
 
         Args:
@@ -35,6 +42,7 @@ class SketchStore:
             subject: who asked.
             asked_time: when the prompt came, POSIX time, seconds.
             now: POSIX time, seconds.
+            similarity: of the question whose answer was given; None: it was given no such answer.
         """
         keys = self._database.keys
 
@@ -43,22 +51,33 @@ class SketchStore:
             if tables.execute(query, [receipt_id]).fetchone() is None or keys.erased_since(tables, subject, asked_time):
                 return
             key = keys.current(tables, subject, now)
-            sealed = key.sealer.seal(to_bytes(sketch), *_place(receipt_id))
-            row = {"receipt_id": receipt_id, "key": key.number, "content": sealed, "create_time": now}
-            tables.table("sketches").insert(row)
+            sealed = {"content": key.sealer.seal(to_bytes(sketch), *_place("content", receipt_id))}
+            if similarity is not None:
+                sealed["similarity"] = key.sealer.seal(_SIMILARITY.pack(similarity), *_place("similarity", receipt_id))
+            tables.table("sketches").insert({"receipt_id": receipt_id, "key": key.number, **sealed, "create_time": now})
 
         await self._database.run(work)
 
     def of(self, tables: Tables, receipt_id: str) -> Sketch | None:
         """Returns the sketch beside a receipt; None: there is none that can be read. Called within a transaction."""
-        row = tables.execute("SELECT key, content FROM sketches WHERE receipt_id = ?", [receipt_id]).fetchone()
+        opened = self._opened(tables, "content", receipt_id)
+        return None if opened is None else from_bytes(opened)
+
+    def similarity(self, tables: Tables, receipt_id: str) -> float | None:
+        """Returns how similar a question was to the one whose answer was given; None: that is not known, or is another embedder's word."""
+        opened = None if self.of(tables, receipt_id) is None else self._opened(tables, "similarity", receipt_id)
+        return None if opened is None else float(*_SIMILARITY.unpack(opened))
+
+    def _opened(self, tables: Tables, column: str, receipt_id: str) -> bytes | None:
+        query = f"SELECT key, {column} FROM sketches WHERE receipt_id = ? AND {column} IS NOT NULL"  # noqa: S608 - columns of this module
+        row = tables.execute(query, [receipt_id]).fetchone()
         if row is None:
             return None
         try:
-            return from_bytes(self._database.keys.held(tables, row[0]).sealer.open(row[1], *_place(receipt_id)))
+            return self._database.keys.held(tables, row[0]).sealer.open(row[1], *_place(column, receipt_id))
         except Unreadable:
             return None
 
 
-def _place(receipt_id: str) -> tuple[str, ...]:
-    return "sketches", "content", receipt_id
+def _place(column: str, receipt_id: str) -> tuple[str, ...]:
+    return "sketches", column, receipt_id

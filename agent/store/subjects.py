@@ -21,7 +21,7 @@ from agent.store.sealing import KEY_BYTES, RandomBytes, Sealer, Unreadable, deri
 
 _KEY_SECONDS = 30 * 24 * 3600.0
 
-SEALED_TABLES = ("answers", "classes", "inbox", "outbox", "sketches", "turns", "vault")
+SEALED_TABLES = ("answers", "classes", "given", "inbox", "outbox", "sketches", "turns", "vault")
 """Each row of these has a `key`, and is deleted with it."""
 
 

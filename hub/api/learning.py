@@ -9,7 +9,7 @@ from contract.calibration.maps import Map
 from contract.errors import InvalidRequest, Reason
 from contract.learning import window_before
 from contract.privacy_account import epsilon
-from contract.subjects import USAGE, Confidence, Subject
+from contract.subjects import USAGE, Confidence, Similarity, Subject
 from contract.usage import SCHEMA_VERSION
 from hub.api.fields import read_request_id
 from hub.api.identity import actor
@@ -102,6 +102,7 @@ def round_message(record: RoundRecord) -> round_pb2.Round:
         cohorts=[_cohort_message(cohort) for cohort in record.cohorts],
         left_out=record.left_out,
         confidence=_confidence_message(record.subject) if isinstance(record.subject, Confidence) else None,
+        similarity=_similarity_message(record.subject) if isinstance(record.subject, Similarity) else None,
     )
 
 
@@ -113,10 +114,16 @@ def _confidence_message(subject: Confidence) -> round_pb2.Round.Confidence:
     return round_pb2.Round.Confidence(model_digest=subject.model, slope=subject.in_force.slope, offset=subject.in_force.offset)
 
 
+def _similarity_message(subject: Similarity) -> round_pb2.Round.Similarity:
+    return round_pb2.Round.Similarity(embedder_digest=subject.model, slope=subject.in_force.slope, offset=subject.in_force.offset)
+
+
 def _subject(asked: round_pb2.Round) -> Subject:
-    if not asked.HasField("confidence"):
-        return USAGE
-    return Confidence(asked.confidence.model_digest, Map(asked.confidence.slope, asked.confidence.offset))
+    if asked.HasField("confidence"):
+        return Confidence(asked.confidence.model_digest, Map(asked.confidence.slope, asked.confidence.offset))
+    if asked.HasField("similarity"):
+        return Similarity(asked.similarity.embedder_digest, Map(asked.similarity.slope, asked.similarity.offset))
+    return USAGE
 
 
 def _cohort_message(record: CohortRecord) -> round_pb2.Round.Cohort:

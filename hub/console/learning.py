@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SAME, Calibrations, read_calibrations
+from contract.calibration.maps import CONFIDENCE, NO_CALIBRATIONS, SAME, SIMILARITY, Calibrations, read_calibrations
 from contract.errors import InvalidRequest, Reason
 from contract.learning import windows_over
 from contract.policy_bundle import CALIBRATION_FILE, POLICY_FILE
 from contract.release import versions_of
 from contract.roster_bundle import ROLE, newest_roster
 from contract.secagg.roster import Roster
+from contract.subjects import EMBEDDER
 from hub.clock import utc_now
 from hub.config import DEFAULT_DATA
 from hub.console.learning_views import DRIFT, buckets, chart, drift_chart
@@ -26,7 +27,7 @@ from hub.operator import Operator
 from seawall.hub.v1 import round_pb2
 
 app = typer.Typer(
-    help="Sums over the fleet: of use, and of how good answers are beside their confidence; of agents together, and of none alone.",
+    help="Sums over the fleet: of use, and of how good answers are beside what a figure says; of agents together, and of none alone.",
     no_args_is_help=True,
 )
 
@@ -45,6 +46,17 @@ class Of(StrEnum):
 
     USAGE = "usage"
     CONFIDENCE = "confidence"
+    SIMILARITY = "similarity"
+
+
+Summed = Annotated[
+    Of,
+    typer.Option(
+        "--of",
+        help="What is summed: counts of use; how good answers were beside their confidence; or, of what the cache gave to similar "
+        "questions, beside how similar those were.",
+    ),
+]
 
 
 @app.command("rounds", epilog="Example: seawall-hub learning rounds --output json")
@@ -63,7 +75,8 @@ def list_rounds(data: Data = DEFAULT_DATA, config: Config = None, output: Shown 
 @app.command(
     "start",
     epilog="Example: seawall-hub learning start --by model --by labels.region; "
-    "seawall-hub learning start --of confidence --model smollm2/versions/3 --policy fleet-policy",
+    "seawall-hub learning start --of confidence --model smollm2/versions/3 --policy fleet-policy; "
+    "seawall-hub learning start --of similarity --policy fleet-policy",
 )
 def start_round(
     data: Data = DEFAULT_DATA,
@@ -71,9 +84,7 @@ def start_round(
     window: Window = "",
     by: By = None,
     exact: Annotated[bool, typer.Option("--exact", help="Ask for sums without noise, which few agents allow.")] = False,
-    of: Annotated[
-        Of, typer.Option("--of", help="What is summed: counts of use, or how good answers were beside their confidence.")
-    ] = Of.USAGE,
+    of: Summed = Of.USAGE,
     model: Annotated[str, typer.Option("--model", help="Whose confidence: sha256:…, or a name as `agents list` has it.")] = "",
     policy: Annotated[
         Path | None,
@@ -85,10 +96,14 @@ def start_round(
 ) -> None:
     """Begins a round: asks the agents that are connected, in cohorts that have what --by names in common."""
     if (of is Of.CONFIDENCE) != bool(model) or (of is Of.USAGE and policy is not None):
-        raise InvalidRequest(Reason.FIELD_INVALID, "--of confidence takes --model, and --policy; a round of use takes neither.")
+        raise InvalidRequest(
+            Reason.FIELD_INVALID,
+            "--of confidence takes --model, and --policy; --of similarity --policy alone; a round of use takes neither.",
+        )
     with reach(data, config) as operator:
         confidence = _confidence(operator, model, policy) if of is Of.CONFIDENCE else None
-        wanted = round_pb2.Round(window=window, group_by=by or [], exact=exact, confidence=confidence)
+        similarity = _similarity(policy) if of is Of.SIMILARITY else None
+        wanted = round_pb2.Round(window=window, group_by=by or [], exact=exact, confidence=confidence, similarity=similarity)
         request = round_pb2.CreateRoundRequest(round=wanted, request_id=str(uuid.uuid4()))
         made = operator.call(operator.learning.CreateRound, request)
     if output is Output.JSON:
@@ -130,11 +145,11 @@ def report(
     epilog="Example: seawall-hub learning sums 2026-w48-0123abcd > sums.json; seawall-models calibrate sums.json --policy fleet-policy",
 )
 def print_sums(
-    name: Annotated[str, typer.Argument(metavar="ROUND", help="A round of confidence, as `learning rounds` names it.")],
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="A round of confidence or similarity, as `learning rounds` names it.")],
     data: Data = DEFAULT_DATA,
     config: Config = None,
 ) -> None:
-    """Prints what a round of confidence came to, by cohort: whoever signs policies fits the next calibration to it."""
+    """Prints what a round of confidence or similarity came to, by cohort: whoever signs policies fits the next calibration to it."""
     with reach(data, config) as operator:
         found = operator.call(operator.learning.GetSums, round_pb2.GetSumsRequest(name=f"rounds/{name}"))
     sys.stdout.write(found.content.decode())
@@ -166,13 +181,19 @@ def propose_roster(
 
 def _confidence(operator: Operator, model: str, policy: Path | None) -> round_pb2.Round.Confidence:
     digest = model if model.startswith(_DIGEST) else _digest_of(operator, model.removeprefix(_MODELS))
-    calibrations = NO_CALIBRATIONS if policy is None else _calibrations(policy)
-    in_force = calibrations.of(CONFIDENCE, digest) or SAME
+    in_force = _calibrations(policy).of(CONFIDENCE, digest) or SAME
     return round_pb2.Round.Confidence(model_digest=digest, slope=in_force.slope, offset=in_force.offset)
 
 
-def _calibrations(policy: Path) -> Calibrations:
-    """Returns the maps in a policy's folder, which may have none."""
+def _similarity(policy: Path | None) -> round_pb2.Round.Similarity:
+    in_force = _calibrations(policy).of(SIMILARITY, EMBEDDER) or SAME
+    return round_pb2.Round.Similarity(embedder_digest=EMBEDDER, slope=in_force.slope, offset=in_force.offset)
+
+
+def _calibrations(policy: Path | None) -> Calibrations:
+    """Returns the maps in a policy's folder, which may have none; without a folder, none are in force."""
+    if policy is None:
+        return NO_CALIBRATIONS
     if not (policy / POLICY_FILE).is_file():
         raise InvalidRequest(Reason.POLICY_INVALID, f"There is no {POLICY_FILE} in {policy}: name the folder that was published.")
     file = policy / CALIBRATION_FILE
@@ -212,7 +233,7 @@ def _row(one: round_pb2.Round) -> tuple[str, ...]:
     reasons = sorted({one.reason, *(cohort.reason for cohort in one.cohorts)} - {""})
     return (
         one.name.removeprefix("rounds/"),
-        str(Of.CONFIDENCE if one.HasField("confidence") else Of.USAGE),
+        one.WhichOneof("subject") or str(Of.USAGE),
         round_pb2.Round.State.Name(one.state),
         str(len(one.cohorts)),
         str(sum(cohort.size for cohort in one.cohorts)),

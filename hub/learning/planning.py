@@ -13,7 +13,7 @@ from contract.learning import span, terms, windows_over
 from contract.secagg.messages import HASH_BYTES, Plan
 from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
-from contract.subjects import USAGE, Confidence, Subject
+from contract.subjects import USAGE, Confidence, Judged, Subject
 from hub.config import LearningSettings
 from hub.fleet.enrollment import Randomness
 from hub.learning.cohorts import Drawn, Group, Sizes, draw
@@ -59,8 +59,10 @@ def checked(wanted: Wanted, now: datetime) -> Wanted:
     if window not in windows:
         raise InvalidRequest(Reason.FIELD_INVALID, f"Devices do not report {window} now: ask for one of {', '.join(windows)}.")
     check_fields(wanted.group_by)
-    if isinstance(wanted.subject, Confidence) and not _DIGEST.fullmatch(wanted.subject.model):
-        raise InvalidRequest(Reason.FIELD_INVALID, "A model is named by its bundle's digest, sha256:…: seawall-hub agents list has it.")
+    if isinstance(wanted.subject, Judged) and not _DIGEST.fullmatch(wanted.subject.model):
+        raise InvalidRequest(
+            Reason.FIELD_INVALID, "A model is named by its digest, sha256:…: seawall-hub agents list has that of each bundle."
+        )
     return replace(wanted, window=window)
 
 

@@ -1,15 +1,14 @@
-"""What was learnt: counts of use, added up by what agents have in common, and the sums of confidence by cohort, as they are fitted to."""
+"""What was learnt: counts of use, added up by what agents have in common, and sums of judged answers by cohort, as they are fitted to."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
 from contract.calibration.cohorts import CohortSum
-from contract.calibration.maps import CONFIDENCE
 from contract.calibration.report import Report
 from contract.errors import InvalidRequest, NotPossibleNow, Reason
 from contract.privacy_account import epsilon
-from contract.subjects import Confidence, Usage
+from contract.subjects import Judged, Usage
 from contract.usage import named
 from hub.learning.cohorts import Group
 from hub.learning.drift import Drift, Week, drift
@@ -69,14 +68,14 @@ def held_against(groups: Iterable[GroupSums], before: Iterable[GroupSums]) -> li
 
 
 def calibration_report(record: RoundRecord) -> Report:
-    """Returns the sums of a round of confidence, by cohort; which of them count, `contract.calibration.cohorts` says.
+    """Returns the sums of a round of confidence or similarity, by cohort; which of them count, `contract.calibration.cohorts` says.
 
     Raises:
         InvalidRequest: FIELD_INVALID, it is of something else.
         NotPossibleNow: ROUND_SHORT, no cohort of it has a sum.
     """
     subject = record.subject
-    if not isinstance(subject, Confidence):
+    if not isinstance(subject, Judged):
         raise InvalidRequest(Reason.FIELD_INVALID, f"The round {record.round_id} is of use: seawall-hub learning report shows that.")
     ended = [cohort for cohort in record.cohorts if cohort.state == SUCCEEDED]
     if not ended:
@@ -84,7 +83,7 @@ def calibration_report(record: RoundRecord) -> Report:
             Reason.ROUND_SHORT, f"The round {record.round_id} has no sums: seawall-hub learning rounds says why, or how far it is."
         )
     sums = tuple(CohortSum(cohort.contributors, cohort.sums, cohort.variance) for cohort in ended)
-    return Report(CONFIDENCE, subject.model, subject.digest, sums)
+    return Report(subject.score, subject.model, subject.digest, sums)
 
 
 def _merged(group: Group, cohorts: Sequence[CohortRecord]) -> GroupSums:

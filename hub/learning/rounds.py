@@ -135,7 +135,7 @@ class Rounds:
         return merge(found, SCHEMA_VERSION, group_by)
 
     async def sums(self, round_id: str) -> bytes:
-        """Returns what a round of confidence came to, as whoever signs the next calibration takes it.
+        """Returns what a round of confidence or similarity came to, as whoever signs the next calibration takes it.
 
         Raises:
             NotFound: ROUND_NOT_FOUND.

@@ -23,8 +23,9 @@ from contract.drift import Sketch
 from contract.identity import key_hash
 from contract.learning import span, windows_over
 from contract.learning_limits import LearningLimits
+from contract.receipts import Receipt
 from contract.secagg.roster import Roster
-from contract.subjects import USAGE, Confidence, Subject
+from contract.subjects import EMBEDDER, USAGE, Confidence, Similarity, Subject
 from contract.tree_heads import public_der
 from hub.config import LearningSettings
 from hub.fleet.events import Journal
@@ -62,6 +63,7 @@ class FakeAgent:
         self.database = AgentDatabase(path, DATA_KEY)
         self.ledger = LedgerStore(self.database)
         self.confidence = Confidence(MODEL)
+        self.similarity = Similarity(EMBEDDER)
         self.reporting = Reporting(self.database, lambda _: True, random)
         self.roster = roster
         self.participation = self.started()
@@ -74,7 +76,7 @@ class FakeAgent:
             roster=self._roster,
             ledger=self.ledger,
             reporting=self.reporting,
-            confidence=lambda: self.confidence,
+            judged=lambda: (self.confidence, self.similarity),
             clock=lambda: self.now,
             randomness=self.random.randbytes,
             bits=self.random.getrandbits,
@@ -102,12 +104,22 @@ class FakeAgent:
 
     async def judge(self, judged: Iterable[tuple[float, bool]], **values: object) -> None:
         """Answers prompts of such confidence within the window, each of which is called good or bad."""
-        receipts, live = ReceiptStore(self.database, age_seconds=1e9), LiveStore(self.database, 1e9)
         for number, (figure, is_good) in enumerate(judged):
-            name = f"{self.agent_id}-judged-{number}"
-            given = replace(receipt(name), receipt_id=name, confidence=figure, **values)  # type: ignore[arg-type]
-            await receipts.append("c", given, IN_WINDOW, may_learn=True)
-            await live.give_feedback("c", name, is_good, IN_WINDOW)
+            given = replace(receipt(f"{self.agent_id}-judged-{number}"), confidence=figure, **values)  # type: ignore[arg-type]
+            await self._judged(given, is_good)
+
+    async def recall(self, judged: Iterable[tuple[float, bool]]) -> None:
+        """Answers prompts from the cache within the window, each so similar to another one, which are called good or bad."""
+        for number, (figure, is_good) in enumerate(judged):
+            given = replace(receipt(f"{self.agent_id}-recalled-{number}"), route="cache", reasons=("similar",), confidence=None)
+            await self._judged(given, is_good, figure)
+
+    async def _judged(self, given: Receipt, is_good: bool, similarity: float | None = None) -> None:
+        given = replace(given, receipt_id=given.prompt_id)
+        await ReceiptStore(self.database, age_seconds=1e9).append("c", given, IN_WINDOW, may_learn=True)
+        if similarity is not None:
+            await SketchStore(self.database).put(given.receipt_id, (0, 0, 0, 0), Asker("c"), IN_WINDOW, IN_WINDOW, similarity)
+        await LiveStore(self.database, 1e9).give_feedback("c", given.prompt_id, is_good, IN_WINDOW)
 
     def counts(self, subject: Subject = USAGE) -> list[int]:
         """What it has kept of what it contributed."""

@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 from agent.identity.files import Identity
 from agent.learning.participation import Participation
 from agent.state import StateFolder
-from contract.calibration.maps import CONFIDENCE, Calibrations, Fitted, Map
+from contract.calibration.maps import CONFIDENCE, SIMILARITY, Calibrations, Fitted, Map
 from contract.calibration.report import Report
 from contract.errors import Reason
 from contract.identity import key_hash
 from contract.learning import window_before
+from contract.subjects import EMBEDDER
 from contract.tree_heads import public_der
 from hub.clock import utc_now
 from hub.store import agents, replicas
@@ -92,7 +93,9 @@ async def test_a_fleet_is_asked_and_its_report_is_read(site: Site) -> None:
     assert "class." not in chart
 
 
-async def test_the_confidence_of_a_model_is_summed_under_the_map_in_force_and_its_file_is_printed(site: Site) -> None:
+async def test_the_confidence_of_a_model_and_the_caches_similarity_are_summed_under_the_map_in_force_and_their_files_are_printed(
+    site: Site,
+) -> None:
     await site.sign_roster()
     begun = await site.read("learning", "start", "--exact", "--of", "confidence", "--model", MODEL)
     ended = await site.ended(begun["name"])
@@ -100,7 +103,14 @@ async def test_the_confidence_of_a_model_is_summed_under_the_map_in_force_and_it
     name = begun["name"].removeprefix("rounds/")
     report = Report.from_json((await site.run("learning", "sums", name)).encode())
     assert (report.model, [cohort.devices for cohort in report.cohorts]) == (DIGEST, [SIZE])
-    assert "confidence" in await site.run("learning", "rounds")
+    begun = await site.read("learning", "start", "--exact", "--of", "similarity")
+    ended = await site.ended(begun["name"])
+    assert (ended["state"], ended["similarity"]) == ("SUCCEEDED", {"embedderDigest": EMBEDDER, "slope": 1.0})
+    report = Report.from_json((await site.run("learning", "sums", begun["name"].removeprefix("rounds/"))).encode())
+    assert (report.score, report.model, [cohort.devices for cohort in report.cohorts]) == (SIMILARITY, EMBEDDER, [SIZE])
+    rows = await site.run("learning", "rounds")
+    assert "confidence" in rows
+    assert "similarity" in rows
 
 
 async def test_under_a_map_that_devices_do_not_have_nobody_reports(site: Site) -> None:
@@ -115,10 +125,14 @@ async def test_under_a_map_that_devices_do_not_have_nobody_reports(site: Site) -
     begun = await site.read(*order)
     assert begun["confidence"] == {"modelDigest": DIGEST, "slope": 2.0, "offset": 0.5}
     assert (await site.ended(begun["name"]))["state"] == "FAILED"
+    (folder / "calibration.json").write_bytes(Calibrations((Fitted(SIMILARITY, EMBEDDER, in_force, 300),)).to_json())
+    begun = await site.read("learning", "start", "--of", "similarity", "--policy", str(folder))
+    assert begun["similarity"] == {"embedderDigest": EMBEDDER, "slope": 2.0, "offset": 0.5}
 
 
 async def test_a_round_without_its_model_or_of_one_that_nobody_has_is_refused(site: Site) -> None:
-    for options in (("--of", "confidence"), ("--model", DIGEST), ("--of", "confidence", "--model", "unheard of")):
+    similarity = ("--of", "similarity", "--model", DIGEST)
+    for options in (("--of", "confidence"), ("--model", DIGEST), ("--of", "confidence", "--model", "unheard of"), similarity):
         with refused(Reason.FIELD_INVALID):
             await site.run("learning", "start", *options)
 

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from benchmarks.calibration_fleet import furthest, made_up_fleet
 from contract.calibration.cohorts import CohortSum
-from contract.calibration.maps import CONFIDENCE, SAME, Calibrations, Map, read_calibrations
+from contract.calibration.maps import CONFIDENCE, SAME, SIMILARITY, Calibrations, Map, read_calibrations
 from contract.calibration.report import Report
 from contract.calibration.sums import SURPRISE_NORM, schema_digest, tally
 from contract.errors import InvalidRequest
 from contract.policy_bundle import check_policy_bundle
+from contract.subjects import EMBEDDER, Similarity
 from models.calibrate_command import calibrate
 
 MODEL = "sha256:" + "a" * 64
@@ -73,6 +74,21 @@ def test_a_cohort_with_a_modified_client_is_left_out_and_said_to_be(policy: Path
     assert "cohort 3 of 4 is discarded: its surprise is longer" in said
     assert "publish it, have another window summed" in said
     assert "seawall-models publish" in said
+
+
+def test_a_map_of_similarity_is_fitted_beside_one_of_confidence(policy: Path, tmp_path: Path) -> None:
+    run(sums(tmp_path / "sums.json", SAME, 1), "--policy", policy)
+    judged = [(0.9, number % 3 > 0) for number in range(100)]
+    cohort = CohortSum(3, tuple(3 * value for value in tally(SIMILARITY, SAME, judged)))
+    file = tmp_path / "similar.json"
+    file.write_bytes(Report(SIMILARITY, EMBEDDER, Similarity(EMBEDDER).digest, (cohort,)).to_json())
+    said = run(file, "--policy", policy)
+    assert "similarity 0.95: good with probability" in said
+    found = written(policy)
+    assert found.of(CONFIDENCE, MODEL) is not None
+    fitted = found.of(SIMILARITY, EMBEDDER)
+    assert fitted is not None
+    assert fitted.probability(0.9) < 0.9
 
 
 def test_windows_under_one_map_count_together_and_of_different_models_do_not(policy: Path, tmp_path: Path) -> None:

@@ -77,6 +77,33 @@ class Round(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Similarity(_message.Message):
+        """By how much answers that the cache gave to similar questions, and that people judged, were better or worse than the map in force says of how similar they were."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EMBEDDER_DIGEST_FIELD_NUMBER: _builtins.int
+        SLOPE_FIELD_NUMBER: _builtins.int
+        OFFSET_FIELD_NUMBER: _builtins.int
+        embedder_digest: _builtins.str
+        """`sha256:…`, of the embedder's weights. Agents that have another one refuse."""
+        slope: _builtins.float
+        """As in Confidence."""
+        offset: _builtins.float
+        def __init__(
+            self,
+            *,
+            embedder_digest: _builtins.str = ...,
+            slope: _builtins.float = ...,
+            offset: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["embedder_digest", b"embedder_digest", "offset", b"offset", "slope", b"slope"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Cohort(_message.Message):
         """Agents that are asked together: 64 at most. Who they are is not told."""
 
@@ -186,6 +213,7 @@ class Round(_message.Message):
     COHORTS_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`rounds/{round}`."""
     window: _builtins.str
@@ -193,7 +221,7 @@ class Round(_message.Message):
     exact: _builtins.bool
     """Whether the sums bear no noise, which few agents allow."""
     schema_version: _builtins.int
-    """Output only, as are all that follow but `confidence`. Of what is counted: contract/usage.py, contract/calibration/sums.py."""
+    """Output only, as are all that follow but `subject`. Of what is counted: contract/usage.py, contract/calibration/sums.py."""
     roster_version: _builtins.int
     """Of the signed roster that cohorts were drawn from."""
     state: Global___Round.State.ValueType
@@ -216,9 +244,9 @@ class Round(_message.Message):
     @_builtins.property
     def cohorts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Round.Cohort]: ...
     @_builtins.property
-    def confidence(self) -> Global___Round.Confidence:
-        """What is summed; unset: counts of use."""
-
+    def confidence(self) -> Global___Round.Confidence: ...
+    @_builtins.property
+    def similarity(self) -> Global___Round.Similarity: ...
     def __init__(
         self,
         *,
@@ -236,12 +264,15 @@ class Round(_message.Message):
         cohorts: _abc.Iterable[Global___Round.Cohort] | None = ...,
         left_out: _builtins.int = ...,
         confidence: Global___Round.Confidence | None = ...,
+        similarity: Global___Round.Similarity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "create_time", b"create_time", "end_time", b"end_time", "similarity", b"similarity", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohorts", b"cohorts", "confidence", b"confidence", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "exact", b"exact", "group_by", b"group_by", "left_out", b"left_out", "name", b"name", "reason", b"reason", "roster_version", b"roster_version", "schema_version", b"schema_version", "state", b"state", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohorts", b"cohorts", "confidence", b"confidence", "create_time", b"create_time", "creator", b"creator", "end_time", b"end_time", "exact", b"exact", "group_by", b"group_by", "left_out", b"left_out", "name", b"name", "reason", b"reason", "roster_version", b"roster_version", "schema_version", b"schema_version", "similarity", b"similarity", "state", b"state", "subject", b"subject", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_subject: _TypeAlias = _typing.Literal["confidence", "similarity"]  # noqa: Y015
+    _WhichOneofArgType_subject: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_subject) -> _WhichOneofReturnType_subject | None: ...
 
 Global___Round: _TypeAlias = Round  # noqa: Y015
 
@@ -361,7 +392,7 @@ class CreateRoundRequest(_message.Message):
     """A UUID, the same for each retry."""
     @_builtins.property
     def round(self) -> Global___Round:
-        """With `window`, `group_by`, `exact` and `confidence`."""
+        """With `window`, `group_by`, `exact` and `subject`."""
 
     def __init__(
         self,
@@ -605,7 +636,7 @@ Global___GetSumsRequest: _TypeAlias = GetSumsRequest  # noqa: Y015
 
 @_typing.final
 class Sums(_message.Message):
-    """What a round of confidence came to."""
+    """What a round of confidence or similarity came to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class LearningServiceStub:
-    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence, or their similarity, says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class LearningServiceStub:
 
 
 class LearningServiceServicer:
-    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence, or their similarity, says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
     """
 
     def GetRound(self, request, context):
@@ -109,7 +109,7 @@ class LearningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSums(self, request, context):
-        """Returns the sums of a round of confidence, for whoever signs the next calibration.
+        """Returns the sums of a round of confidence or similarity, for whoever signs the next calibration.
 
         Caller: roles operator, auditor.
         Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
@@ -156,7 +156,7 @@ def add_LearningServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LearningService:
-    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence, or their similarity, says. The hub learns no agent's own counts: see docs/secure-aggregation.md.
     """
 
     @staticmethod

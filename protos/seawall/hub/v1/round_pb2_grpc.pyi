@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LearningServiceStub:
-    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence, or their similarity, says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -60,7 +60,7 @@ class LearningServiceStub:
     Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID).
     """
     GetSums: _grpc.UnaryUnaryMultiCallable[_round_pb2.GetSumsRequest, _round_pb2.Sums]
-    """Returns the sums of a round of confidence, for whoever signs the next calibration.
+    """Returns the sums of a round of confidence or similarity, for whoever signs the next calibration.
 
     Caller: roles operator, auditor.
     Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
@@ -69,7 +69,7 @@ class LearningServiceStub:
 
 @_typing.type_check_only
 class LearningServiceAsyncStub(LearningServiceStub):
-    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence, or their similarity, says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRound: _aio.UnaryUnaryMultiCallable[_round_pb2.GetRoundRequest, _round_pb2.Round]  # type: ignore[assignment]
@@ -99,7 +99,7 @@ class LearningServiceAsyncStub(LearningServiceStub):
     Errors: INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID).
     """
     GetSums: _aio.UnaryUnaryMultiCallable[_round_pb2.GetSumsRequest, _round_pb2.Sums]  # type: ignore[assignment]
-    """Returns the sums of a round of confidence, for whoever signs the next calibration.
+    """Returns the sums of a round of confidence or similarity, for whoever signs the next calibration.
 
     Caller: roles operator, auditor.
     Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION
@@ -107,7 +107,7 @@ class LearningServiceAsyncStub(LearningServiceStub):
     """
 
 class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
+    """Sums over the fleet: of what agents count of their use, or of how good answers were beside what their confidence, or their similarity, says. The hub learns no agent's own counts: see docs/secure-aggregation.md."""
 
     @_abc_1.abstractmethod
     def GetRound(
@@ -165,7 +165,7 @@ class LearningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _round_pb2.GetSumsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_round_pb2.Sums, _abc.Awaitable[_round_pb2.Sums]]:
-        """Returns the sums of a round of confidence, for whoever signs the next calibration.
+        """Returns the sums of a round of confidence or similarity, for whoever signs the next calibration.
 
         Caller: roles operator, auditor.
         Errors: NOT_FOUND (ROUND_NOT_FOUND), INVALID_ARGUMENT (NAME_INVALID, FIELD_INVALID: the round is of use), FAILED_PRECONDITION

@@ -80,6 +80,7 @@ async def test_a_question_that_means_the_same_has_the_same_answer(filled: Site) 
     found = await filled.similar.recall(asking(SAME), 2.0)
     assert found is not None
     assert found.answer == GIVEN
+    assert found.similarity is not None
     assert 0.8 <= found.similarity <= 1.0
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from agent.config import AgentSettings, LearningSettings
-from agent.learning.opening import confidence_of, limits_of, may_learn
+from agent.learning.opening import confidence_of, limits_of, may_learn, similarity_of
 from agent.policies.in_force import Chosen, PolicyInForce, choose
 from agent.policies.kept import KeptPolicy
-from contract.calibration.maps import CONFIDENCE, SAME, Calibrations, Fitted, Map
+from contract.calibration.maps import CONFIDENCE, SAME, SIMILARITY, Calibrations, Fitted, Map
 from contract.errors import InvalidRequest
 from contract.learning_limits import LearningLimits
 from contract.policy import Policy
 from contract.receipts import Departure, Receipt
-from contract.subjects import Confidence
+from contract.subjects import EMBEDDER, Confidence, Similarity
 from contract.surroundings import Surroundings
 from tests.fakes.answerer import receipt
 from tests.fakes.tuf_repository import version_of
@@ -53,6 +53,13 @@ def test_confidence_is_reported_by_the_map_of_the_signed_policy_for_this_model_a
     chosen = Chosen(Policy(""), "", "signed", calibrations=Calibrations((fitted,)))
     assert confidence_of("sha256:a", chosen) == Confidence("sha256:a", fitted.map)
     assert confidence_of("sha256:b", chosen) == Confidence("sha256:b", SAME)
+
+
+def test_similarity_is_reported_by_the_signed_map_for_the_embedder_of_this_version_and_no_other() -> None:
+    for name, in_force in ((EMBEDDER, Map(2.0, 0.5)), ("sha256:a", SAME)):
+        fitted = Fitted(SIMILARITY, name, Map(2.0, 0.5), 300), Fitted(CONFIDENCE, EMBEDDER, Map(3.0, 0.5), 300)
+        chosen = Chosen(Policy(""), "", "signed", calibrations=Calibrations(fitted))
+        assert similarity_of(chosen) == Similarity(EMBEDDER, in_force)
 
 
 @pytest.mark.parametrize(("data_class", "counts"), [("public", True), ("internal", False), ("unheard of", False)])

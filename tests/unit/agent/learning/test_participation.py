@@ -23,7 +23,7 @@ from contract.secagg.roster import Roster
 from contract.secagg.rules import least_threshold
 from contract.secagg.server import Coordinator, Sum
 from contract.secagg.wire import Kind
-from contract.subjects import USAGE, Confidence, Subject
+from contract.subjects import EMBEDDER, USAGE, Confidence, Judged, Similarity, Subject
 from tests.fakes.learning_fleet import MODEL, NOW, OPEN, WINDOW, FakeAgent, LearningFleet, learning_fleet
 from tests.fakes.secagg_cohort import STAGES, refused
 
@@ -292,10 +292,16 @@ OTHER = "sha256:" + "1" * 64
 
 @pytest.mark.parametrize(
     "subject",
-    [Confidence(OTHER), Confidence(MODEL, Map(1.0, 0.1)), Confidence(OTHER, Map(1.0, 0.1))],
-    ids=["another model", "another map", "both"],
+    [
+        Confidence(OTHER),
+        Confidence(MODEL, Map(1.0, 0.1)),
+        Confidence(OTHER, Map(1.0, 0.1)),
+        Similarity(OTHER),
+        Similarity(EMBEDDER, Map(2.0)),
+    ],
+    ids=["another model", "another map", "both", "another embedder", "another map of similarity"],
 )
-async def test_a_round_of_another_models_confidence_or_under_another_map_is_refused(fleet: LearningFleet, subject: Confidence) -> None:
+async def test_a_round_of_another_models_figures_or_under_another_map_is_refused(fleet: LearningFleet, subject: Judged) -> None:
     for is_exact in (False, True):
         with refused(Reason.SCHEMA_UNKNOWN):
             await first(fleet).answer(plan(fleet, is_exact, subject=subject).to_bytes())
@@ -315,6 +321,22 @@ async def test_a_device_reports_its_confidence_by_the_map_that_it_has_now(fleet:
     assert signed(found.values)[2] == SIZE * ANSWER_UNITS
 
 
+async def test_similarity_is_reported_by_the_map_that_a_device_has_now_beside_use_and_confidence(fleet: LearningFleet) -> None:
+    for device in fleet.devices.values():
+        await device.recall([(0.9, True), (0.8, False)])
+        device.similarity = Similarity(EMBEDDER, Map(2.0, 0.5))
+    subject = first(fleet).similarity
+    found = await play(fleet, plan(fleet, is_exact=True, subject=subject))
+    assert found is not None
+    assert signed(found.values) == fleet.sum_of(iter(fleet.devices), subject)
+    assert signed(found.values)[2] == 2 * SIZE * ANSWER_UNITS
+    for other in (USAGE, first(fleet).confidence):
+        assert await play(fleet, plan(fleet, is_exact=True, subject=other)) is not None
+    assert {one.window for one in first(fleet).ledger.contributions()} == {WINDOW, f"{WINDOW}.confidence", f"{WINDOW}.similarity"}
+    with refused(Reason.WINDOW_SPENT):
+        await first(fleet).answer(plan(fleet, is_exact=True, subject=subject).to_bytes())
+
+
 async def test_confidence_is_reported_once_a_week_whatever_the_map_and_beside_use(fleet: LearningFleet) -> None:
     await play(fleet, plan(fleet, subject=Confidence(MODEL)))
     for device in fleet.devices.values():
@@ -329,7 +351,7 @@ async def test_confidence_is_reported_once_a_week_whatever_the_map_and_beside_us
 
 
 async def test_a_week_of_one_subject_is_no_window_of_the_other(fleet: LearningFleet) -> None:
-    for subject, window in ((USAGE, f"{WINDOW}.confidence"), (Confidence(MODEL), WINDOW)):
+    for subject, window in ((USAGE, f"{WINDOW}.confidence"), (Confidence(MODEL), WINDOW), (Similarity(EMBEDDER), f"{WINDOW}.confidence")):
         with refused(Reason.SCHEMA_UNKNOWN):
             await first(fleet).answer(replace(plan(fleet, subject=subject), window=window).to_bytes())
 

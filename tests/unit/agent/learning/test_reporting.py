@@ -5,23 +5,25 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from agent.learning.reporting import Reporting, vector
 from agent.store.audit import ReceiptStore
 from agent.store.database import Database
+from agent.store.erasure import forget
 from agent.store.live import LiveStore
 from agent.store.sketches import SketchStore
 from agent.store.subjects import Subject
 from contract import usage
 from contract.calibration import sums
-from contract.calibration.maps import CONFIDENCE, SAME, Map
+from contract.calibration.maps import CONFIDENCE, SAME, SIMILARITY, Map
 from contract.errors import Reason
 from contract.learning import noise_of, span, terms
 from contract.secagg.masks import from_vector, signed
 from contract.secagg.messages import Plan
-from contract.subjects import MOST_ANSWERS, USAGE, Confidence
+from contract.subjects import EMBEDDER, MOST_ANSWERS, USAGE, Confidence, Similarity
 from tests.fakes.answerer import receipt
 from tests.fakes.secagg_cohort import refused
 
@@ -190,3 +192,34 @@ def test_a_vector_of_confidence_bears_noise_for_its_own_norm() -> None:
     noisy = signed(from_vector(vector(counts, subject, asked, Random(1).getrandbits)))
     deviation = float(noise_of(subject, asked).variance_each) ** 0.5
     assert 0.5 * deviation < (sum(value * value for value in noisy) / len(noisy)) ** 0.5 < 1.5 * deviation
+
+
+async def recall(database: Database, name: str, is_good: bool = True, similarity: float | None = 0.9, **values: Any) -> None:
+    time = values.get("time", BEGIN)
+    await judge(database, name, is_good, route="cache", reasons=("similar",), confidence=None, **values)
+    await SketchStore(database).put(name, (0, 0, 0, 0), Subject("c"), time, time, similarity)
+
+
+async def test_what_people_said_of_the_caches_answers_to_similar_questions_is_held_against_the_map_of_similarity(
+    database: Database,
+) -> None:
+    await recall(database, "good", similarity=0.95)
+    await recall(database, "bad", is_good=False, similarity=0.85)
+    await judge(database, "of confidence")
+    await give(database, "nobody has judged it", BEGIN, route="cache", reasons=("similar",))
+    await SketchStore(database).put("nobody has judged it", (0, 0, 0, 0), Subject("c"), BEGIN, BEGIN, 0.9)
+    reporting, judged = Reporting(database, lambda _: True, Random(1)), [(0.95, True), (0.85, False)]
+    for in_force in (SAME, Map(2.0, 0.5)):
+        assert reporting.counts(Similarity(EMBEDDER, in_force), WEEK) == sums.tally(SIMILARITY, in_force, judged)
+    assert reported(reporting) == sums.tally(CONFIDENCE, SAME, [(0.75, True)]), "an answer to another question has no confidence"
+
+
+async def test_of_similarity_nothing_counts_that_may_not_be_learnt_from_or_is_of_another_week_or_forgotten(database: Database) -> None:
+    await recall(database, "forbidden then", may_learn=False)
+    await recall(database, "forbidden now", data_class="confidential")
+    await recall(database, "too late", time=END)
+    await recall(database, "not similar", similarity=None)
+    await recall(database, "forgotten")
+    await forget(database, Subject("c"), END)
+    reporting = Reporting(database, lambda row: row["data_class"] != "confidential", Random(1))
+    assert reporting.counts(Similarity(EMBEDDER), WEEK) == [0] * Similarity.entries

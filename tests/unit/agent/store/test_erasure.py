@@ -14,6 +14,7 @@ from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
 from agent.store.erasure import forget
+from agent.store.given import Given
 from agent.store.inbox import Inbox, NewPrompt
 from agent.store.outbox import Outbox, OutboxEntry
 from agent.store.sketches import SketchStore
@@ -50,7 +51,8 @@ class Planted:
         await self.vault.put(subject.client, subject.conversation, canary.encode(), NOW)
         await self.classes.rise(subject, DataClass.CONFIDENTIAL, NOW, NOW)
         await self.outbox.append(OutboxEntry(name, subject, canary.encode(), NOW, NOW + 100))
-        await ReceiptStore(self.database, 1e9).append(subject.client, replace(receipt(name), receipt_id=name), NOW, may_learn=True)
+        shown, given = replace(receipt(name), receipt_id=name), Given(name, subject, NOW)
+        await ReceiptStore(self.database, 1e9).append(subject.client, shown, NOW, may_learn=True, given=given)
         await self.sketches.put(name, (0, 1, 1, 0), subject, NOW, NOW)
 
     async def held(self, subject: Subject) -> set[str]:
@@ -58,11 +60,13 @@ class Planted:
         name = f"{subject.client}-{subject.conversation}"
         asked = Prompt("new", subject.client, (), TIME, subject.conversation)
         rows = await self.database.run(lambda tables: list(tables.table("inbox").rows))
+        given = await self.database.run(lambda tables: list(tables.table("given").rows))
         waiting = await self.database.run(lambda tables: list(tables.table("outbox").rows))
         data_class = await self.classes.rise(subject, DataClass.PUBLIC, NOW, NOW)
         sketch = await self.database.run(lambda tables: self.sketches.of(tables, name))
         return {
             *(["sketches"] if sketch else []),
+            *(["given"] if name in [row["receipt_id"] for row in given] else []),
             *(["classes"] if data_class is DataClass.CONFIDENTIAL else []),
             *(["answers"] if await self.answers.get(name, NOW) else []),
             *(["turns"] if await self.turns.earlier(asked, NOW) else []),

@@ -17,6 +17,7 @@ from agent.store.audit import ReceiptStore
 from agent.store.classes import ClassStore
 from agent.store.conversations import ConversationStore
 from agent.store.database import Database
+from agent.store.given import Given
 from agent.store.inbox import Inbox, NewPrompt
 from agent.store.outbox import Outbox, OutboxEntry
 from agent.store.retention import Ages, Retention
@@ -51,9 +52,9 @@ async def plant(database: Database) -> None:
     await ConversationStore(database, 1e9).append(prompt, Message("assistant", "answer"), NOW)
     await Vault(database, 1e9).put("c", "tea", b"map", NOW)
     await ClassStore(database, 1e9).rise(TEA, DataClass.INTERNAL, NOW, NOW)
-    given = replace(receipt("p"), receipt_id=str(uuid4()))
-    await ReceiptStore(database, 1e9).append("c", given, NOW, may_learn=True)
-    await SketchStore(database).put(given.receipt_id, (0, 1, 1, 0), TEA, NOW, NOW)
+    shown = replace(receipt("p"), receipt_id=str(uuid4()))
+    await ReceiptStore(database, 1e9).append("c", shown, NOW, may_learn=True, given=Given("digest", TEA, NOW))
+    await SketchStore(database).put(shown.receipt_id, (0, 1, 1, 0), TEA, NOW, NOW)
     await Outbox(database, 100).append(OutboxEntry("e", TEA, b"asked", NOW, NOW + 4 * DAY))
 
 
@@ -65,10 +66,12 @@ async def counts(database: Database) -> dict[str, int]:
 
 async def test_each_kind_of_row_is_deleted_at_its_age_and_the_key_with_the_last(database: Database) -> None:
     await plant(database)
-    held = {"answers": 1, "turns": 2, "vault": 1, "classes": 1, "sketches": 1, "outbox": 1, "subject_keys": 1}
+    held = {"answers": 1, "given": 1, "turns": 2, "vault": 1, "classes": 1, "sketches": 1, "outbox": 1, "subject_keys": 1}
     for days, gone in ((1.0, ""), (1.5, "answers"), (2.5, "turns"), (3.1, "vault"), (3.5, "classes"), (3.9, "sketches"), (4.5, "outbox")):
         await database.run(retention(database, days).sweep)
         held.pop(gone, None)
+        if gone == "answers":
+            held.pop("given")
         assert await counts(database) == ({} if gone == "outbox" else held)
 
 

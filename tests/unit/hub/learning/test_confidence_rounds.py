@@ -1,13 +1,13 @@
-"""What the hub does otherwise in a round of confidence: whom it asks, what it remembers, and who may read what it came to."""
+"""What the hub does otherwise in a round of confidence or similarity: whom it asks, what it remembers, and who may read what it came to."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from contract.calibration.maps import Map
+from contract.calibration.maps import SIMILARITY, Map
 from contract.calibration.report import Report
 from contract.errors import Reason
-from contract.subjects import USAGE, Confidence
+from contract.subjects import EMBEDDER, USAGE, Confidence, Similarity
 from hub.learning.planning import Wanted
 from hub.learning.rounds import By
 from hub.store.learning import FAILED, SUCCEEDED
@@ -79,6 +79,23 @@ async def test_a_cohort_without_a_sum_is_not_in_the_file_and_a_round_without_any
         await rounds.sums(ended.round_id)
     with refused(Reason.ROUND_NOT_FOUND):
         await rounds.sums("2026-w47-00000000")
+
+
+async def test_similarity_is_asked_of_all_whatever_their_model_and_its_file_is_of_the_embedder(fleet: LearningFleet) -> None:
+    fleet.devices["agent-002"].confidence = Confidence(OTHER)
+    for device in fleet.devices.values():
+        await device.recall([(0.9, True)])
+    await fleet.enroll()
+    rounds, _ = fleet.process()
+    subject = Similarity(EMBEDDER)
+    ended = await fleet.play(Wanted(is_exact=True, subject=subject))
+    assert fleet.grid.gathered == [set(fleet.devices)]
+    report = Report.from_json(await rounds.sums(ended.round_id))
+    assert (report.score, report.model, report.schema) == (SIMILARITY, EMBEDDER, subject.digest)
+    assert [cohort.answers for cohort in report.cohorts] == [SIZE]
+    assert await rounds.report(WINDOW, []) == []
+    with refused(Reason.FIELD_INVALID):
+        await rounds.create(Wanted(subject=Similarity("all-minilm")), by(2))
 
 
 @pytest.mark.parametrize("model", ["", "models/tiny/versions/1", "sha256:" + "A" * 64, OTHER + "0"])

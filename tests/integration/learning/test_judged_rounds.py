@@ -8,18 +8,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from agent.cache.similarity import SimilaritySettings
 from agent.confidence import ConfidenceSettings
 from agent.config import AgentSettings
-from agent.learning.opening import confidence_of
+from agent.learning.opening import confidence_of, similarity_of
 from agent.policies.in_force import Chosen, choose
 from agent.policies.kept import KeptPolicy
 from benchmarks.calibration_fleet import made_up_fleet
-from contract.calibration.maps import NO_CALIBRATIONS
+from contract.calibration.maps import NO_CALIBRATIONS, Map
 from contract.calibration.report import Report
 from contract.calibration.sums import ANSWER_UNITS, NORM
 from contract.errors import Reason
 from contract.learning import NOISE_MULTIPLIER, windows_over
-from contract.subjects import Confidence
+from contract.subjects import EMBEDDER, Confidence, Similarity
 from hub.config import LearningSettings
 from hub.learning.planning import Wanted
 from hub.learning.rounds import By
@@ -103,3 +104,23 @@ async def test_with_noise_the_file_says_of_how_much_all_survivors_parts_are(flee
     assert 0.3 < square / noisy.variance < 2.5
     assert noisy.variance == pytest.approx((NOISE_MULTIPLIER * NORM) ** 2 * SIZE / FEWEST_HONEST)
     assert {device.ledger.account().rho for device in fleet.devices.values()} == {ended.cohorts[0].rho}
+
+
+async def test_what_people_said_of_the_caches_answers_comes_to_another_threshold(tmp_path: Path) -> None:
+    size, truth, random = 8, Map(3.0, -4.0), Random(1)
+    settings = SimilaritySettings(calibrated_bar=0.9)
+    with learning_fleet(size, settings=LearningSettings(smallest_cohort=4, cohort=size)) as fleet:
+        await fleet.begin()
+        await fleet.enroll()
+        for device in fleet.devices.values():
+            figures = [random.uniform(0.76, 0.99) for _ in range(40)]
+            await device.recall([(figure, random.random() < truth.probability(figure)) for figure in figures])
+        ended = await fleet.play(Wanted(is_exact=True, subject=Similarity(EMBEDDER)))
+        assert ended.state == SUCCEEDED
+        rounds, _ = fleet.process()
+        chosen = signed(tmp_path, await rounds.sums(ended.round_id))
+    in_force = similarity_of(chosen).in_force
+    bar = settings.bar_for(EMBEDDER, chosen.calibrations)
+    assert bar != settings.bar_for(EMBEDDER, NO_CALIBRATIONS) == settings.bar
+    assert in_force.probability(bar) == pytest.approx(settings.calibrated_bar)
+    assert abs(in_force.probability(0.8) - truth.probability(0.8)) < abs(0.8 - truth.probability(0.8)), "nearer than the figure itself"
