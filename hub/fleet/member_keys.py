@@ -1,7 +1,8 @@
 """By which key rosters know an agent: what it says is kept if it can show the key, and no other agent has said the same.
 
 What is refused costs the agent its part in rounds and nothing else: its session goes on, and an event tells the operator. A key that was
-kept stays until another one is shown or the agent is retired: if saying none took it away, the next one would be the first, and nobody told.
+kept stays until another one is shown or the agent is retired: if saying none took it away, the next one would be the first, and nobody be
+told.
 """
 
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ class AgentRecord:
         release: what a rollout wants of it, a DesiredRelease, serialised; empty: nothing.
         release_number: grows with each change of `release`.
         release_rollout: the rollout that it was last told of; empty: none.
-        member_key_hash: of the public key by which rosters know it, which no other agent has: the last that it has said; None: it has said none.
+        member_key_hash: of the public key by which rosters know it, the last that it has said; no other agent has it. None: none was said.
     """
 
     agent_id: str
