@@ -1,7 +1,9 @@
 """Which drift of prompts a fleet can see: how far topics lie apart in the embedder's eyes, beside what noise and chance do to the index.
 
-Topics are those of drift_texts.txt, written for this. A change is seen where the index exceeds two standard deviations of noise and chance
-in nine weeks of ten. Each device gives as many answers as are counted at most; cohorts are of 64, and all of them stay to the end.
+Topics are those of drift_texts.txt, written for this. A change is seen where the index exceeds two standard deviations of noise and chance,
+as the report has them, in nine weeks of ten. Where prompts have moved, noise and chance vary the index by more than that: it is a multiple
+of a noncentral chi-squared variable. Each device gives as many answers as are counted at most; cohorts are of 64, and all of them stay to
+the end.
 
 A line for each number of directions and of buckets: what they do to the noise of any count, and at how many devices a whole change of topic
 is seen. Then a line for each size of a fleet, as it is shipped. The last line is JSON:
@@ -12,13 +14,18 @@ is seen. Then a line for each size of a fleet, as it is shipped. The last line i
 - devices_for_a_whole_change: with noise;
 - seen_share_N: which share of the prompts of N devices must change topic to be seen; null: not even all of them;
 - exact_seen_share_20: of 20 devices with 200 answers each, without noise.
+
+Source: Johnson, "On an extension of the connexion between Poisson and chi-squared distributions" (1959): of an even number of degrees of
+freedom, a noncentral chi-squared variable exceeds a bound where one Poisson variable is below another and half the degrees.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
-from math import isqrt, sqrt
+from functools import cache
+from itertools import accumulate, combinations
+from math import exp, fsum, isqrt, lgamma, log, sqrt
+from operator import mul
 from pathlib import Path
 from statistics import NormalDist, fmean, median
 
@@ -37,7 +44,14 @@ TEXTS = Path(__file__).parent / "drift_texts.txt"
 MANY = 400
 """Directions over which an index is averaged, so that it is of no few."""
 SIZES = (64, 1000, 10_000, 100_000)
-SEEN = 2 + NormalDist().inv_cdf(0.9)
+DEVIATIONS = 2
+"""What is below so many is called noise."""
+SEEN = 0.9
+"""Of weeks."""
+MOST_MOVED = 100.0
+"""A noncentrality that is seen nearly always, of all that is printed here."""
+TERMS = 400
+"""Of a Poisson distribution whose mean is below 100: the others come to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +67,59 @@ class Shape:
         cells = MOST_CELLS_OF_ANSWER - DIRECTIONS + self.directions
         return NOISE_MULTIPLIER * (isqrt(cells * MOST_ANSWERS**2 + 1) + 1) * sqrt(MOST_AGENTS / fewest_honest(_plan()))
 
+    @property
+    def freedom(self) -> int:
+        """In which all directions' buckets can move."""
+        return self.directions * (self.buckets - 1)
+
     def index_deviation(self, devices: float, answers: int = MOST_ANSWERS, has_noise: bool = True) -> float:
         """Of the index of all directions together, between two weeks in which nothing changes."""
+        return sqrt(2 * self.freedom) * self._unit(devices, answers, has_noise)
+
+    def least_index(self, devices: float, answers: int = MOST_ANSWERS, has_noise: bool = True) -> float:
+        """Returns how large an index has to be to be seen."""
+        return noncentrality(self.freedom) * self._unit(devices, answers, has_noise)
+
+    def _unit(self, devices: float, answers: int, has_noise: bool) -> float:
+        """Returns what a chi-squared variable is multiplied with."""
         prompts = devices * answers
         variance = self.count_deviation**2 * devices / MOST_AGENTS if has_noise else 0.0
-        by_chance = 2 * (self.buckets * variance / prompts**2 + 1 / prompts)
-        return sqrt(2 * (self.buckets - 1) / self.directions) * by_chance
+        return 2 * (self.buckets * variance / prompts**2 + 1 / prompts) / self.directions
 
     def devices(self, whole: float) -> int:
         """Returns at how many a whole change of topic is seen."""
         least = (FEWEST_DEVIATIONS * self.count_deviation / MOST_ANSWERS) ** 2 / MOST_AGENTS
         found = max(1.0, least)
-        while SEEN * self.index_deviation(found) > whole:
+        while self.least_index(found) > whole:
             found *= 1.01
         return round(found)
+
+
+@cache
+def noncentrality(freedom: int) -> float:
+    """Returns at which one a noncentral chi-squared variable is seen."""
+    low, high = 0.0, MOST_MOVED
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if chance_of_seeing(freedom, middle) >= SEEN else (middle, high)
+    return high
+
+
+def chance_of_seeing(freedom: int, moved: float) -> float:
+    """Returns how often a noncentral chi-squared variable is more than its deviations above the mean of one that has not moved.
+
+    Args:
+        freedom: its degrees, an even number.
+        moved: its noncentrality, above 0.
+    """
+    bound = freedom + DEVIATIONS * sqrt(2 * freedom)
+    at_most = [*accumulate(_poisson(bound / 2))]
+    return fsum(map(mul, _poisson(moved / 2), at_most[freedom // 2 - 1 :]))
+
+
+def _poisson(mean: float) -> list[float]:
+    """Returns the chance of each number below `TERMS`."""
+    return [exp(number * log(mean) - mean - lgamma(number + 1)) for number in range(TERMS)]
 
 
 def topics() -> dict[str, Vector]:
@@ -104,10 +157,10 @@ def _plan() -> Plan:
     return Plan(bytes(32), asked.window, asked.schema, asked.entries, asked.scale_bits, threshold, 1, bytes(32), names)
 
 
-def _seen_share(whole: float, deviation: float) -> float | None:
+def _seen_share(whole: float, least_index: float) -> float | None:
     """Returns which share of the prompts must change: the index grows with its square."""
-    share = sqrt(SEEN * deviation / whole)
-    return round(share, 2) if share <= 1 else None
+    share = sqrt(least_index / whole)
+    return round(share, 3) if share <= 1 else None
 
 
 def main() -> None:
@@ -120,7 +173,7 @@ def main() -> None:
             line = {"directions": count, "buckets": buckets, "whole_change_index": round(whole, 3)}
             print(json.dumps({**line, "count_deviation": round(shape.count_deviation), "devices": shape.devices(whole)}), flush=True)
     whole = whole_change(found, BUCKETS)
-    shares = {size: _seen_share(whole, shipped.index_deviation(size)) if size >= shipped.devices(whole) else None for size in SIZES}
+    shares = {size: _seen_share(whole, shipped.least_index(size)) if size >= shipped.devices(whole) else None for size in SIZES}
     print(
         json.dumps(
             {
@@ -129,7 +182,7 @@ def main() -> None:
                 "count_deviation": round(shipped.count_deviation),
                 "devices_for_a_whole_change": shipped.devices(whole),
                 **{f"seen_share_{size}": share for size, share in shares.items()},
-                "exact_seen_share_20": _seen_share(whole, shipped.index_deviation(20, 200, has_noise=False)),
+                "exact_seen_share_20": _seen_share(whole, shipped.least_index(20, 200, has_noise=False)),
             }
         )
     )

@@ -73,15 +73,13 @@ def span(window: str) -> tuple[datetime, datetime]:
 
 
 def window_before(window: str) -> str:
-    """Returns the week before a window.
+    """Returns the week before a window; empty: it is the first that there is.
 
     Raises:
-        InvalidRequest: FIELD_INVALID, there is no such week, or none before it.
+        InvalidRequest: FIELD_INVALID, there is no such week.
     """
     begin, _ = span(window)
-    if begin - datetime.min.replace(tzinfo=UTC) < _WEEK:
-        raise InvalidRequest(Reason.FIELD_INVALID, f"There is no week before {window}: name a later one.")
-    return window_of(begin - _WEEK)
+    return window_of(begin - _WEEK) if begin - datetime.min.replace(tzinfo=UTC) >= _WEEK else ""
 
 
 def windows_over(now: datetime) -> tuple[str, ...]:

@@ -75,7 +75,10 @@ class LearningServicer(round_pb2_grpc.LearningServiceServicer):
         against = _read_name("reports", request.against, _WINDOW) if request.against else window_before(window)
         groups = await self._rounds.report(window, request.group_by, against)
         return round_pb2.Report(
-            name=request.name, schema_version=SCHEMA_VERSION, groups=map(_group_message, groups), against=f"reports/{against}"
+            name=request.name,
+            schema_version=SCHEMA_VERSION,
+            groups=map(_group_message, groups),
+            against=f"reports/{against}" if against else "",
         )
 
     async def GetSums(self, request: round_pb2.GetSumsRequest, context: Context) -> round_pb2.Sums:  # noqa: N802
@@ -149,6 +152,7 @@ def _group_message(group: GroupSums) -> round_pb2.Report.GroupSums:
         standard_deviation=group.standard_deviation,
         epsilon=group.epsilon,
         drift=None if group.drift is None else _drift_message(group.drift),
+        no_drift_reason=group.no_drift_reason,
     )
 
 

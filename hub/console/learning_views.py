@@ -52,7 +52,7 @@ def chart(window: str, group: round_pb2.Report.GroupSums, begin: str, models: Ma
 def drift_chart(against: str, group: round_pb2.Report.GroupSums) -> RenderableType:
     """Returns how far the prompts of a group have moved since another week: of each direction, and of all together."""
     if not group.HasField("drift"):
-        return Text(plain(f"{DRIFT} since {against}: in one of the weeks too few prompts were seen to say"))
+        return Text(plain(f"{DRIFT} since {against}: {group.no_drift_reason}"))
     heads = Column(plain(f"{DRIFT} since {against}"), min_width=20), Column("index", justify="right"), Column("", justify="right")
     table = Table(*heads, "", box=None, pad_edge=False)
     rows = [*((f"direction {number}", shift) for number, shift in enumerate(group.drift.directions)), ("together", group.drift.together)]

@@ -1,6 +1,8 @@
 """By which key rosters know an agent: what it says is kept if it can show the key, and no other agent has said the same.
 
-What is refused costs the agent its part in rounds and nothing else: its session goes on, and an event tells the operator.
+What is refused costs the agent its part in rounds and nothing else: its session goes on, and an event tells the operator. A key that was
+kept stays until another one is shown or the agent is retired: if saying none took it away, the next one would be the first, and nobody be
+told.
 """
 
 from collections.abc import Sequence
@@ -24,18 +26,20 @@ def keep(record: AgentRecord, said: MemberKey, now: datetime, connection: Connec
 
     Args:
         record: the agent, as it is kept.
-        said: empty: that it takes part in no rounds.
+        said: empty: it takes part in no rounds now, for whatever reason, which changes nothing.
         now: the time, UTC.
         connection: of the transaction.
     """
-    digest = key_hash(said.public_key) if said.public_key else None
-    if digest == record.member_key_hash or record.state != ACTIVE:
+    if not said.public_key or record.state != ACTIVE:
         return []
-    why = "" if digest is None else _fault(record, said, digest, connection)
+    digest = key_hash(said.public_key)
+    if digest == record.member_key_hash:
+        return []
+    why = _fault(record, said, digest, connection)
     if why:
         return [NewEvent(now, REFUSED, agent_name(record.agent_id), detail=why)]
     agents.change(connection, record.agent_id, member_key_hash=digest)
-    if digest is None or record.member_key_hash is None:
+    if record.member_key_hash is None:
         return []
     return [NewEvent(now, CHANGED, agent_name(record.agent_id), detail=f"It was {record.member_key_hash}, and is {digest}.")]
 

@@ -30,6 +30,7 @@ class GroupSums:
         standard_deviation: of the noise in each sum.
         epsilon: what this has cost each agent at `DELTA`; None: a sum without noise is among them.
         drift: of its prompts from where they lay in another week; None: that is not known.
+        no_drift_reason: why it is not, where it was asked for.
     """
 
     group: Group
@@ -39,6 +40,7 @@ class GroupSums:
     standard_deviation: float
     epsilon: float | None
     drift: Drift | None = None
+    no_drift_reason: str = ""
 
 
 def merge(rounds: Iterable[RoundRecord], schema_version: int, group_by: Sequence[str]) -> list[GroupSums]:
@@ -58,13 +60,17 @@ def merge(rounds: Iterable[RoundRecord], schema_version: int, group_by: Sequence
     return [_merged(group, cohorts) for group, cohorts in sorted(groups.items())]
 
 
-def held_against(groups: Iterable[GroupSums], before: Iterable[GroupSums]) -> list[GroupSums]:
-    """Returns the sums of a week, each group's with how far its prompts have moved since another week."""
+def held_against(groups: Iterable[GroupSums], before: Iterable[GroupSums], week: str) -> list[GroupSums]:
+    """Returns the sums of a week, each group's with how far its prompts have moved since another week.
+
+    Args:
+        groups: of the week.
+        before: of the other one; none: it has no report.
+        week: the other one.
+    """
     weeks = {group.group: Week(group.sums, group.standard_deviation) for group in before}
-    return [
-        replace(group, drift=drift(Week(group.sums, group.standard_deviation), weeks[group.group])) if group.group in weeks else group
-        for group in groups
-    ]
+    missing = f"{week} has no report of these agents" if weeks else f"there is no report of {week}"
+    return [_held(group, weeks[group.group]) if group.group in weeks else replace(group, no_drift_reason=missing) for group in groups]
 
 
 def calibration_report(record: RoundRecord) -> Report:
@@ -84,6 +90,11 @@ def calibration_report(record: RoundRecord) -> Report:
         )
     sums = tuple(CohortSum(cohort.contributors, cohort.sums, cohort.variance) for cohort in ended)
     return Report(subject.score, subject.model, subject.digest, sums)
+
+
+def _held(group: GroupSums, before: Week) -> GroupSums:
+    found = drift(Week(group.sums, group.standard_deviation), before)
+    return replace(group, drift=found, no_drift_reason="in one of the weeks too few prompts were seen to say" if found is None else "")
 
 
 def _merged(group: Group, cohorts: Sequence[CohortRecord]) -> GroupSums:

@@ -127,7 +127,7 @@ class Rounds:
         """
         check_fields(group_by)
         groups = await self._sums_of(window, group_by)
-        return held_against(groups, await self._sums_of(against, group_by)) if against else groups
+        return held_against(groups, await self._sums_of(against, group_by), against) if against else groups
 
     async def _sums_of(self, window: str, group_by: Sequence[str]) -> list[GroupSums]:
         span(window)

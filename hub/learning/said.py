@@ -1,14 +1,17 @@
 """What people said of models' answers in a week, for whatever else decides by it: it needs to know no more of rounds than this."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from contract.learning import window_of
+from contract.subjects import Usage
 from contract.usage import MODEL_BUCKETS, SCHEMA_VERSION
 from hub.learning.results import merge
 from hub.store import learning
+from hub.store.learning import PENDING, RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,16 @@ class WeekSaid:
     standard_deviation: float
 
 
-def newest_week(connection: Connection, after: datetime) -> WeekSaid | None:
-    """Returns the newest week with a report that ended after a time; None: there is none."""
+def weeks_said(connection: Connection, after: datetime) -> Iterator[WeekSaid]:
+    """Returns the weeks with a report that ended after a time, the newest first.
+
+    None of which a round goes on: what is there of it so far may be one region's.
+    """
     for week in learning.weeks(connection, window_of(after)):
-        for report in merge(learning.of_window(connection, week), SCHEMA_VERSION, ()):
+        rounds = [one for one in learning.of_window(connection, week) if isinstance(one.subject, Usage)]
+        if any(one.state in (PENDING, RUNNING) for one in rounds):
+            continue
+        for report in merge(rounds, SCHEMA_VERSION, ()):
             cells = report.sums
             said = (Said(cells[f"model.{number}.said.good"], cells[f"model.{number}.said.bad"]) for number in range(MODEL_BUCKETS))
-            return WeekSaid(week, tuple(said), report.standard_deviation)
-    return None
+            yield WeekSaid(week, tuple(said), report.standard_deviation)

@@ -89,9 +89,9 @@ def judge_learned(limit: float, learned: Learned) -> Judgement:
     An answer more of either kind is counted than there was, which keeps few answers from saying much: Agresti and Caffo, "Simple and
     Effective Confidence Intervals for Proportions" (2000). To their variance comes that of the noise.
     """
-    noise = learned.standard_deviation**2
-    if not (_is_known(learned.new, noise) and _is_known(learned.old, noise)):
+    if not says_something(learned):
         return Judgement(False, f"the report of {learned.week} counts too few answers that people called good or bad")
+    noise = learned.standard_deviation**2
     (new, new_variance), (old, old_variance) = (_share(said, noise) for said in (learned.new, learned.old))
     rise, doubt = new - old, DEVIATIONS * sqrt(new_variance + old_variance)
     said = f"by the report of {learned.week} it has gone from {old:.3g} to {new:.3g}, up by {rise:.3g} ± {doubt:.2g}"
@@ -100,8 +100,10 @@ def judge_learned(limit: float, learned: Learned) -> Judgement:
     return Judgement(False, "" if rise + doubt <= limit else f"{said}, and {limit:.4g} may be")
 
 
-def _is_known(said: Said, noise: float) -> bool:
-    return said.good + said.bad > LEAST_DEVIATIONS * sqrt(2 * noise)
+def says_something(learned: Learned) -> bool:
+    """Returns whether a report counts more answers of either version than noise alone may come to."""
+    least = LEAST_DEVIATIONS * sqrt(2) * learned.standard_deviation
+    return all(said.good + said.bad > least for said in (learned.new, learned.old))
 
 
 def _share(said: Said, noise: float) -> tuple[float, float]:

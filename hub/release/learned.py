@@ -2,34 +2,37 @@
 
 from collections import Counter
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Connection
 
 from contract.usage import model_bucket
-from hub.learning.said import newest_week
-from hub.release.gates import Learned
+from hub.learning.said import weeks_said
+from hub.release.gates import Learned, says_something
 from hub.release.plan import split_version
 from hub.store import agents
 from seawall.hub.v1.agent_pb2 import AgentReport
 
 
 def learned(connection: Connection, version: str, after: datetime) -> Learned | str:
-    """Returns what there is to judge a version by, or why there is nothing.
+    """Returns what there is to judge a version by, of the newest week that says something, or why there is nothing.
 
     Args:
         connection: of the transaction.
         version: `models/{model}/versions/{version}`.
         after: a report of a week that ended before says nothing of it.
     """
-    week = newest_week(connection, after)
-    if week is None:
-        return "no week that ended since the wave began has a report"
     new, old = _buckets(connection, version)
     if new is None or old is None:
         return "no agents serve another version of the model beside it"
     if new == old:
         return f"it and the version before it are counted in one bucket, model.{new}"
-    return Learned(week.week, week.of_models[new], week.of_models[old], week.standard_deviation)
+    weeks = weeks_said(connection, after)
+    reports = (Learned(week.week, week.of_models[new], week.of_models[old], week.standard_deviation) for week in weeks)
+    newest = next(reports, None)
+    if newest is None:
+        return "no week that ended since the wave began has a report"
+    return next(filter(says_something, chain((newest,), reports)), newest)
 
 
 def _buckets(connection: Connection, version: str) -> tuple[int | None, int | None]:

@@ -39,7 +39,7 @@ class AgentRecord:
         release: what a rollout wants of it, a DesiredRelease, serialised; empty: nothing.
         release_number: grows with each change of `release`.
         release_rollout: the rollout that it was last told of; empty: none.
-        member_key_hash: of the public key by which rosters know it, which no other agent has; None: it has said none.
+        member_key_hash: of the public key by which rosters know it, the last that it has said; no other agent has it. None: none was said.
     """
 
     agent_id: str
@@ -100,7 +100,7 @@ def with_member_key(connection: Connection, member_key_hash: str) -> str | None:
 
 
 def member_keys(connection: Connection) -> dict[str, str]:
-    """Returns the hashes of the member keys that active agents have said, by their ids."""
+    """Returns the hashes of the member keys that active agents have said last, by their ids."""
     chosen = select(agents.c.agent_id, agents.c.member_key_hash).where(agents.c.state == ACTIVE, agents.c.member_key_hash.is_not(None))
     return {row[0]: row[1] for row in connection.execute(chosen)}
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import sqrt
 from random import Random
 
 import pytest
@@ -9,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.errors import InvalidRequest
+from contract.learning import noise_of
+from contract.secagg.roster import Roster
+from contract.subjects import USAGE
+from hub.learning.planning import make_plan
 from hub.learning.said import Said
-from hub.release.gates import Judgement, Learned, judge_learned
+from hub.release.gates import Judgement, Learned, judge_learned, says_something
 from hub.release.plan import Plan, read_plan
 from hub.release.rules import Standing, Told, WaveTimes, next_standing
 from hub.store.rollout_states import ACTIVE, ROLLING_BACK
@@ -62,6 +67,17 @@ def test_a_rise_that_noise_or_chance_may_have_made_breaks_nothing_and_says_what_
 @pytest.mark.parametrize("learned", [report((0, 0), (90, 9)), report((300, 60), (3000, 600), 100.0), report((-50, 300), (9, 9), 100.0)])
 def test_answers_that_may_be_none_at_all_are_too_few(learned: Learned) -> None:
     assert judge_learned(LIMIT, learned) == Judgement(False, "the report of 2026-W48 counts too few answers that people called good or bad")
+
+
+@pytest.mark.parametrize(("size", "least"), [(20, 113_900), (64, 122_800)])
+def test_with_the_noise_of_all_of_a_cohort_a_version_needs_as_many_judged_answers_as_the_runbook_says(size: int, least: int) -> None:
+    names = [f"till-{number}" for number in range(size)]
+    plan = make_plan(names, USAGE, "2026-W48", False, Roster(1, dict.fromkeys(names, "a" * 64)), bytes)
+    deviation = sqrt(noise_of(USAGE, plan).variance_each * size)
+    few, enough = round(0.999 * least), round(1.001 * least)
+    assert not says_something(report((few, 0), (enough, 0), deviation))
+    assert not says_something(report((enough, 0), (0, few), deviation))
+    assert says_something(report((enough, 0), (0, enough), deviation))
 
 
 @given(NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.floats(0, 1e6), st.floats(0, 1))

@@ -125,10 +125,21 @@ async def test_a_key_that_is_refused_leaves_the_one_before(scene: Scene) -> None
     assert await scene.keys() == (HASH, None)
 
 
-async def test_a_device_that_takes_part_no_more_has_no_key(scene: Scene) -> None:
+async def test_an_agent_that_says_no_key_keeps_the_last_one_whether_it_greets_or_reports(scene: Scene) -> None:
+    await scene.greet("till-1", said(KEY, "till-1"))
+    for none in (None, MemberKey(), MemberKey(proof=b"x")):
+        await scene.greet("till-1", none)
+        await scene.say("till-1", none)
+    assert await scene.keys() == (HASH, None)
+    assert await scene.told() == []
+
+
+async def test_another_key_is_an_event_also_where_none_was_said_in_between(scene: Scene) -> None:
     await scene.greet("till-1", said(KEY, "till-1"))
     await scene.say("till-1", None)
-    assert await scene.keys() == (None, None)
+    await scene.say("till-1", said(OTHER, "till-1"))
+    assert await scene.keys() == (OTHER_HASH, None)
+    assert await scene.told() == [("MEMBER_KEY_CHANGED", "agents/till-1")]
 
 
 async def test_a_retired_agents_key_is_free_for_its_device_under_another_name_and_it_takes_it_no_more(scene: Scene) -> None:

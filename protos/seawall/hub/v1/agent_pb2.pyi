@@ -100,7 +100,9 @@ class Agent(_message.Message):
     key_hash: _builtins.str
     """SHA-256 of its certificate's public key, 64 of 0-9 and a-f."""
     member_key_hash: _builtins.str
-    """SHA-256 of its public member key, likewise: what a roster has of it. Empty: it has said none, or one that it could not be known by."""
+    """SHA-256 of its public member key, likewise: what a roster has of it. The last one that it has said, also where it says none now; empty:
+    it has said none, or one that it could not be known by.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -172,7 +174,9 @@ class AgentReport(_message.Message):
     """Why a policy could not be taken, and what to do; empty: nothing is wrong."""
     @_builtins.property
     def member_key(self) -> Global___MemberKey:
-        """By which rosters know it, said by agents that take part in rounds of sums; in no agent that is shown: see `Agent.member_key_hash`."""
+        """By which rosters know it, said by agents that take part in rounds of sums; unset: the last one stays. In no agent that is shown: see
+        `Agent.member_key_hash`.
+        """
 
     def __init__(
         self,

@@ -215,8 +215,8 @@ class Gates(_message.Message):
     max_negative_share_rise: _builtins.float
     """The mean share of answers that people called bad may rise by so much."""
     max_learned_negative_share_rise: _builtins.float
-    """Of the fleet, by the newest report of a round of use (round.proto) whose week has ended since the wave began, when it has soaked: the share
-    of answers that people called bad may be so much above that of the version before. It counts as broken only where noise and chance
+    """Of the fleet, by the newest report of use (round.proto) that counts enough answers, of a week that has ended since the wave began and of
+    which no round goes on, when it has soaked: the share of answers that people called bad may be so much above that of the version before. It counts as broken only where noise and chance
     cannot have done it, two standard deviations of both; where too little is known, the wave is through and `state_reason` says so.
     """
     def __init__(

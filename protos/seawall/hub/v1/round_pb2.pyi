@@ -418,7 +418,7 @@ class GetReportRequest(_message.Message):
     name: _builtins.str
     """`reports/{window}`: `reports/2026-W48`."""
     against: _builtins.str
-    """`reports/{window}` of the week that its prompts are held against; empty: the week before."""
+    """`reports/{window}` of the week that its prompts are held against; empty: the week before, if there is one."""
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """By what the sums are told apart: fields that the rounds were grouped by; empty: by nothing."""
@@ -497,12 +497,15 @@ class Report(_message.Message):
         STANDARD_DEVIATION_FIELD_NUMBER: _builtins.int
         EPSILON_FIELD_NUMBER: _builtins.int
         DRIFT_FIELD_NUMBER: _builtins.int
+        NO_DRIFT_REASON_FIELD_NUMBER: _builtins.int
         contributors: _builtins.int
         cohorts: _builtins.int
         standard_deviation: _builtins.float
         """Of the noise in each sum."""
         epsilon: _builtins.float
         """As in Cohort."""
+        no_drift_reason: _builtins.str
+        """Why it is not: the other week has no report, or none of this group, or in one of the weeks too few prompts were seen to say."""
         @_builtins.property
         def group(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
             """A field that is missing is not the same for all of them."""
@@ -513,7 +516,7 @@ class Report(_message.Message):
 
         @_builtins.property
         def drift(self) -> Global___Report.Drift:
-            """How far the group's prompts have moved since the other week; unset: in one of the weeks too few were seen to say."""
+            """How far the group's prompts have moved since the other week; unset: that is not known."""
 
         def __init__(
             self,
@@ -525,10 +528,11 @@ class Report(_message.Message):
             standard_deviation: _builtins.float = ...,
             epsilon: _builtins.float | None = ...,
             drift: Global___Report.Drift | None = ...,
+            no_drift_reason: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "drift", b"drift", "epsilon", b"epsilon"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "cohorts", b"cohorts", "contributors", b"contributors", "drift", b"drift", "epsilon", b"epsilon", "group", b"group", "standard_deviation", b"standard_deviation", "sums", b"sums"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon", "cohorts", b"cohorts", "contributors", b"contributors", "drift", b"drift", "epsilon", b"epsilon", "group", b"group", "no_drift_reason", b"no_drift_reason", "standard_deviation", b"standard_deviation", "sums", b"sums"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         _WhichOneofReturnType__epsilon: _TypeAlias = _typing.Literal["epsilon"]  # noqa: Y015
         _WhichOneofArgType__epsilon: _TypeAlias = _typing.Literal["_epsilon", b"_epsilon"]  # noqa: Y015
@@ -593,7 +597,7 @@ class Report(_message.Message):
     schema_version: _builtins.int
     """Of what is counted. Sums of another version are left out."""
     against: _builtins.str
-    """`reports/{window}` of the week that its prompts are held against."""
+    """`reports/{window}` of the week that its prompts are held against; empty: there is none."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Report.GroupSums]:
         """None: no round of this week has succeeded."""

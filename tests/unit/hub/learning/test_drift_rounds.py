@@ -90,6 +90,13 @@ async def test_of_a_week_that_was_not_summed_or_not_sketched_nothing_is_said() -
         assert await drifts(fleet) == {"": None}
 
 
+async def test_the_first_week_that_there_is_has_a_report_without_drift() -> None:
+    with learning_fleet(4) as fleet:
+        servicer = LearningServicer(fleet.process()[0], "seawall.test")
+        report = await servicer.GetReport(round_pb2.GetReportRequest(name="reports/0001-W01"), None)  # type: ignore[arg-type]
+        assert (report.name, report.against, [*report.groups]) == ("reports/0001-W01", "", [])
+
+
 async def test_of_a_fleet_that_is_too_small_for_its_noise_nothing_is_said() -> None:
     with learning_fleet(8) as fleet:
         await fleet.begin()

@@ -60,8 +60,9 @@ def test_where_all_is_small_a_bar_is_as_long_as_it_is_beside_a_change_of_all_top
     assert max(line.count("█") for line in drift_lines(drifted(0.05, 0.05, 0.05, 0.05, 0.05))) == 20
 
 
-def test_where_nothing_can_be_said_of_drift_the_chart_says_so_and_its_cells_are_never_shown_as_counts() -> None:
-    assert drift_lines(round_pb2.Report.GroupSums()) == ["drift since 2026-W46: in one of the weeks too few prompts were seen to say"]
+def test_where_nothing_can_be_said_of_drift_the_chart_says_why_and_its_cells_are_never_shown_as_counts() -> None:
+    group = round_pb2.Report.GroupSums(no_drift_reason="there is no report of 2026-W46")
+    assert drift_lines(group) == ["drift since 2026-W46: there is no report of 2026-W46"]
     assert not any(line.startswith("drift") for line in shown(sums(0.0, route_local=5)))
 
 

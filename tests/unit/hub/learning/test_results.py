@@ -8,7 +8,7 @@ import pytest
 from contract.privacy_account import epsilon
 from contract.subjects import USAGE, Confidence
 from contract.usage import CELLS, SCHEMA_VERSION
-from hub.learning.results import DELTA, merge
+from hub.learning.results import DELTA, held_against, merge
 from hub.store.learning import FAILED, SUCCEEDED, CohortRecord, RoundRecord
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -60,6 +60,29 @@ def test_failed_cohorts_and_those_of_another_schema_are_left_out() -> None:
     [found] = merge([round_of(failed, cohort("a", "eu", 8, 5)), round_of(cohort("a", "eu", 8, 1), schema_version=1)], SCHEMA_VERSION, [])
     assert (found.contributors, found.sums[CELLS[0]]) == (8, 5)
     assert merge([round_of(failed)], SCHEMA_VERSION, []) == []
+
+
+def reasons(by: str, *before: CohortRecord) -> dict[str, str]:
+    """Why of each group no drift is known."""
+    held = held_against(merge(ROUNDS, SCHEMA_VERSION, [by]), merge([round_of(*before)], SCHEMA_VERSION, [by]), "2026-W46")
+    assert all(group.drift is None for group in held)
+    return {group.group[0][1]: group.no_drift_reason for group in held}
+
+
+def test_where_there_is_no_report_of_the_other_week_or_of_the_group_in_it_that_is_said_and_not_that_prompts_are_few() -> None:
+    none, few = "there is no report of 2026-W46", "in one of the weeks too few prompts were seen to say"
+    assert reasons("labels.region") == {"eu": none, "us": none}
+    assert reasons("labels.region", cohort("a", "eu", 8, 1)) == {"eu": few, "us": "2026-W46 has no report of these agents"}
+    assert reasons("model", cohort("a", "eu", 8, 1), cohort("b", "us", 8, 1)) == {"a": few, "b": few}
+
+
+def test_where_drift_is_known_there_is_no_reason_beside_it() -> None:
+    cells = dict.fromkeys(CELLS, 0) | {cell: 100 for cell in CELLS if cell.startswith("drift.")}
+    many = replace(cohort("a", "eu", 8, 1), sums=tuple(cells.values()), variance=0.0)
+    [week] = merge([round_of(many)], SCHEMA_VERSION, [])
+    [held] = held_against([week], [week], "2026-W46")
+    assert held.drift is not None
+    assert held.no_drift_reason == ""
 
 
 def test_a_cohort_of_several_groups_has_no_value_of_theirs() -> None:
