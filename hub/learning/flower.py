@@ -1,4 +1,4 @@
-"""All that the hub knows of Flower's insides: a SuperLink in memory for one round, of which only the Fleet API can be reached.
+"""All that the hub knows of Flower's insides: a SuperLink in memory for one cohort, of which only the Fleet API can be reached.
 
 Flower's Control and Runtime APIs, which have no authentication, are not made at all: what they would do is done here, on Flower's own
 state. No FAB is shipped, and no ServerApp is run. The names that are used are those of flwr 1.41.0; mypy, which reads Flower's types, and
@@ -20,6 +20,7 @@ from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 from flwr.app.message import make_message, remove_content_from_message
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID
 from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.date import now
@@ -40,21 +41,21 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hub.learning.answers import Answers
+
 KEY_HEADER = FLEET_HTTP_PUBLIC_KEY_HEADER.lower().encode()
 PULL = "/v1/fleet/pull-messages"
-PUSHES = ("/v1/fleet/push-messages", "/v1/fleet/push-object")
+PUSH_OBJECT = "/v1/fleet/push-object"
+PUSHES = ("/v1/fleet/push-messages", PUSH_OBJECT)
 PATHS = frozenset(("/v1/fleet/activate-node", PULL, "/v1/fleet/pull-object", "/v1/fleet/confirm-message-received", *PUSHES))
 """All that a node of ours asks for."""
-
-MOST_OBJECTS = 8
-"""Of one message; ours have three."""
 
 BEAT_SECONDS = 10.0
 """Flower ends a run of which it has heard nothing for a minute."""
 
 
 class SuperLink:
-    """One round's.
+    """One cohort's.
 
     Args:
         tell: called with the frame of each answer and refusal.
@@ -73,6 +74,7 @@ class SuperLink:
             raise RuntimeError("Flower does not begin the run")
         self._nodes: dict[str, int] = {}
         self._asked: dict[str, tuple[str, int]] = {}
+        self._answers = Answers()
         self._arriving: list[Message] = []
         self.app = FastAPI(
             openapi_url=None,
@@ -119,6 +121,7 @@ class SuperLink:
                 self._state.store_object(self._run, session, object_id, objects[object_id].deflate())
         if taken:
             self._asked[message_id] = agent, stage
+            self._answers.ask(message_id, self._nodes[agent])
         return bool(taken)
 
     def collect(self) -> None:
@@ -140,7 +143,20 @@ class SuperLink:
     async def _check(self, request: Request) -> int:
         if request.url.path == PULL:
             return await self._hold(request.headers[KEY_HEADER.decode()].encode())
-        return 403 if _is_forged(request) else 0
+        return 403 if request.url.path in PUSHES and not self._may_push(request.state.protobuf_request) else 0
+
+    def _may_push(self, asked: PushMessagesRequest | PushObjectRequest) -> bool:
+        if isinstance(asked, PushMessagesRequest):
+            return self._may_announce(asked)
+        return self._answers.may_bring(asked.node.node_id, asked.object_id, len(asked.object_content))
+
+    def _may_announce(self, asked: PushMessagesRequest) -> bool:
+        """Flower does not ask whether the node that brings an answer is the one that it says it is from."""
+        if len(asked.messages_list) != 1 or len(asked.message_object_trees) != 1:
+            return False
+        node, told = asked.node.node_id, asked.messages_list[0].metadata
+        ids = [each.object_id for each in iterate_object_tree(asked.message_object_trees[0])]
+        return told.src_node_id == node and self._answers.may_announce(node, told.reply_to_message_id, told.message_id, ids)
 
     def _frame(self, reply: Message, agent: str, stage: int) -> Frame | None:
         """Returns what an answer says; None: parts of it are still to come."""
@@ -157,9 +173,11 @@ class SuperLink:
         return _read(reply, contents, agent, stage)
 
     def _forget(self, reply: Message) -> None:
-        self._asked.pop(reply.metadata.reply_to_message_id, None)
-        self._state.delete_messages({reply.metadata.reply_to_message_id})
-        self._state.object_store.delete(reply.metadata.message_id)
+        message_id = reply.metadata.reply_to_message_id
+        self._asked.pop(message_id, None)
+        self._state.delete_messages({message_id})
+        for object_id in reversed(self._answers.object_ids(message_id)):  # what belongs to nothing would stay
+            self._state.object_store.delete(object_id)
 
 
 def _read(reply: Message, contents: dict[str, bytes], agent: str, stage: int) -> Frame:
@@ -192,13 +210,3 @@ class _Inside:
         if status:
             raise HTTPException(status)
         await self._app(scope, receive, send)
-
-
-def _is_forged(request: Request) -> bool:
-    """Flower does not ask whether the node that brings an answer is the one that it says it is from, nor how many objects it announces."""
-    asked = getattr(request.state, "protobuf_request", None)
-    if not isinstance(asked, PushMessagesRequest):
-        return False
-    senders = [message.metadata.src_node_id for message in asked.messages_list]
-    objects = sum(1 for tree in asked.message_object_trees for _ in iterate_object_tree(tree))
-    return senders != [asked.node.node_id] or objects > MOST_OBJECTS

@@ -24,6 +24,9 @@ HOLD_SECONDS = 10.0
 SILENT_SECONDS = 15.0
 """A node that has asked for nothing for so long is not there."""
 
+MOST_AT_ONCE = 4
+"""Requests of one node: ours makes one, and others may be left of links that have broken. Each may hold a message in memory."""
+
 
 @dataclass(slots=True)
 class Node:
@@ -32,6 +35,7 @@ class Node:
     Args:
         agent: whose.
         waiting: one for each message that it has not pulled.
+        under_way: how many requests of it are being answered.
         heard_at: when it last asked, monotonic seconds; 0: it never has.
         is_present: whether it was said that it is there.
         is_expelled: whether it may come no more.
@@ -40,6 +44,7 @@ class Node:
 
     agent: str
     waiting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    under_way: int = 0
     heard_at: float = 0.0
     is_present: bool = False
     is_expelled: bool = False
@@ -116,9 +121,18 @@ class Front:
             self._look_who_knows()
         return 403 if node.is_expelled else 410 if self._is_over else 0
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def refusal_of(self, header: bytes) -> int:
+        """Returns the status by which a request of a node is refused unread; 0: it is not. One of too many may be tried again."""
+        return self.end_of(header) or (503 if self._by_header[header].under_way >= MOST_AT_ONCE else 0)
+
+    async def answer(self, header: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request of a node that it knows."""
-        await self.superlink.app(scope, receive, send)
+        node = self._by_header[header]
+        node.under_way += 1
+        try:
+            await self.superlink.app(scope, receive, send)
+        finally:
+            node.under_way -= 1
         if scope["path"] in flower.PUSHES:
             self.superlink.collect()
 

@@ -33,7 +33,9 @@ class Wire(httpx.BaseTransport):
         return httpx.Response(status, content=content, request=request)
 
 
-async def ask(application: Application, path: str, headers: list[tuple[bytes, bytes]], body: bytes) -> tuple[int, bytes]:
+async def ask(
+    application: Application, path: str, headers: list[tuple[bytes, bytes]], body: bytes, method: str = "POST"
+) -> tuple[int, bytes]:
     """Returns the status and the body."""
     told: list[Any] = []
 
@@ -47,7 +49,7 @@ async def ask(application: Application, path: str, headers: list[tuple[bytes, by
     scope = {
         "type": "http",
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "scheme": "https",
         "path": path,
         "raw_path": path.encode(),

@@ -6,12 +6,18 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.supercore.inflatable.inflatable_object import get_object_tree
 
+from agent.learning.flower_child import Fleet
 from contract.carrying import MOST_BYTES
 from contract.errors import Unavailable
 from contract.secagg.server import Coordinator
@@ -22,6 +28,7 @@ from hub.learning.conducting import STAGES
 from hub.learning.flower_grid import FlowerGrid
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.flower_devices import FlowerDevices, carriers, hub_children
+from tests.fakes.flower_forger import Forged, record
 from tests.fakes.secagg_cohort import Cohort
 from tests.fakes.tls import free_port
 
@@ -94,6 +101,31 @@ async def test_a_cohort_that_ends_or_breaks_lets_its_own_devices_go_and_the_othe
         assert await goes_on.exchange({"c1": b"one", "c2": b"two"}, SECONDS) == {"c1": b"c1 has one", "c2": b"c2 has two"}
         await asyncio.gather(breaking, return_exceptions=True)
     await eventually(lambda: not devices.there)
+
+
+def refused(answer: Forged) -> bool:
+    """Announces an object that is in no answer, and says whether that is refused."""
+    try:
+        answer.announce(get_object_tree(record(os.urandom(16))))
+    except httpx.HTTPStatusError as error:
+        return error.response.status_code == httpx.codes.FORBIDDEN
+    return False
+
+
+async def test_a_device_that_floods_is_refused_and_its_answer_counts_and_another_cohort_plays_on(shared: Carriers) -> None:
+    devices, key = FlowerDevices(echo), ec.generate_private_key(ec.SECP256R1())
+    async with cohort(shared, devices, "v1") as other, shared.entered() as running:
+        trusted = x509.load_der_x509_certificate(running.certificate).public_bytes(Encoding.PEM)
+        with running.carrier.cohort() as flooded, closing(Fleet(f"127.0.0.1:{running.port}", trusted, key, SECONDS)) as node:
+            flooded.admit("x1", key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+            await asyncio.to_thread(node.activate)
+            exchanging = asyncio.create_task(flooded.exchange({"x1": b"one"}, SECONDS))
+            answer = Forged(node, await asyncio.to_thread(node.pull))
+            await asyncio.to_thread(answer.announce)
+            assert all([await asyncio.to_thread(refused, answer) for _ in range(50)])
+            assert await other.exchange({"v1": b"one"}, SECONDS) == {"v1": b"v1 has one"}
+            await asyncio.to_thread(answer.give)
+            assert await exchanging == {"x1": b"answer"}
 
 
 async def test_a_secure_sum_is_exact_though_a_device_is_lost_once_it_has_shared(shared: Carriers) -> None:

@@ -6,15 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
-from flwr.supercore.inflatable.inflatable_object import get_object_tree
+from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
 from flwr.supercore.protobuf.translation import PROTOBUF_REQUEST_TYPES
 
 from agent.learning.flower_child import Fleet, Over
 from contract.carrying import ENTRY, MOST_BYTES, RECORD, Frame, FrameKind
-from hub.learning.door import MOST_BODY_BYTES
-from hub.learning.flower import KEY_HEADER, MOST_OBJECTS, PATHS
+from hub.learning.flower import KEY_HEADER, PATHS
 from hub.learning.front import SILENT_SECONDS, Front
 from tests.fakes.fleet_agent import eventually
 from tests.fakes.fleet_api import FleetApi, ask, here
@@ -123,25 +121,6 @@ async def test_an_answer_in_another_nodes_name_is_refused(api: FleetApi) -> None
     assert not [frame for frame in api.told if frame.kind is FrameKind.ANSWER]
     await here(victim.push, message, b"true")
     assert api.told[-1] == Frame(FrameKind.ANSWER, 1, "a1", b"true")
-
-
-async def test_an_answer_that_announces_many_objects_is_refused(api: FleetApi) -> None:
-    node = await come(api, "a1")
-    api.front.send("a1", 1, b"body", 60.0)
-    message = await here(node.pull)
-    tree = get_object_tree(message)
-    asked = PushMessagesRequest(node=node._node, message_object_trees=[tree] * MOST_OBJECTS)
-    with pytest.raises(httpx.HTTPStatusError) as caught:
-        await here(node._client.PushMessages, asked)
-    assert caught.value.response.status_code == 403
-
-
-async def test_a_body_that_is_too_long_is_refused(api: FleetApi) -> None:
-    node = await come(api, "a1")
-    asked = PushMessagesRequest(node=node._node, clientapp_runtime_list=[0.0] * (MOST_BODY_BYTES // 8 + 1))
-    with pytest.raises(httpx.HTTPStatusError) as caught:
-        await here(node._client.PushMessages, asked)
-    assert caught.value.response.status_code == 413
 
 
 async def test_a_body_in_chunks_is_refused_whatever_length_it_says(api: FleetApi) -> None:
