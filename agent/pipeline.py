@@ -24,7 +24,7 @@ from agent.later.prompts import FOLLOWED_UP, LatePrompt
 from agent.narrowing import both, redacted_only
 from agent.output_rules import screened
 from agent.parts import Asked, Parts, Routed
-from agent.prompts import CACHED, SIMILAR, Answer, Delta, Message, Prompt
+from agent.prompts import Answer, Delta, Message, Prompt
 from agent.redacting import Outgoing, restored
 from agent.routes import LocalAnswer, Outcome, departed, escalated, recalled, whole
 from agent.store.subjects import Subject
@@ -34,7 +34,7 @@ from agent.turns import Turns
 from contract.classification import Classification, DataClass
 from contract.decision import Decision, Sharing
 from contract.errors import Reason, SeawallError
-from contract.receipts import Receipt
+from contract.receipts import CACHED, SIMILAR, Receipt
 from contract.surroundings import Surroundings, stepped
 
 
