@@ -13,9 +13,6 @@ from contract.tracing import TraceParent
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "content_filter"]
 
-CACHED, SIMILAR = "cached", "similar"
-"""In receipts of answers from the cache: to the same question, or to one that means the same."""
-
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -105,8 +102,6 @@ class Answerer(Protocol):
 
 
 __all__ = [
-    "CACHED",
-    "SIMILAR",
     "Answer",
     "Answerer",
     "Classification",

@@ -5,10 +5,9 @@ from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from agent.prompts import CACHED, SIMILAR
 from contract import telemetry as names
 from contract.errors import Reason
-from contract.receipts import Receipt
+from contract.receipts import CACHED, SIMILAR, Receipt, is_similar
 
 
 class Metrics:
@@ -118,7 +117,7 @@ class Metrics:
         self._answers.labels(receipt.route, receipt.data_class, str(receipt.provisional).lower()).inc()
         self.took(receipt.route, input_tokens, output_tokens)
         if receipt.route == "cache":
-            self._recalls.labels(SIMILAR if SIMILAR in receipt.reasons else CACHED).inc()
+            self._recalls.labels(SIMILAR if is_similar(receipt.route, receipt.reasons) else CACHED).inc()
         if receipt.route == "escalated" or receipt.provisional:
             self._escalations.labels(receipt.reasons[-1] if receipt.provisional and receipt.reasons else "answered").inc()
         if receipt.confidence is not None and receipt.route != "cache":

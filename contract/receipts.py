@@ -1,12 +1,23 @@
 """The receipt that every answer carries: what was done, why, and what left the site. Never prompt text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from contract.leaves import leaf_text
 
 Route = Literal["local", "cache", "escalated"]
+
+CACHED, SIMILAR = "cached", "similar"
+"""In the reasons of an answer from the cache: it was to the same question, or to one that means the same."""
+
+
+def is_similar(route: str, reasons: Sequence[str]) -> bool:
+    """Says whether an answer was to another question that means the same.
+
+    The `@id`s of policies come before these words and may be the same: the last of them tells.
+    """
+    return route == "cache" and next((reason for reason in reversed(reasons) if reason in (CACHED, SIMILAR)), CACHED) == SIMILAR
 
 
 @dataclass(frozen=True, slots=True)

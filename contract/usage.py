@@ -15,7 +15,7 @@ from typing import get_args
 
 from contract import drift
 from contract.classification import DataClass
-from contract.receipts import Receipt, Route
+from contract.receipts import Receipt, Route, is_similar
 
 SCHEMA_VERSION = 3
 
@@ -170,7 +170,7 @@ def _of_model(receipt: Receipt, bucket: int | None, is_good: bool | None) -> Ite
         yield f"cache.said.{word}"
     if receipt.provisional:
         yield f"provisional.said.{word}"
-    if bucket is not None:
+    if bucket is not None and not is_similar(receipt.route, receipt.reasons):  # it was asked something else
         yield f"model.{bucket}.said.{word}"
 
 

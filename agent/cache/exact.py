@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 
-from agent.prompts import CACHED, SIMILAR, FinishReason, Message, Prompt, Sampling
+from agent.prompts import FinishReason, Message, Prompt, Sampling
 from agent.store.answers import AnswerStore, KeptQuestion
 from agent.store.subjects import Subject
+from contract.receipts import CACHED, SIMILAR
 
 
 @dataclass(frozen=True, slots=True)

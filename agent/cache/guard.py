@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from agent.cache.reading.asking import PRESENT
 from agent.cache.reading.lexicon import FILLERS, QUANTIFIERS, are_opposite, canonical, listed
-from agent.cache.reading.question import Question, Word, read_question
+from agent.cache.reading.question import PLACES, Persons, Question, Word, read_question
 
 MOST_CHARACTERS = 1500
 """Longer texts are not compared: they say too much for rules like these."""
@@ -42,9 +42,8 @@ class Refusal(StrEnum):
 _Placed = tuple[int, Word]
 _FILLERS = frozenset(map(canonical, FILLERS))
 _OF = listed("of")
-_IN_OR_ON = {"in", "on"}
 _COMPOUND_WORDS = 3
-_WAYS = listed("ways_apart")
+_SAME_CLAUSES = (frozenset(("if", "when")), frozenset(("if", "whether")))
 
 
 def refusal(one: str, other: str) -> Refusal | None:
@@ -126,11 +125,12 @@ def _quantifier_differs(one: Question, other: Question) -> bool:
     first, second = _left(one, other)
     if "is" in one.asked and (_SOME in one.all) != (_SOME in other.all):
         return True
-    return {one.joints, other.joints} == _EITHER or any(word.key in QUANTIFIERS for word in (*first, *second))
+    if one.joints != other.joints and "or" in (*one.joints, *other.joints):
+        return True
+    return any(word.key in QUANTIFIERS for word in (*first, *second))
 
 
 _SOME = canonical("some")
-_EITHER = {frozenset(("and",)), frozenset(("or",))}
 
 
 def _asks_else(one: Question, other: Question) -> bool:
@@ -146,8 +146,30 @@ _USUAL = frozenset((PRESENT,))
 
 def _person_differs(one: Question, other: Question) -> bool:
     if "way" in one.asked:
-        return one.persons - {"first", "second"} != other.persons - {"first", "second"}
+        return _persons_of_way(one) != _persons_of_way(other)
     return one.persons != other.persons
+
+
+def _persons_of_way(question: Question) -> Persons:
+    """Returns whom it speaks of; who asks for a way may be I, we or you, if it is not two of them."""
+    askers = {_ASKERS[word.split()[0]] for clause in question.persons for word in clause if word and word.split()[0] in _ASKERS}
+    if len(askers) > 1:
+        return question.persons_besides
+    clauses = (tuple(_as_asker(word) for word in clause if word not in _OWNED) for clause in question.persons_besides)
+    return tuple(clause for clause in clauses if any(clause))
+
+
+def _as_asker(word: str) -> str:
+    person, *rest = word.split() or [""]
+    return " ".join(("asker", *(part for part in rest if part not in PLACES))) if person in _ASKERS else word
+
+
+_ASKERS = {
+    **dict.fromkeys(("first", "first_object", "first_owner"), "first"),
+    **dict.fromkeys(("we", "we_object", "we_owner"), "we"),
+    **dict.fromkeys(("placed_second", "second_owner"), "second"),
+}
+_OWNED = {"first_owner", "second_owner"}
 
 
 def _direction_differs(one: Question, other: Question) -> bool:
@@ -156,9 +178,9 @@ def _direction_differs(one: Question, other: Question) -> bool:
         return True
     first, second = _single(one.words), _single(other.words)
     shared = [key for key in first if key in second]
-    if any(_are_apart(first[key][1], second[key][1]) for key in shared):
-        return True
-    return _is_moved([first[key] for key in shared], [second[key] for key in shared])
+    placed, there = [first[key] for key in shared], [second[key] for key in shared]
+    apart = [number for number, key in enumerate(shared) if _are_apart(first[key][1], second[key][1])]
+    return not all(_is_of_compound(number, placed, there) for number in apart) or _is_moved(placed, there)
 
 
 def _single(words: Sequence[Word]) -> dict[str, tuple[int, Word]]:
@@ -166,13 +188,22 @@ def _single(words: Sequence[Word]) -> dict[str, tuple[int, Word]]:
     return {word.key: (place, word) for place, word in enumerate(words) if counts[word.key] == 1}
 
 
-def _way(word: Word) -> str:
-    return word.governor if word.governor in _WAYS else ""
-
-
 def _are_apart(one: Word, other: Word) -> bool:
-    """Whether a word has another role: in the table, on it, from it."""
-    return _way(one) != _way(other) or {one.governor, other.governor} == _IN_OR_ON
+    """Whether a word has another role: in the table, on it, from it; if it is, because it is."""
+    if one.clause != other.clause and frozenset((one.clause, other.clause)) not in _SAME_CLAUSES:
+        return True
+    return one.governor != other.governor and not (one.kind in ("number", "time") and {one.governor, other.governor} == _OF_OR_IN)
+
+
+_OF_OR_IN = {"of", "in"}
+
+
+def _is_of_compound(number: int, first: Sequence[_Placed], second: Sequence[_Placed]) -> bool:
+    """Whether a word has another role because the compound that it is part of is written in another way."""
+    return any(
+        _is_compound(first[number], word, second[number], there) or _is_compound(second[number], there, first[number], word)
+        for word, there in zip(first, second, strict=True)
+    )
 
 
 def _is_moved(first: Sequence[tuple[int, Word]], second: Sequence[tuple[int, Word]]) -> bool:
@@ -227,7 +258,7 @@ def _word_added(one: Question, other: Question) -> bool:
 
 _RULES: tuple[tuple[Refusal, Callable[[Question, Question], bool]], ...] = (
     (Refusal.LANGUAGE, lambda one, other: one.scripts != other.scripts),
-    (Refusal.CODE, lambda one, other: one.code != other.code),
+    (Refusal.CODE, lambda one, other: (one.code, one.formulas) != (other.code, other.formulas)),
     (Refusal.QUOTED, _quoted_differs),
     (Refusal.NUMBER, _of_kind("number")),
     (Refusal.TIME, _of_kind("time")),

@@ -27,7 +27,7 @@ class Nearest:
     def drop(self, digests: Collection[str]) -> None:
         """Forgets the vectors of these digests."""
         for scope in {self._scopes.pop(digest) for digest in digests if digest in self._scopes}:
-            self._shelves[scope].drop(set(digests))
+            self._shelves[scope].drop(digests)
             if not len(self._shelves[scope]):
                 del self._shelves[scope]
 
@@ -43,6 +43,7 @@ class Nearest:
 class _Shelf:
     def __init__(self) -> None:
         self._digests: list[str] = []
+        self._places: dict[str, int] = {}
         self._vectors: npt.NDArray[np.float32] = np.zeros((8, DIMENSIONS), np.float32)
 
     def __len__(self) -> int:
@@ -52,13 +53,18 @@ class _Shelf:
         if len(self) == len(self._vectors):
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
         self._vectors[len(self)] = vector
+        self._places[digest] = len(self)
         self._digests.append(digest)
 
-    def drop(self, digests: set[str]) -> None:
-        kept = [place for place, digest in enumerate(self._digests) if digest not in digests]
-        room = np.zeros((max(8, len(kept)), DIMENSIONS), np.float32)
-        room[: len(kept)] = self._vectors[kept]
-        self._digests, self._vectors = [self._digests[place] for place in kept], room
+    def drop(self, digests: Collection[str]) -> None:
+        """Moves the last row into each hole, and leaves nothing of it where it was: to copy all others would cost a prompt its time."""
+        for digest in digests:
+            if (place := self._places.pop(digest, None)) is not None:
+                moved = self._digests.pop()
+                if moved != digest:
+                    self._digests[place], self._places[moved] = moved, place
+                    self._vectors[place] = self._vectors[len(self)]
+                self._vectors[len(self)] = 0
 
     def find(self, vector: Vector, bar: float, most: int) -> list[tuple[str, float]]:
         # Not by @: its threads wait for cores that the decoder has.

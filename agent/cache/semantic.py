@@ -5,7 +5,8 @@ and those above public of one client alone. See docs/adr/0029-semantic-cache.md.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,11 +28,12 @@ T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
-MOST_TOKENS = 128
+MOST_COMPARED_TOKENS = 128
 """Of a question that is compared: a longer one says too much for a rule to weigh."""
 
 _MOST_COMPARED = 5
 _SWEEP_SECONDS = 60.0
+_ADVICE = "see whether the disk is full or broken; prompts are answered all the same"
 _STORED = np.dtype("<f2")
 
 
@@ -68,6 +70,7 @@ class SemanticCache:
         embedder: of questions.
         bar: returns the least similarity now.
         refused: told which rule of the guard has refused.
+        pause: waits for so many seconds.
     """
 
     def __init__(
@@ -77,12 +80,14 @@ class SemanticCache:
         embedder: Embedder,
         bar: Callable[[], float],
         refused: Callable[[Refusal], None] = lambda _: None,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._cache = cache
         self._store = store
         self._embedder = embedder
         self._bar = bar
         self._refused = refused
+        self._pause = pause
         self._nearest = Nearest()
         self._thread = ThreadPoolExecutor(1, "embedder")
 
@@ -90,15 +95,20 @@ class SemanticCache:
         return len(self._nearest)
 
     async def recall(self, asking: Asking, now: float) -> Recalled | None:
-        """Returns the answer to the most similar question that the guard lets pass; None: there is none.
+        """Returns the answer to the most similar question that the guard lets pass; None: there is none, or the store cannot be read.
 
         Args:
             asking: what is asked.
             now: POSIX time, seconds.
         """
         question = await self.question(asking)
-        if question is None:
+        try:
+            return None if question is None else await self._recalled(question, now)
+        except sqlite3.DatabaseError as error:
+            _log.warning("no similar answer is looked for", error=str(error), advice=_ADVICE)
             return None
+
+    async def _recalled(self, question: KeptQuestion, now: float) -> Recalled | None:
         found = dict(await self._run(self._find, question))
         texts = await self._store.questions(list(found), question.scope, now) if found else {}
         await self._run(self._nearest.drop, found.keys() - texts.keys())
@@ -123,19 +133,34 @@ class SemanticCache:
         await self._run(self._nearest.add, digest, question.scope, _vector(question.vector))
 
     async def load(self) -> None:
-        """Reads the vectors that the store holds."""
+        """Reads the vectors that the store holds.
+
+        Raises:
+            sqlite3.DatabaseError: it cannot be read.
+        """
         for digest, scope, vector in await self._store.vectors():
             await self._run(self._nearest.add, digest, scope, _vector(vector))
 
     async def run(self) -> None:
-        """Reads the vectors, then forgets those whose answers are no longer kept, within a minute. Until cancelled."""
-        await self.load()
+        """Reads the vectors, then forgets those whose answers are no longer kept, within a minute. Until cancelled.
+
+        What cannot be read is not compared: a damaged store ends neither this nor the agent.
+        """
+        work = self.load
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            await self.sweep()
+            try:
+                await work()
+                work = self.sweep
+            except sqlite3.DatabaseError as error:
+                _log.warning("kept questions cannot be read", error=str(error), advice=_ADVICE)
+            await self._pause(_SWEEP_SECONDS)
 
     async def sweep(self) -> None:
-        """Forgets the vectors whose answers were forgotten, by whichever process."""
+        """Forgets the vectors whose answers were forgotten, by whichever process.
+
+        Raises:
+            sqlite3.DatabaseError: the store cannot be read.
+        """
         known = await self._run(self._nearest.digests)
         await self._run(self._nearest.drop, known - await self._store.comparable())
 
@@ -150,7 +175,7 @@ class SemanticCache:
 
     def _embedded(self, text: str) -> Vector | None:
         try:
-            if len(text) > MOST_CHARACTERS or self._embedder.tokens(text) > MOST_TOKENS:
+            if len(text) > MOST_CHARACTERS or self._embedder.tokens(text) > MOST_COMPARED_TOKENS:
                 return None
             return self._embedder.embed(text)
         except Exception as error:  # noqa: BLE001 - whatever breaks in the network, the prompt is answered
@@ -161,13 +186,19 @@ class SemanticCache:
         return self._nearest.find(question.scope, _vector(question.vector), self._bar(), _MOST_COMPARED)
 
     def _first_that_passes(self, text: str, kept: dict[str, str]) -> str | None:
-        guard = Guard(text)
-        for digest, other in kept.items():
-            if (why := guard.refusal(other)) is None:
-                return digest
-            self._refused(why)
-            _log.debug("a similar answer is not given", rule=why)
-        return None
+        try:
+            guard = Guard(text)
+            return next((digest for digest, other in kept.items() if self._passes(guard, other)), None)
+        except Exception as error:  # noqa: BLE001 - whatever breaks in the guard, the prompt is answered
+            _log.error("a question is not compared", error=type(error).__name__)  # without its words: they may quote the prompt
+            return None
+
+    def _passes(self, guard: Guard, other: str) -> bool:
+        if (why := guard.refusal(other)) is None:
+            return True
+        self._refused(why)
+        _log.debug("a similar answer is not given", rule=why)
+        return False
 
     async def _run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, *args, **kwargs))

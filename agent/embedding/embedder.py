@@ -3,10 +3,7 @@
 All-MiniLM-L6-v2: the mean of the last layer's states, brought to length 1 (Reimers and Gurevych 2019, "Sentence-BERT", section 3).
 """
 
-import hashlib
-from collections import OrderedDict
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +17,6 @@ MODEL, TOKENIZER = "embedder.onnx", "tokenizer.json"
 DIMENSIONS = 384
 MOST_TOKENS = 256
 """What comes after them is not read: the network was trained on no longer texts. The two marks at both ends count."""
-MOST_REMEMBERED = 32
-"""Vectors of the last texts are remembered: a prompt is asked about more than once on its path, and often comes again."""
 
 _SHIPPED = Shipped(
     "embedder",
@@ -35,7 +30,7 @@ Vector = npt.NDArray[np.float32]
 
 
 class Embedder:
-    """The network. Milliseconds of one core for a question: not to be called in the event loop's thread.
+    """The network. Milliseconds of one core for a question: not to be called in the event loop's thread. It remembers no text.
 
     `digest` names it: vectors of another one cannot be compared with its own.
 
@@ -51,8 +46,6 @@ class Embedder:
         self.digest = _SHIPPED.verify(folder)[MODEL]
         self._session = open_network(folder / MODEL)
         self._tokenizer = open_tokenizer(folder / TOKENIZER)
-        self._remembered: OrderedDict[bytes, Vector] = OrderedDict()
-        self._one_at_a_time = Lock()
 
     def tokens(self, text: str) -> int:
         """Returns how many tokens a text has; see MOST_TOKENS."""
@@ -60,16 +53,6 @@ class Embedder:
 
     def embed(self, text: str) -> Vector:
         """Returns a text's vector [DIMENSIONS], of length 1: the cosine of two is their product. It cannot be written to."""
-        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        with self._one_at_a_time:
-            if name not in self._remembered:
-                self._remembered[name] = self._embedded(text)
-            self._remembered.move_to_end(name)
-            if len(self._remembered) > MOST_REMEMBERED:
-                self._remembered.popitem(last=False)
-            return self._remembered[name]
-
-    def _embedded(self, text: str) -> Vector:
         ids = self._ids(text)
         if len(ids) > MOST_TOKENS:
             ids = [*ids[: MOST_TOKENS - 1], ids[-1]]

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from sqlite_utils import Database as Tables
 
 from agent.later.prompts import FOLLOWED_UP
-from agent.prompts import SIMILAR
 from agent.store.database import Database, unusable
 from agent.store.given import end_given
 from contract.errors import NotFound, Reason
+from contract.receipts import is_similar
 
 T = TypeVar("T")
 
@@ -117,7 +117,8 @@ class LiveStore:
             found = next(filter(_was_shown, receipts), None)
             if found is None:
                 raise NotFound(Reason.ANSWER_NOT_FOUND, "There is no answer of this id for you: give the id that came with the answer.")
-            digest = "" if SIMILAR in found["reasons"] else found.get("model_digest") or ""  # the model was asked something else
+            was_to_another = is_similar(found["route"], found["reasons"])
+            digest = "" if was_to_another else found.get("model_digest") or ""  # the model was asked something else
             row = {"receipt_id": found["receipt_id"], "model_digest": digest, "is_good": int(is_good), "create_time": now}
             tables.table("feedback").upsert(row, pk="receipt_id")
             if not is_good:

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from agent.cache.reading.lexicon import ASKING, GOVERNORS, is_past, listed
 from agent.cache.reading.tokens import Token
 
-PAST, CAN, SHOULD, WILL, PRESENT = MODALITIES = "past", "can", "should", "will", "present"
+PAST, CAN, SHOULD, MUST, WILL, WOULD, PRESENT = MODALITIES = "past", "can", "should", "must", "will", "would", "present"
 
 _MODALITY_OF = {word: modality for modality in MODALITIES for word in listed(modality)}
+_MODALS = frozenset(_MODALITY_OF) - listed("past") - listed("present")
+PERFECT = "perfect"
 _ASKERS, _HOW_VERBS, _PLAIN_WAYS = listed("askers"), listed("how_verbs"), listed("plain_ways")
 _EXTENTS, _MOMENTS, _WAYS = listed("extents"), listed("moments"), listed("ways")
 _WHAT_MEANS, _EXPLAINING = listed("what_means"), listed("explaining")
@@ -51,7 +54,15 @@ def read_asked(tokens: Sequence[Token]) -> tuple[tuple[str, ...], frozenset[str]
             modalities.update((found.modality,) if found.modality else ())
             rest += [token for token in tokens[place : place + found.taken] if token.text in found.kept]
             place += found.taken
+    if _is_perfect(tokens):
+        modalities.add(PERFECT)
     return tuple(sorted(asked)), frozenset(modalities), rest
+
+
+def _is_perfect(tokens: Sequence[Token]) -> bool:
+    """Whether it is of what could, should, would have been done."""
+    has_modal = any(token.text in _MODALS for token in tokens)
+    return has_modal and any(one.text == "have" and (other.text == "been" or is_past(other.text)) for one, other in pairwise(tokens))
 
 
 def _starts(tokens: Sequence[Token], place: int) -> bool:

@@ -1,8 +1,8 @@
-"""Numbers with their units, days and times, however they are written: 5 km is 5,000 m, half past ten at night is 22:30."""
+"""Numbers with their units, days and times, however they are written: 5 km is 5,000 m, 10:30 pm is 22:30."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from agent.cache.reading.lexicon import lines, listed
@@ -15,6 +15,7 @@ _AMBIGUOUS, _RELATIVE = listed("calendar_by_capital"), listed("relative_times")
 _NO_UNITS = listed("no_units")
 _KNOWN = frozenset((*WORDS, *ORDINALS, *_CALENDAR, *_RELATIVE))
 _MOST_FOLLOWING = 5
+_LONGEST_SYMBOL = 2
 
 
 def _units() -> dict[str, tuple[str, Fraction]]:
@@ -30,8 +31,9 @@ def _units() -> dict[str, tuple[str, Fraction]]:
 
 UNITS: Mapping[str, tuple[str, Fraction]] = _units()
 
-_NUMBER = re.compile(r"([$€£₹]?)([+-]?(?:\d{1,3}(?:,\d{2,3})+|\d+)?(?:\.\d+|\d)?)(?:(st|nd|rd|th)|([%°A-Za-zµ][A-Za-z/°]*))?")
+_NUMBER = re.compile(r"([$€£₹]?)([+-]?(?:[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}|\d+)?(?:\.\d+|\d)?)(?:(st|nd|rd|th)|([%°A-Za-zµ][A-Za-z/°]*))?")
 _CLOCK = re.compile(r"(\d{1,2})[:.h](\d{2})(?::\d{2})?([ap]m)?|(\d{1,2})([ap]m)")
+_KEPT_AS_WRITTEN = re.compile(r"[+-]?0\d+|.*\.\d*0")
 _ISO_DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 
 
@@ -107,11 +109,18 @@ def _number(words: Sequence[str], place: int) -> list[Quantity]:
     value = Fraction(found[2].replace(",", ""))
     if found[3]:
         return [Quantity(f"ordinal {value}")]
-    unit = (found[1] or found[4] or "").lower()
-    if unit and unit not in UNITS and unit not in SCALES:
+    unit = found[1] or found[4] or ""
+    scale = SCALES.get(unit.lower())
+    if unit and _unit(unit) is None and scale is None:
         return []
-    value, unit = (value * SCALES[unit], "") if unit in SCALES and unit not in UNITS else (value, unit)
-    return [_measured(value, unit, words, place + 1, 1)]
+    quantity = _measured(value * (scale or 1), "" if scale else unit, words, place + 1, 1)
+    # Python 3.10 is not 3.1, and agent 007 no seventh.
+    return [replace(quantity, key=f"{quantity.key} as {found[2]}") if _KEPT_AS_WRITTEN.fullmatch(found[2]) else quantity]
+
+
+def _unit(written: str) -> tuple[str, Fraction] | None:
+    """Returns the dimension of a unit and how much of its first it is. The case of symbols counts, that of longer names does not."""
+    return UNITS.get(written) or (UNITS.get(written.lower()) if len(written) > _LONGEST_SYMBOL else None)
 
 
 def _worded(words: Sequence[str], place: int) -> Quantity:
@@ -124,14 +133,12 @@ def _worded(words: Sequence[str], place: int) -> Quantity:
 
 def _measured(value: Fraction, unit: str, words: Sequence[str], place: int, taken: int) -> Quantity:
     """Takes scales and a unit that follow."""
-    following = [word.lower() for word in words[place : place + _MOST_FOLLOWING]]
-    while following and following[0] in SCALES and not unit:
-        value, taken = value * SCALES[following.pop(0)], taken + 1
-    if following and following[0] in ("degree", "degrees"):
+    following = list(words[place : place + _MOST_FOLLOWING])
+    while following and following[0].lower() in SCALES and not unit:
+        value, taken = value * SCALES[following.pop(0).lower()], taken + 1
+    if following and following[0].lower() in ("degree", "degrees"):
         following, taken = following[1:], taken + 1
-    if not unit and following and following[0] in UNITS and following[0] not in _NO_UNITS:
+    if not unit and following and following[0] not in _NO_UNITS and _unit(following[0]):
         unit, taken = following[0], taken + 1
-    if not unit:
-        return Quantity(f"number {value}", taken)
-    dimension, factor = UNITS[unit]
-    return Quantity(f"number {value * factor} {dimension}", taken)
+    measured = _unit(unit)
+    return Quantity(f"number {value}" if measured is None else f"number {value * measured[1]} {measured[0]}", taken)

@@ -14,12 +14,24 @@ _STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c"
 _CODE = re.compile(r"(`{1,3})(.+?)\1", re.DOTALL)
 _QUOTED = re.compile(r'""?([^"\n]{1,300}?)""?')
 
+PERSONS = (
+    *(f"{person}{role}" for person in ("first", "we", "he", "she", "they") for role in ("", "_object", "_owner")),
+    *("second_owner", "it_owner", "placed_second", "placed_she", "placed_it", "placed_some"),
+)
+"""The lists of pronouns. Of those that are `placed`, it tells whether they stand before or after the first word that counts."""
+
+PLACES = ("early", "late")
 _NEGATIONS = listed("negations")
-_PERSONS = {word: person for person in ("first", "second", "he", "she") for word in listed(person)}
+_PERSONS = {word: person for person in PERSONS for word in listed(person)}
 _CLAUSES, _DETERMINERS, _JOINTS, _BOUNDS = listed("clauses"), listed("determiners"), listed("joints"), listed("bounds")
 _PASSIVE, _AUXILIARY_AFTER, _BEFORE_HAVE = listed("passive"), listed("auxiliary_after"), listed("before_have")
 _BEFORE_ONE, _AFTER_ONE, _OF_WORDS = listed("before_one"), listed("after_one"), listed("of_words")
+_SHORTEST_NAME = 4
+_LETTERED = listed("lettered")
 _MOST_JOINED = _PASSIVE_WORDS = 4
+_WORD = re.compile(r"[^\W\d_]{2}")
+_OPERATOR = re.compile(r"[-+*/^=<>()\[\]{}]|\d!")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,9 @@ class Word:
     group: int = 0
 
 
+Persons = tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question, read.
@@ -54,9 +69,11 @@ class Question:
         words: what counts, in order.
         asked: what it asks for, sorted: what, what does, who, when, where, why, way, how, how many …, is (yes or no), is there; or nothing.
         modalities: of its questions: see PAST and the others.
-        persons: whom it speaks of: first, second, he, she.
+        persons: whom each clause speaks of, in which roles; see PERSONS.
+        persons_besides: the same, without who asks for a way.
+        formulas: what is reckoned, without spaces.
         negated: the words of each clause with a negation.
-        joints: whether it has an and, an or.
+        joints: its and, or, in order.
         scripts: it is written in.
         spelt: every word that counts, as it is written, where it is spoken of words; else none.
         all: every word, fillers too.
@@ -68,9 +85,11 @@ class Question:
     words: tuple[Word, ...]
     asked: tuple[str, ...]
     modalities: frozenset[str]
-    persons: frozenset[str]
+    persons: Persons
+    persons_besides: Persons
+    formulas: tuple[str, ...]
     negated: tuple[frozenset[str], ...]
-    joints: frozenset[str]
+    joints: tuple[str, ...]
     scripts: frozenset[str]
     spelt: frozenset[str]
     all: frozenset[str] = field(repr=False)
@@ -85,30 +104,85 @@ def read_question(text: str) -> Question:
     quoted = frozenset(" ".join(found[1].casefold().split()) for found in _QUOTED.finditer(bare))
     tokens = read_tokens(bare)
     asked, modalities, rest = read_asked(tokens)
-    persons = frozenset(_PERSONS[token.text] for token in tokens if token.text in _PERSONS and token.written != "US")
     every = frozenset(canonical(token.text) for token in tokens)
-    words, joints = tuple(_words(rest)), frozenset(token.text for token in tokens if token.text in ("and", "or"))
     texts = frozenset(token.text for token in tokens)
-    spelt = texts - FILLERS - _OF_WORDS if texts & _OF_WORDS else frozenset[str]()
-    return Question(folded, quoted, code, words, asked, modalities, persons, _negated(tokens), joints, _scripts(folded), spelt, every)
+    return Question(
+        folded=folded,
+        quoted=quoted,
+        code=code,
+        words=tuple(_words(rest)),
+        asked=asked,
+        modalities=modalities,
+        persons=_persons(tokens),
+        persons_besides=_persons(rest),
+        formulas=tuple(_formulas(bare)),
+        negated=_negated(tokens),
+        joints=tuple(token.text for token in tokens if token.text in ("and", "or")),
+        scripts=_scripts(folded),
+        spelt=texts - FILLERS - _OF_WORDS if texts & _OF_WORDS else frozenset[str](),
+        all=every,
+    )
+
+
+def _formulas(text: str) -> Iterator[str]:
+    """Yields each run of signs, numbers and single letters in which something is reckoned: what its brackets hold counts."""
+    run = list[str]()
+    for chunk in (*text.split(), "end"):
+        if not _WORD.search(chunk) and not _DAY.match(chunk):
+            run.append(chunk)
+            continue
+        formula = "".join(run).rstrip(".,;:?")
+        if _OPERATOR.search(formula):
+            yield formula
+        run = []
+
+
+def _clauses(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """Yields the clauses of a text: a conjunction begins one, a pause ends it."""
+    clause = list[Token]()
+    for token in tokens:
+        if token.text in _BOUNDS or token.begins:
+            yield clause
+            clause = []
+        clause.append(token)
+        if token.pause:
+            yield clause
+            clause = []
+    yield clause
+
+
+def _persons(tokens: Sequence[Token]) -> Persons:
+    return tuple(sorted(filter(None, map(_persons_in, _clauses(tokens)))))
+
+
+def _persons_in(clause: Sequence[Token]) -> tuple[str, ...]:
+    persons = [_person(clause, place) for place, token in enumerate(clause) if token.text in _PERSONS and token.written != "US"]
+    return (clause[0].text if clause[0].text in ("if", "unless") else "", *persons) if persons else ()
+
+
+def _person(clause: Sequence[Token], place: int) -> str:
+    person = _PERSONS[clause[place].text]
+    if person.endswith("_owner"):
+        return person
+    governor = clause[place - 1].text if place and clause[place - 1].text in GOVERNORS else ""
+    where = ""
+    if person.startswith("placed"):
+        where = PLACES[any(token.text not in FILLERS | _NEGATIONS for token in clause[:place])]
+    return " ".join(filter(None, (person, where, governor)))
 
 
 def _negated(tokens: Sequence[Token]) -> tuple[frozenset[str], ...]:
     """Returns the words that count of each clause with a negation, once for each."""
-    clauses, clause = list[list[Token]](), list[Token]()
-    for token in tokens:
-        if token.text in _BOUNDS or token.begins:
-            clauses.append(clause)
-            clause = []
-        clause.append(token)
-        if token.pause:
-            clauses.append(clause)
-            clause = []
     found = []
-    for part in (*clauses, clause):
-        counted = frozenset(canonical(token.text) for token in part if token.text not in FILLERS and token.text not in _NEGATIONS)
-        found += [counted] * sum(token.text in _NEGATIONS for token in part)
+    for clause in _clauses(tokens):
+        counted = frozenset(canonical(token.text) for token in clause if token.text not in FILLERS and token.text not in _NEGATIONS)
+        found += [counted | _to_beside(clause, place) for place, token in enumerate(clause) if token.text in _NEGATIONS]
     return tuple(sorted(found, key=sorted))
+
+
+def _to_beside(clause: Sequence[Token], place: int) -> frozenset[str]:
+    """Returns `to` where a negation stands beside it: illegal not to vote, not illegal to vote."""
+    return frozenset(token.text for token in clause[max(0, place - 1) : place + 2] if token.text == "to")
 
 
 def _words(tokens: Sequence[Token]) -> Iterator[Word]:
@@ -118,16 +192,21 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
     while place < len(tokens):
         token = tokens[place]
         quantities = [] if token.is_exact or _is_pronoun(tokens, place) else quantities_at(written, place)
-        role = role.after(token)
+        role = role if _is_partitive(tokens, place) else role.after(token)
         if quantities:
             for quantity in quantities:
                 yield Word(quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, groups.get(place, 0))
         elif (kind := _kind_of(tokens, place, titled)) is not None:
-            key = token.text if token.is_exact else canonical(token.text)
+            key = token.written if token.is_exact or _is_symbol(tokens, place) or _is_element(token, kind) else canonical(token.text)
             yield Word(key, kind, _form(tokens, place), role.governor, role.clause, groups.get(place, 0))
         place += max(1, sum(quantity.words for quantity in quantities))
         if tokens[place - 1].pause:
             role = _Role()
+
+
+def _is_partitive(tokens: Sequence[Token], place: int) -> bool:
+    """Whether an `of` says nothing: some of the, a kind of."""
+    return tokens[place].text == "of" and place > 0 and tokens[place - 1].text in FILLERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +220,12 @@ class _Role:
         """Returns what holds for a word, and for those after it."""
         if token.text in ("if", "unless") or (token.text in _CLAUSES and not token.begins):
             return _Role("", token.text)
+        if token.text in ("and", "or"):
+            return self
         if token.text in GOVERNORS:
             return _Role(token.text, self.clause)
-        return self if token.text not in FILLERS or token.text in _DETERMINERS else _Role("", self.clause)
+        counts = token.text not in FILLERS or token.text in _DETERMINERS or token.written == "US"
+        return self if counts else _Role("", self.clause)
 
 
 def _kind_of(tokens: Sequence[Token], place: int, titled: bool) -> str | None:
@@ -159,9 +241,29 @@ def _kind_of(tokens: Sequence[Token], place: int, titled: bool) -> str | None:
     return "name" if is_name else "word"
 
 
-def _counts_here(tokens: Sequence[Token], place: int) -> bool:
-    """Whether a small word says something where it stands: a preposition at the end, to have as what is done."""
+def _is_symbol(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a word may be the symbol of a unit, whose case counts: 5 mF, 5MF."""
     token = tokens[place]
+    if token.text[0].isdecimal():
+        return canonical(token.text) == token.text
+    before = tokens[place - 1] if place else None
+    return before is not None and before.text[-1].isdecimal() and not before.pause and len(token.text) < _SHORTEST_NAME
+
+
+def _is_element(token: Token, kind: str) -> bool:
+    """Whether a name may be a chemical element's symbol: Co is not CO."""
+    return kind == "name" and len(token.written) == len("Co") and token.written[1].islower()
+
+
+def _counts_here(tokens: Sequence[Token], place: int) -> bool:
+    """Whether a small word says something where it stands: a preposition at the end, to have as what is done, the mean, to sort."""
+    token = tokens[place]
+    if token.text in ("mean", "kind", "type", "sort") and place and tokens[place - 1].text in _DETERMINERS:
+        return True
+    if token.text in ("kind", "type", "sort"):
+        return place + 1 == len(tokens) or tokens[place + 1].text != "of"
+    if token.text == "a":
+        return place > 0 and tokens[place - 1].text in _LETTERED
     if token.text in GOVERNORS:
         return place + 1 == len(tokens) or token.pause
     if token.text in ("have", "having") and place and tokens[place - 1].text in _BEFORE_HAVE:

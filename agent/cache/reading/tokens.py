@@ -7,13 +7,18 @@ from dataclasses import dataclass, replace
 from agent.cache.reading.lexicon import ASKING, LEAD_INS, PHRASES, listed
 
 _CHUNK = re.compile(r"\S+")
-_OUTER = " \t.,;:!?()[]{}\"'*\u2026"
+_OUTER = " \t.,;:!?()[]{}\"'\u2026"
+_OPENING = "([{\"'"
+_LEADING = ".:!?-"
+_TRAILING = ".,;?\u2026"
 _ENDS = (".", "?", "!", ":", ";")
 _PLAIN_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _COMPOUND = re.compile(r"[^\W_]+(?:[-/&][^\W_]+)+")
 _INITIALS = re.compile(r"(?:[A-Za-z]\.){2,}[A-Za-z]?")
 _DEGREE = re.compile(r"[A-Za-z]\.[A-Za-z]{2,5}")
-_EXACT = frozenset("/\\=()<>{}_|$~^")
+_EXACT = frozenset("/\\=()<>{}[]_|$~^*")
+_AMOUNT = re.compile(r"[$€£₹]?\.?\d[\d.,]*[%°A-Za-zµ]*")
+_SMALL_WORDS = "aAiIuU"
 _CONTRACTIONS = {"n't": "not", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "'m": "am"}
 _WHOLE = {
     "can't": "can not",
@@ -63,11 +68,7 @@ def _tokens(text: str) -> Iterator[Token]:
     begins = True
     for found in _CHUNK.finditer(text):
         chunk = found.group()
-        written = chunk.strip(_OUTER) or ""
-        if chunk.startswith("-") and written:
-            written = chunk.rstrip(_OUTER)
-        if chunk.startswith(".") and written[:1].isalpha():
-            written = f".{written}"
+        written = _written(chunk)
         if not written:
             begins = begins or chunk.endswith(_ENDS)
             continue
@@ -76,10 +77,23 @@ def _tokens(text: str) -> Iterator[Token]:
         pause, ends = chunk.endswith((",", *_ENDS)), chunk.rstrip("\"')]*").endswith(_ENDS)
         pieces = list(_pieces(written))
         for number, piece in enumerate(pieces):
-            is_exact = not _EXACT.isdisjoint(piece) or piece.startswith("-")
+            is_exact = _is_exact(piece) or (len(pieces) == 1 and len(piece) == 1 and piece.isalpha() and piece not in _SMALL_WORDS)
             last = number == len(pieces) - 1
             yield Token(piece if is_exact else piece.casefold(), piece, begins and not number, pause and last, is_exact)
         begins = ends
+
+
+def _written(chunk: str) -> str:
+    """Returns a chunk without the marks around it that say nothing: those of .5, -x, :q! and x[] do."""
+    bare = chunk.lstrip(_OPENING)
+    if bare[:1] in _LEADING and bare[1:2].isalnum():
+        return bare.rstrip(_TRAILING + ")]}\"'")
+    return chunk.rstrip(_TRAILING) if "[]" in chunk or "{}" in chunk else chunk.strip(_OUTER)
+
+
+def _is_exact(piece: str) -> bool:
+    """Whether every letter of a piece counts, in its case: of code, of a path, of +x."""
+    return not _AMOUNT.fullmatch(piece) and (not _EXACT.isdisjoint(piece) or not piece[0].isalnum())
 
 
 def _pieces(written: str) -> Iterator[str]:
@@ -91,7 +105,7 @@ def _pieces(written: str) -> Iterator[str]:
         yield written
     elif "'" in written and _PLAIN_WORD.fullmatch(written):
         yield from _uncontracted(written)
-    elif _COMPOUND.fullmatch(written) and not written.replace("-", "").isdigit() and written.count("/") < 2:
+    elif _COMPOUND.fullmatch(written) and not re.sub("[-/]", "", written).isdigit() and written.count("/") < 2:
         yield from (piece for part in re.split(r"[-/&]", written) for piece in _pieces(part))
     else:
         yield written

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from contract.receipts import Departure
+from contract.receipts import Departure, is_similar
 from tests.fakes.answerer import receipt
 
 
@@ -17,3 +17,11 @@ def test_a_receipt_is_plain_json_with_all_its_fields() -> None:
 
 def test_what_was_tried_in_vain_names_no_provider() -> None:
     assert Departure(1, 5) == Departure(1, 5, "", "", "")
+
+
+def test_the_last_word_of_a_kept_answer_says_whether_it_was_to_another_question() -> None:
+    assert is_similar("cache", ("a-policy", "similar"))
+    assert is_similar("cache", ("cached", "similar", "a-bad-word"))
+    assert not is_similar("cache", ("similar", "cached"))
+    assert not is_similar("cache", ())
+    assert not is_similar("local", ("similar", "confident"))

@@ -51,6 +51,14 @@ def test_what_people_said_is_counted_of_the_cache_and_of_the_model_too() -> None
     assert "provisional.said.bad" in counted(RECEIPT, False)
 
 
+def test_what_people_said_of_an_answer_to_a_similar_question_is_not_counted_of_the_model() -> None:
+    plain = replace(RECEIPT, route="cache", provisional=False, model_digest=DIGEST)
+    to_another, to_the_same = replace(plain, reasons=("similar",)), replace(plain, reasons=("similar", "cached"))
+    assert counted(to_another, False) - counted(to_another) == {"said.bad", "cache.said.bad"}
+    assert "model.12" in counted(to_another)
+    assert "model.12.said.bad" in counted(to_the_same, False)
+
+
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_why_a_better_answer_did_not_come_is_counted(reason: str) -> None:
     assert f"refused.{reason}" in counted(replace(RECEIPT, reasons=("a-policy", reason)))

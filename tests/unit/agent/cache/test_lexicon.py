@@ -8,14 +8,14 @@ from agent.cache.reading.lexicon import are_opposite, canonical, ending
 @pytest.mark.parametrize(
     "same",
     [
-        ("make", "making", "made", "makes", "create", "build"),
-        ("country", "countries", "nation"),
+        ("make", "making", "made", "makes"),
+        ("country", "countries"),
         ("run", "running", "ran"),
         ("buy", "bought", "purchase", "purchasing"),
         ("child", "children", "kids"),
         ("develop", "developed", "developing"),
         ("box", "boxes"),
-        ("movie", "movies", "film"),
+        ("movie", "movies"),
         ("fly", "flies", "flying"),
         ("boy", "boys"),
         ("supply", "supplies"),

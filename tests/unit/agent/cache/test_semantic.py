@@ -1,14 +1,16 @@
 """An answer is given again to a question that means the same: of the same scope, while it is kept, where the guard agrees."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from agent.cache.exact import CachedAnswer, ExactCache
 from agent.cache.guard import Refusal
-from agent.cache.semantic import MOST_TOKENS, Asking, SemanticCache
+from agent.cache.semantic import MOST_COMPARED_TOKENS, Asking, SemanticCache
 from agent.cache.similarity import LEAST_SIMILARITY, SimilaritySettings
 from agent.embedding.embedder import Embedder
 from agent.prompts import Message, Prompt, Sampling
@@ -30,15 +32,34 @@ def asking(text: str, **changes: object) -> Asking:
     return replace(asked, **changes)  # type: ignore[arg-type] # the fields are varied by name
 
 
+class Rested:
+    """Pauses that are over when the test wants it."""
+
+    def __init__(self) -> None:
+        self._begun, self._over = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def __call__(self, _: float) -> None:
+        self._begun.release()
+        await self._over.acquire()
+
+    async def begins(self) -> None:
+        """Returns when a pause has begun."""
+        await self._begun.acquire()
+
+    def ends(self) -> None:
+        """Ends it."""
+        self._over.release()
+
+
 class Site:
     """A cache on a store, which can be opened anew."""
 
-    def __init__(self, database: Database, embedder: Embedder, policies: list[str]) -> None:
+    def __init__(self, database: Database, embedder: Embedder, policies: list[str], **parts: Any) -> None:
         self.database = database
         self.refusals: list[Refusal] = []
         self._store = AnswerStore(database, 100, HOUR)
         self._exact = ExactCache(self._store, b"k" * 32, (), lambda: policies[-1])
-        self.similar = SemanticCache(self._exact, self._store, embedder, lambda: 0.8, self.refusals.append)
+        self.similar = SemanticCache(self._exact, self._store, embedder, lambda: 0.8, **{"refused": self.refusals.append, **parts})
 
     async def keep(self, asked: Asking, now: float = 1.0) -> None:
         prompt = Prompt("p", asked.client, tuple(asked.messages[-1:]), datetime.fromtimestamp(now, UTC), sampling=asked.sampling)
@@ -124,8 +145,8 @@ async def test_a_public_answer_is_given_to_every_client_and_one_above_it_to_its_
 
 
 async def test_a_long_question_is_neither_kept_nor_asked_for(site: Site) -> None:
-    assert await site.similar.question(asking("why " * (MOST_TOKENS - 2))) is not None
-    assert await site.similar.question(asking("why " * (MOST_TOKENS - 1))) is None
+    assert await site.similar.question(asking("why " * (MOST_COMPARED_TOKENS - 2))) is not None
+    assert await site.similar.question(asking("why " * (MOST_COMPARED_TOKENS - 1))) is None
     assert await site.similar.question(asking("why " * 100_000)) is None
 
 
@@ -176,6 +197,39 @@ async def test_an_embedder_that_breaks_costs_nobody_an_answer(database: Database
     await site.keep(asking(KEPT))
     assert not await site.recalls(asking(SAME))
     site.similar.close()
+
+
+async def test_a_guard_that_breaks_costs_nobody_an_answer(database: Database, embedder: Embedder, policies: list[str]) -> None:
+    def broken(_: Refusal) -> None:
+        raise RuntimeError(KEPT)
+
+    site = Site(database, embedder, policies, refused=broken)
+    await site.keep(asking(KEPT))
+    assert not await site.recalls(asking(OTHER))
+    assert await site.recalls(asking(SAME))
+    site.similar.close()
+
+
+async def test_a_store_that_cannot_be_read_has_no_similar_answer_and_ends_nothing(
+    filled: Site, embedder: Embedder, policies: list[str]
+) -> None:
+    await filled.database.run(lambda tables: tables.execute("ALTER TABLE answers RENAME TO gone"))
+    assert not await filled.recalls(asking(SAME))
+    rested = Rested()
+    again = Site(filled.database, embedder, policies, pause=rested)
+    running = asyncio.create_task(again.similar.run())
+    await rested.begins()
+    await filled.database.run(lambda tables: tables.execute("ALTER TABLE gone RENAME TO answers"))
+    rested.ends()
+    await rested.begins()
+    assert await again.recalls(asking(SAME)), "what could not be read at first is read later"
+    await filled.database.run(lambda tables: tables.execute("ALTER TABLE answers RENAME TO gone"))
+    rested.ends()
+    await rested.begins()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    again.similar.close()
 
 
 def test_the_bar_is_the_calibrated_one_where_both_site_and_policy_want_it_and_never_below_the_least() -> None:
