@@ -61,6 +61,7 @@ class Carrier:
     """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
         if process.stdin is None or process.stdout is None:
             raise TypeError("the child is spoken with over pipes")
         self._to_child, self._from_child = process.stdin, process.stdout
@@ -112,13 +113,16 @@ class Carrier:
                 grid.end()
 
     async def listen(self) -> None:
-        """Hears the child, until it ends."""
-        frames = Frames()
+        """Hears the child, until it ends. One that does not speak as agreed is ended."""
+        frames, has_hung_up = Frames(), False
         try:
             while piece := await self._from_child.read(_READ_BYTES):
                 for frame in frames.feed(piece):
                     self._hear(frame)
+            has_hung_up = True
         finally:
+            if not has_hung_up:
+                self.kill()
             self._has_ended = True
             fail(self._ready)
             for grid in self._grids.values():
@@ -127,6 +131,20 @@ class Carrier:
     def end(self) -> None:
         """Has the child end."""
         self._to_child.close()
+
+    def kill(self) -> None:
+        """Ends the child at once."""
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            self._process.kill()
+
+    async def stopped(self) -> int:
+        """Waits until the child is gone, and its port is free; one that hangs is killed. Returns its status."""
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                return await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            return await self._process.wait()
 
     def _hear(self, frame: Frame) -> None:
         if frame.kind is FrameKind.READY:
@@ -157,18 +175,18 @@ async def carrier(endpoint: Endpoint, command: Sequence[str] = CHILD) -> AsyncIt
     Raises:
         Unavailable: HUB_UNAVAILABLE, it does not begin.
     """
-    process = await _started(endpoint, command)
-    begun = Carrier(process)
-    listening = asyncio.create_task(begun.listen())
-    try:
-        await begun.begin(endpoint)
-        endpoint.listener.close()
-        yield begun
-    finally:
-        endpoint.listener.close()
-        begun.end()
-        await _wait(process)
-        await asyncio.gather(listening, return_exceptions=True)
+    with endpoint.listener as listener:
+        begun = Carrier(await _started(endpoint, command))
+        listening = asyncio.create_task(begun.listen())
+        try:
+            await begun.begin(endpoint)
+            listener.close()
+            yield begun
+        finally:
+            begun.end()
+            if status := await begun.stopped():
+                _log.warning("what carried rounds has ended badly", status=status)
+            await asyncio.gather(listening, return_exceptions=True)
 
 
 async def _started(endpoint: Endpoint, command: Sequence[str]) -> asyncio.subprocess.Process:
@@ -176,17 +194,5 @@ async def _started(endpoint: Endpoint, command: Sequence[str]) -> asyncio.subpro
     try:
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment, cwd="/", pass_fds=kept)
     except OSError as error:
-        endpoint.listener.close()
         _log.error("what carries rounds could not begin", error=error.strerror)
         raise gone() from error
-
-
-async def _wait(process: asyncio.subprocess.Process) -> None:
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            status = await process.wait()
-    except TimeoutError:
-        process.kill()
-        status = await process.wait()
-    if status != 0:
-        _log.warning("what carried rounds has ended badly", status=status)

@@ -71,9 +71,7 @@ class Carriers:
             Unavailable: HUB_UNAVAILABLE, Flower does not begin.
         """
         async with self._changing:
-            if self._running is None or self._running.carrier.has_ended:
-                self._running = await self._begin()
-            running = self._running
+            running = self._running = await self._usable()
             running.cohorts += 1
         try:
             yield running
@@ -88,10 +86,19 @@ class Carriers:
                 self._running = None if self._running is running else self._running
                 await running.ending.aclose()
 
+    async def _usable(self) -> Running:
+        running = self._running
+        if running is not None and not running.carrier.has_ended:
+            return running
+        if running is not None:
+            await running.carrier.stopped()
+        return await self._begin()
+
     async def _begin(self) -> Running:
-        listener, (key, certificate) = _listen(self._site.listen), round_certificate(self._site.names(), self._clock())
-        port, der = listener.getsockname()[1], certificate_der(x509.load_pem_x509_certificate(certificate))
-        ending = AsyncExitStack()
+        key, certificate = round_certificate(self._site.names(), self._clock())
+        der, ending = certificate_der(x509.load_pem_x509_certificate(certificate)), AsyncExitStack()
+        listener = _listen(self._site.listen)
+        port = listener.getsockname()[1]
         return Running(await ending.enter_async_context(carrier(Endpoint(listener, certificate, key))), port, der, ending)
 
 

@@ -1,4 +1,4 @@
-"""The certificate of a round's Fleet API: of a key of its own, trusted because the hub names it in each agent's session."""
+"""The certificate of the Fleet API of a child, for all that it carries: of a key of its own, named by the hub in each agent's session."""
 
 from datetime import datetime, timedelta
 
@@ -7,8 +7,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-LIFE = timedelta(days=2)
-"""On either side of now: a round takes minutes, but devices' clocks differ."""
+BEFORE = timedelta(days=2)
+"""Devices' clocks differ."""
+
+LIFE = timedelta(days=365)
+"""Longer than any child has cohorts: those of a large fleet take days, one after the other. The key is in the child's memory alone, and no
+device trusts the certificate once its round is over."""
 
 
 def round_certificate(names: x509.SubjectAlternativeName, now: datetime) -> tuple[bytes, bytes]:
@@ -26,7 +30,7 @@ def round_certificate(names: x509.SubjectAlternativeName, now: datetime) -> tupl
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - LIFE)
+        .not_valid_before(now - BEFORE)
         .not_valid_after(now + LIFE)
         .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -63,29 +63,35 @@ class Child:
         self._door = Door()
         self._leaving: dict[int, asyncio.Task[None]] = {}
         self._server: _Server
+        self._serving: asyncio.Task[None] | None = None
 
     async def run(self, source: asyncio.StreamReader) -> None:
-        """Serves until the hub has no more to say, or is gone.
+        """Serves until the hub has no more to say, or is gone, or what all cohorts need breaks: the next ones then have another child.
 
         Args:
             source: the pipe from the hub.
         """
-        frames = Frames()
-        serving: asyncio.Task[None] | None = None
-        upkeep = asyncio.create_task(self._keep())
+        works = {asyncio.create_task(self._listen(source)), asyncio.create_task(self._keep())}
         try:
-            while piece := await source.read(READ_BYTES):
-                for frame in frames.feed(piece):
-                    if frame.kind is FrameKind.BEGIN:
-                        serving = self._begin(json.loads(frame.body))
-                    else:
-                        self._take(frame)
+            ended, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                each.result()
             await self._end_all()
         finally:
-            upkeep.cancel()
-            if serving is not None:
+            for each in works:
+                each.cancel()
+            if self._serving is not None:
                 self._server.should_exit = True
-                await serving
+                await self._serving
+
+    async def _listen(self, source: asyncio.StreamReader) -> None:
+        frames = Frames()
+        while piece := await source.read(READ_BYTES):
+            for frame in frames.feed(piece):
+                if frame.kind is FrameKind.BEGIN:
+                    self._serving = self._begin(json.loads(frame.body))
+                else:
+                    self._take(frame)
 
     def _take(self, frame: Frame) -> None:
         front = self._door.fronts.get(frame.cohort) or self._begin_cohort(frame.cohort)

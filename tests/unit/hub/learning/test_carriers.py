@@ -157,7 +157,7 @@ async def test_an_agent_may_be_in_one_cohort_after_the_other_in_the_same_child(s
         await eventually(lambda: not devices.there)
 
 
-async def test_when_the_child_dies_all_its_cohorts_fail_and_the_next_has_another() -> None:
+async def test_when_the_child_dies_all_its_cohorts_fail_and_the_next_has_another_on_the_same_port() -> None:
     asked = asyncio.Event()
 
     async def stands_still(agent: str, message: bytes) -> bytes:
@@ -166,7 +166,7 @@ async def test_when_the_child_dies_all_its_cohorts_fail_and_the_next_has_another
             await asyncio.Event().wait()
         return await echo(agent, message)
 
-    made, devices, others = carriers(), FlowerDevices(stands_still), {*hub_children()}
+    made, devices, others = carriers(f"127.0.0.1:{free_port()}"), FlowerDevices(stands_still), {*hub_children()}
     async with cohort(made, devices, "a1") as in_a_stage, cohort(made, devices, "b1") as before_one, made.entered() as running:
         with running.carrier.cohort() as gathers:
             waits = asyncio.gather(

@@ -79,6 +79,17 @@ async def test_an_answer_is_announced_again_with_the_same_objects_and_no_others(
     assert api.told[-1] == Frame(FrameKind.ANSWER, 1, "a1", b"answer")
 
 
+async def test_a_device_that_does_not_know_whether_its_answer_came_may_bring_it_again(api: FleetApi) -> None:
+    node = await come(api)
+    answer = Forged(node, await asked(api, node))
+    await here(answer.give)
+    told = list(api.told)
+    await here(answer.give)
+    for object_id, each in answer.objects.items():
+        assert not await here(answer.bring, object_id, each.deflate(), "")
+    assert api.told == told
+
+
 async def test_an_answer_to_nothing_that_was_asked_or_a_second_one_leaves_no_trace(api: FleetApi) -> None:
     node = await come(api)
     message = await asked(api, node)
@@ -147,7 +158,7 @@ async def test_a_body_is_as_long_as_its_path_needs(api: FleetApi) -> None:
         assert (await ask(api.door, path, [key, (b"content-length", b"%d" % most)], b""))[0] != 413, path
 
 
-async def test_a_node_has_few_requests_at_once_and_one_too_many_is_told_to_try_later(api: FleetApi) -> None:
+async def test_a_node_has_few_requests_at_once_and_one_too_many_is_told_to_come_later(api: FleetApi) -> None:
     node = await come(api)
     pulls = [asyncio.create_task(here(node.pull)) for _ in range(MOST_AT_ONCE)]
     [held] = api.front._by_agent.values()
