@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from agent.cache.reading.asking import PRESENT
 from agent.cache.reading.lexicon import FILLERS, QUANTIFIERS, are_opposite, canonical, listed
-from agent.cache.reading.question import PLACES, Persons, Question, Word, read_question
+from agent.cache.reading.persons import PLACES, Persons
+from agent.cache.reading.question import Question, Word, read_question
 
 MOST_CHARACTERS = 1500
 """Longer texts are not compared: they say too much for rules like these."""

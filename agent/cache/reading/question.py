@@ -6,32 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.cache.reading.asking import read_asked
+from agent.cache.reading.formulas import read_formulas
 from agent.cache.reading.lexicon import FILLERS, GOVERNORS, canonical, ending, is_past, listed
+from agent.cache.reading.persons import NEGATIONS, Persons, clauses, read_persons
 from agent.cache.reading.quantities import quantities_at
 from agent.cache.reading.tokens import Token, read_tokens
 
-_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": " - "})
+_STRAIGHT = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": " - ", "\u2212": "-"}
+)
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
 _CODE = re.compile(r"(`{1,3})(.+?)\1", re.DOTALL)
 _QUOTED = re.compile(r'""?([^"\n]{1,300}?)""?')
 
-PERSONS = (
-    *(f"{person}{role}" for person in ("first", "we", "he", "she", "they") for role in ("", "_object", "_owner")),
-    *("second_owner", "it_owner", "placed_second", "placed_she", "placed_it", "placed_some"),
-)
-"""The lists of pronouns. Of those that are `placed`, it tells whether they stand before or after the first word that counts."""
-
-PLACES = ("early", "late")
-_NEGATIONS = listed("negations")
-_PERSONS = {word: person for person in PERSONS for word in listed(person)}
-_CLAUSES, _DETERMINERS, _JOINTS, _BOUNDS = listed("clauses"), listed("determiners"), listed("joints"), listed("bounds")
+_CLAUSES, _DETERMINERS, _JOINTS = listed("clauses"), listed("determiners"), listed("joints")
 _PASSIVE, _AUXILIARY_AFTER, _BEFORE_HAVE = listed("passive"), listed("auxiliary_after"), listed("before_have")
 _BEFORE_ONE, _AFTER_ONE, _OF_WORDS = listed("before_one"), listed("after_one"), listed("of_words")
 _SHORTEST_NAME = 4
 _LETTERED = listed("lettered")
 _MOST_JOINED = _PASSIVE_WORDS = 4
-_WORD = re.compile(r"[^\W\d_]{2}")
-_OPERATOR = re.compile(r"[-+*/^=<>()\[\]{}]|\d!")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +48,6 @@ class Word:
     group: int = 0
 
 
-Persons = tuple[tuple[str, ...], ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question, read.
@@ -69,7 +59,7 @@ class Question:
         words: what counts, in order.
         asked: what it asks for, sorted: what, what does, who, when, where, why, way, how, how many …, is (yes or no), is there; or nothing.
         modalities: of its questions: see PAST and the others.
-        persons: whom each clause speaks of, in which roles; see PERSONS.
+        persons: whom each clause speaks of, in which roles; see persons.PERSONS.
         persons_besides: the same, without who asks for a way.
         formulas: what is reckoned, without spaces.
         negated: the words of each clause with a negation.
@@ -97,7 +87,8 @@ class Question:
 
 def read_question(text: str) -> Question:
     """Reads a question."""
-    text = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
+    raised = _RAISED.sub(lambda found: f"^{found[0]}", text)  # 10² is not 102
+    text = unicodedata.normalize("NFKC", raised).translate(_STRAIGHT)
     code = tuple(found[2].strip() for found in _CODE.finditer(text))
     bare = _CODE.sub(" ", text)
     folded = " ".join(text.casefold().split())
@@ -113,9 +104,9 @@ def read_question(text: str) -> Question:
         words=tuple(_words(rest)),
         asked=asked,
         modalities=modalities,
-        persons=_persons(tokens),
-        persons_besides=_persons(rest),
-        formulas=tuple(_formulas(bare)),
+        persons=read_persons(tokens),
+        persons_besides=read_persons(rest),
+        formulas=tuple(read_formulas(bare)),
         negated=_negated(tokens),
         joints=tuple(token.text for token in tokens if token.text in ("and", "or")),
         scripts=_scripts(folded),
@@ -124,59 +115,12 @@ def read_question(text: str) -> Question:
     )
 
 
-def _formulas(text: str) -> Iterator[str]:
-    """Yields each run of signs, numbers and single letters in which something is reckoned: what its brackets hold counts."""
-    run = list[str]()
-    for chunk in (*text.split(), "end"):
-        if not _WORD.search(chunk) and not _DAY.match(chunk):
-            run.append(chunk)
-            continue
-        formula = "".join(run).rstrip(".,;:?")
-        if _OPERATOR.search(formula):
-            yield formula
-        run = []
-
-
-def _clauses(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Yields the clauses of a text: a conjunction begins one, a pause ends it."""
-    clause = list[Token]()
-    for token in tokens:
-        if token.text in _BOUNDS or token.begins:
-            yield clause
-            clause = []
-        clause.append(token)
-        if token.pause:
-            yield clause
-            clause = []
-    yield clause
-
-
-def _persons(tokens: Sequence[Token]) -> Persons:
-    return tuple(sorted(filter(None, map(_persons_in, _clauses(tokens)))))
-
-
-def _persons_in(clause: Sequence[Token]) -> tuple[str, ...]:
-    persons = [_person(clause, place) for place, token in enumerate(clause) if token.text in _PERSONS and token.written != "US"]
-    return (clause[0].text if clause[0].text in ("if", "unless") else "", *persons) if persons else ()
-
-
-def _person(clause: Sequence[Token], place: int) -> str:
-    person = _PERSONS[clause[place].text]
-    if person.endswith("_owner"):
-        return person
-    governor = clause[place - 1].text if place and clause[place - 1].text in GOVERNORS else ""
-    where = ""
-    if person.startswith("placed"):
-        where = PLACES[any(token.text not in FILLERS | _NEGATIONS for token in clause[:place])]
-    return " ".join(filter(None, (person, where, governor)))
-
-
 def _negated(tokens: Sequence[Token]) -> tuple[frozenset[str], ...]:
     """Returns the words that count of each clause with a negation, once for each."""
     found = []
-    for clause in _clauses(tokens):
-        counted = frozenset(canonical(token.text) for token in clause if token.text not in FILLERS and token.text not in _NEGATIONS)
-        found += [counted | _to_beside(clause, place) for place, token in enumerate(clause) if token.text in _NEGATIONS]
+    for clause in clauses(tokens):
+        counted = frozenset(canonical(token.text) for token in clause if token.text not in FILLERS and token.text not in NEGATIONS)
+        found += [counted | _to_beside(clause, place) for place, token in enumerate(clause) if token.text in NEGATIONS]
     return tuple(sorted(found, key=sorted))
 
 
@@ -232,7 +176,7 @@ def _kind_of(tokens: Sequence[Token], place: int, titled: bool) -> str | None:
     """Returns the kind of a word that counts; None: it does not."""
     token = tokens[place]
     is_name = not titled and _is_name(token)
-    if token.text in _NEGATIONS:
+    if token.text in NEGATIONS:
         return None
     if token.text in FILLERS and not is_name and not _counts_here(tokens, place):
         return None
