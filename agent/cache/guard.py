@@ -221,7 +221,7 @@ def _may_swap(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Pl
     (_, first), (_, second), (_, first_there), (_, second_there) = one, other, one_there, other_there
     if "time" in (first.kind, second.kind):
         return True
-    if first.group and first.group == second.group and first_there.group and first_there.group == second_there.group:
+    if _are_joined(first, second) and _are_joined(first_there, second_there):
         return True
     if first.clause != second.clause and first.clause == first_there.clause and second.clause == second_there.clause:
         return True
@@ -230,6 +230,11 @@ def _may_swap(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Pl
     ):
         return True
     return _is_compound(one, other, one_there, other_there) or _is_compound(other_there, one_there, other, one)
+
+
+def _are_joined(one: Word, other: Word) -> bool:
+    """Whether two words stand on two sides of an and: to open one and close another is not to close the one and open the other."""
+    return one.group != 0 and one.group == other.group and one.side != other.side
 
 
 def _is_compound(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Placed) -> bool:

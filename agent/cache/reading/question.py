@@ -38,6 +38,7 @@ class Word:
         governor: the preposition before it: what role it has.
         clause: the conjunction whose clause it stands in.
         group: of the words that and, or, vs join it with; 0: none.
+        side: of that and on which it stands.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Word:
     governor: str = ""
     clause: str = ""
     group: int = 0
+    side: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,12 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
         role = role if _is_partitive(tokens, place) else role.after(token)
         if quantities:
             for quantity in quantities:
-                yield Word(quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, groups.get(place, 0))
+                yield Word(
+                    quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, *groups.get(place, (0, 0))
+                )
         elif (kind := _kind_of(tokens, place, titled)) is not None:
             key = token.written if token.is_exact or _is_symbol(tokens, place) or _is_element(token, kind) else canonical(token.text)
-            yield Word(key, kind, _form(tokens, place), role.governor, role.clause, groups.get(place, 0))
+            yield Word(key, kind, _form(tokens, place), role.governor, role.clause, *groups.get(place, (0, 0)))
         place += max(1, sum(quantity.words for quantity in quantities))
         if tokens[place - 1].pause:
             role = _Role()
@@ -243,15 +247,16 @@ def _is_name(token: Token) -> bool:
     return written[:1].isupper() and written != "I" and (not token.begins or (len(written) > 1 and written.isupper()))
 
 
-def _groups(tokens: Sequence[Token]) -> dict[int, int]:
-    """Joins what stands on both sides of an and, an or, a vs: as many words as the shorter side has."""
-    groups: dict[int, int] = {}
+def _groups(tokens: Sequence[Token]) -> dict[int, tuple[int, int]]:
+    """Joins what stands on both sides of an and, an or, a vs: as many words as the shorter side has; says on which side each stands."""
+    groups: dict[int, tuple[int, int]] = {}
     for place, token in enumerate(tokens):
         if token.text in _JOINTS:
             left, right = _run(tokens, place, -1), _run(tokens, place, 1)
             length = min(len(left), len(right))
-            for there in (*left[:length], *right[:length]):
-                groups[there] = groups.get(left[0], place) if length else place
+            group = groups.get(left[0], (place, 0))[0] if length else place
+            groups.update({there: (group, groups.get(there, (0, 0))[1]) for there in left[:length]})
+            groups.update(dict.fromkeys(right[:length], (group, place)))
     return groups
 
 
