@@ -138,7 +138,7 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
     while place < len(tokens):
         token = tokens[place]
         quantities = [] if token.is_exact or _is_pronoun(tokens, place) else quantities_at(written, place)
-        role = role if _is_partitive(tokens, place) else role.after(token)
+        role = role if quantities or _is_partitive(tokens, place) else role.after(token)
         if quantities:
             for quantity in quantities:
                 yield Word(
