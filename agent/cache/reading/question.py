@@ -23,7 +23,7 @@ _CLAUSES, _DETERMINERS, _JOINTS = listed("clauses"), listed("determiners"), list
 _PASSIVE, _AUXILIARY_AFTER, _BEFORE_HAVE = listed("passive"), listed("auxiliary_after"), listed("before_have")
 _BEFORE_ONE, _AFTER_ONE, _OF_WORDS = listed("before_one"), listed("after_one"), listed("of_words")
 _SHORTEST_NAME = 4
-_LETTERED = listed("lettered")
+_LETTERED, _PARTITIVE = listed("lettered"), listed("partitive")
 _MOST_JOINED = _PASSIVE_WORDS = 4
 
 
@@ -154,7 +154,7 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
 
 def _is_partitive(tokens: Sequence[Token], place: int) -> bool:
     """Whether an `of` says nothing: some of the, a kind of."""
-    return tokens[place].text == "of" and place > 0 and tokens[place - 1].text in FILLERS
+    return tokens[place].text == "of" and place > 0 and tokens[place - 1].text in _PARTITIVE
 
 
 @dataclass(frozen=True, slots=True)
