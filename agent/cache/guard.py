@@ -124,14 +124,14 @@ def _opposite(one: Question, other: Question) -> bool:
 def _quantifier_differs(one: Question, other: Question) -> bool:
     """Whether one speaks of all, of some, of either, and the other does not."""
     first, second = _left(one, other)
-    if "is" in one.asked and (_SOME in one.all) != (_SOME in other.all):
+    if "is" in one.asked and one.all & _SOME != other.all & _SOME:
         return True
     if one.joints != other.joints and "or" in (*one.joints, *other.joints):
         return True
     return any(word.key in QUANTIFIERS for word in (*first, *second))
 
 
-_SOME = canonical("some")
+_SOME = frozenset(map(canonical, ("some", "any")))
 
 
 def _asks_else(one: Question, other: Question) -> bool:

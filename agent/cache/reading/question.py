@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.cache.reading.asking import read_asked
 from agent.cache.reading.formulas import read_formulas
-from agent.cache.reading.lexicon import FILLERS, GOVERNORS, canonical, ending, is_past, listed
+from agent.cache.reading.lexicon import ASKING, FILLERS, GOVERNORS, canonical, ending, is_past, listed
 from agent.cache.reading.persons import NEGATIONS, Persons, clauses, read_persons
 from agent.cache.reading.quantities import quantities_at
 from agent.cache.reading.tokens import Token, read_tokens
@@ -20,9 +20,10 @@ _CODE = re.compile(r"(`{1,3})(.+?)\1", re.DOTALL)
 _QUOTED = re.compile(r'""?([^"\n]{1,300}?)""?')
 
 _CLAUSES, _DETERMINERS, _JOINTS = listed("clauses"), listed("determiners"), listed("joints")
-_PASSIVE, _AUXILIARY_AFTER, _BEFORE_HAVE = listed("passive"), listed("auxiliary_after"), listed("before_have")
+_PASSIVE, _ARTICLES, _AFTER_ARTICLE = listed("passive"), listed("articles"), listed("after_article")
 _BEFORE_ONE, _AFTER_ONE, _OF_WORDS = listed("before_one"), listed("after_one"), listed("of_words")
 _SHORTEST_NAME = 4
+_MOST_SHOUTED_NAMES = 2
 _LETTERED, _PARTITIVE = listed("lettered"), listed("partitive")
 _MOST_JOINED = _PASSIVE_WORDS = 4
 
@@ -145,7 +146,11 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
                     quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, *groups.get(place, (0, 0))
                 )
         elif (kind := _kind_of(tokens, place, titled)) is not None:
-            key = token.written if token.is_exact or _is_symbol(tokens, place) or _is_element(token, kind) else canonical(token.text)
+            key = (
+                token.written
+                if token.is_exact or _is_symbol(tokens, place) or _is_element(token, kind) or _is_short_name(tokens, place, kind)
+                else canonical(token.text)
+            )
             yield Word(key, kind, _form(tokens, place), role.governor, role.clause, *groups.get(place, (0, 0)))
         place += max(1, sum(quantity.words for quantity in quantities))
         if tokens[place - 1].pause:
@@ -198,26 +203,31 @@ def _is_symbol(tokens: Sequence[Token], place: int) -> bool:
     return before is not None and before.text[-1].isdecimal() and not before.pause and len(token.text) < _SHORTEST_NAME
 
 
+def _is_short_name(tokens: Sequence[Token], place: int, kind: str) -> bool:
+    """Whether a small word is a name by its capitals: the IT, the WHO."""
+    token, before = tokens[place], tokens[place - 1].text if place else ""
+    return kind == "name" and token.text in FILLERS and token.written.isupper() and token.written != "US" and before not in _LETTERED
+
+
 def _is_element(token: Token, kind: str) -> bool:
     """Whether a name may be a chemical element's symbol: Co is not CO."""
     return kind == "name" and len(token.written) == len("Co") and token.written[1].islower()
 
 
 def _counts_here(tokens: Sequence[Token], place: int) -> bool:
-    """Whether a small word says something where it stands: a preposition at the end, to have as what is done, the mean, to sort."""
-    token = tokens[place]
-    if token.text in ("mean", "kind", "type", "sort") and place and tokens[place - 1].text in _DETERMINERS:
+    """Whether a small word says something where it stands: at the end, after an article, as a verb of its own."""
+    token, before = tokens[place], tokens[place - 1].text if place else ""
+    if token.text in GOVERNORS or token.text == "there":
+        return place + 1 == len(tokens) or token.pause or before == "does"
+    if token.text in ("have", "has", "had", "having"):
+        return not any(after.text == "been" or is_past(after.text) for after in tokens[place + 1 : place + _PASSIVE_WORDS])
+    if token.text in ("do", "doing"):
+        return before not in ASKING and place > 0
+    if token.text in ("kind", "type", "sort") and (place + 1 == len(tokens) or tokens[place + 1].text != "of"):
         return True
-    if token.text in ("kind", "type", "sort"):
-        return place + 1 == len(tokens) or tokens[place + 1].text != "of"
     if token.text == "a":
-        return place > 0 and tokens[place - 1].text in _LETTERED
-    if token.text in GOVERNORS:
-        return place + 1 == len(tokens) or token.pause
-    if token.text in ("have", "having") and place and tokens[place - 1].text in _BEFORE_HAVE:
-        after = tokens[place + 1].text if place + 1 < len(tokens) else ""
-        return after not in _AUXILIARY_AFTER and not is_past(after)
-    return False
+        return before in _LETTERED
+    return token.text not in _AFTER_ARTICLE and before in _ARTICLES
 
 
 def _form(tokens: Sequence[Token], place: int) -> str:
@@ -238,6 +248,8 @@ def _is_pronoun(tokens: Sequence[Token], place: int) -> bool:
 
 def _is_titled(tokens: Sequence[Token]) -> bool:
     """Whether Every Word Has a Capital, so that capitals say nothing."""
+    if len(tokens) > _MOST_SHOUTED_NAMES and all(token.written == token.written.upper() for token in tokens):
+        return True
     words = [token for token in tokens if token.written[:1].isalpha() and token.text not in FILLERS]
     return len(words) > 3 and sum(token.written[0].isupper() for token in words) > 0.8 * len(words)
 
