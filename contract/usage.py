@@ -18,6 +18,8 @@ from contract.classification import DataClass
 from contract.receipts import Receipt, Route, is_similar
 
 SCHEMA_VERSION = 3
+"""Rises where an entry comes to mean something else, once fleets have reported by it. `model.N.said` leaves out what was said of answers to
+similar questions, as a device's own counts do (agent/store/live.py): the model was asked something else."""
 
 ROUTES = get_args(Route)
 CLASSES = tuple(str(data_class) for data_class in DataClass)

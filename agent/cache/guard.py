@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from agent.cache.reading.asking import PRESENT
 from agent.cache.reading.lexicon import FILLERS, QUANTIFIERS, are_opposite, canonical, listed
-from agent.cache.reading.question import PLACES, Persons, Question, Word, read_question
+from agent.cache.reading.persons import PLACES, Persons
+from agent.cache.reading.question import Question, Word, read_question
 
 MOST_CHARACTERS = 1500
 """Longer texts are not compared: they say too much for rules like these."""
@@ -123,14 +124,14 @@ def _opposite(one: Question, other: Question) -> bool:
 def _quantifier_differs(one: Question, other: Question) -> bool:
     """Whether one speaks of all, of some, of either, and the other does not."""
     first, second = _left(one, other)
-    if "is" in one.asked and (_SOME in one.all) != (_SOME in other.all):
+    if "is" in one.asked and one.all & _SOME != other.all & _SOME:
         return True
     if one.joints != other.joints and "or" in (*one.joints, *other.joints):
         return True
     return any(word.key in QUANTIFIERS for word in (*first, *second))
 
 
-_SOME = canonical("some")
+_SOME = frozenset(map(canonical, ("some", "any")))
 
 
 def _asks_else(one: Question, other: Question) -> bool:
@@ -177,10 +178,17 @@ def _direction_differs(one: Question, other: Question) -> bool:
     if one.negated != other.negated:
         return True
     first, second = _single(one.words), _single(other.words)
+    if len(first) < len(one.words) and _in_order(one) != _in_order(other):
+        return True
     shared = [key for key in first if key in second]
     placed, there = [first[key] for key in shared], [second[key] for key in shared]
     apart = [number for number, key in enumerate(shared) if _are_apart(first[key][1], second[key][1])]
     return not all(_is_of_compound(number, placed, there) for number in apart) or _is_moved(placed, there)
+
+
+def _in_order(question: Question) -> list[tuple[str, str]]:
+    """Returns its words and their roles: where one comes twice, nobody can tell which has moved."""
+    return [(word.key, word.governor) for word in question.words]
 
 
 def _single(words: Sequence[Word]) -> dict[str, tuple[int, Word]]:
@@ -216,11 +224,11 @@ def _is_moved(first: Sequence[tuple[int, Word]], second: Sequence[tuple[int, Wor
 
 
 def _may_swap(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Placed) -> bool:
-    """Whether two words may change places: an and joins them, one has the same role in both, or what was before is now of, on, for."""
+    """Whether two words may change places: an and joins them, one has the same role in both, or what was before is now of, for, in."""
     (_, first), (_, second), (_, first_there), (_, second_there) = one, other, one_there, other_there
-    if "time" in (first.kind, second.kind):
+    if "time" in (first.kind, second.kind) and first.kind != second.kind:
         return True
-    if first.group and first.group == second.group and first_there.group and first_there.group == second_there.group:
+    if _are_joined(first, second) and _are_joined(first_there, second_there):
         return True
     if first.clause != second.clause and first.clause == first_there.clause and second.clause == second_there.clause:
         return True
@@ -231,8 +239,13 @@ def _may_swap(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Pl
     return _is_compound(one, other, one_there, other_there) or _is_compound(other_there, one_there, other, one)
 
 
+def _are_joined(one: Word, other: Word) -> bool:
+    """Whether two words stand on two sides of an and: to open one and close another is not to close the one and open the other."""
+    return one.group != 0 and one.group == other.group and one.side != other.side
+
+
 def _is_compound(one: _Placed, other: _Placed, one_there: _Placed, other_there: _Placed) -> bool:
-    """Whether `a video game` has become `a game on video`: one before the other, and then after it, under a preposition."""
+    """Whether `a beauty standard` has become `a standard of beauty`: one before the other, and then after it, under a preposition."""
     is_before = one[1].governor == other[1].governor and 0 < other[0] - one[0] <= _COMPOUND_WORDS
     is_after = one_there[1].governor in _OF and one_there[1].governor != other_there[1].governor
     return is_before and is_after and 0 < one_there[0] - other_there[0] <= _COMPOUND_WORDS

@@ -6,32 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent.cache.reading.asking import read_asked
-from agent.cache.reading.lexicon import FILLERS, GOVERNORS, canonical, ending, is_past, listed
+from agent.cache.reading.formulas import read_formulas
+from agent.cache.reading.lexicon import ASKING, FILLERS, GOVERNORS, canonical, ending, is_past, listed
+from agent.cache.reading.persons import NEGATIONS, Persons, clauses, read_persons
 from agent.cache.reading.quantities import quantities_at
 from agent.cache.reading.tokens import Token, read_tokens
 
-_STRAIGHT = str.maketrans({"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": " - "})
+_STRAIGHT = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u00b4": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": " - ", "\u2212": "-"}
+)
+_RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u207b]+")
 _CODE = re.compile(r"(`{1,3})(.+?)\1", re.DOTALL)
 _QUOTED = re.compile(r'""?([^"\n]{1,300}?)""?')
 
-PERSONS = (
-    *(f"{person}{role}" for person in ("first", "we", "he", "she", "they") for role in ("", "_object", "_owner")),
-    *("second_owner", "it_owner", "placed_second", "placed_she", "placed_it", "placed_some"),
-)
-"""The lists of pronouns. Of those that are `placed`, it tells whether they stand before or after the first word that counts."""
-
-PLACES = ("early", "late")
-_NEGATIONS = listed("negations")
-_PERSONS = {word: person for person in PERSONS for word in listed(person)}
-_CLAUSES, _DETERMINERS, _JOINTS, _BOUNDS = listed("clauses"), listed("determiners"), listed("joints"), listed("bounds")
-_PASSIVE, _AUXILIARY_AFTER, _BEFORE_HAVE = listed("passive"), listed("auxiliary_after"), listed("before_have")
+_CLAUSES, _DETERMINERS, _JOINTS = listed("clauses"), listed("determiners"), listed("joints")
+_PASSIVE, _ARTICLES, _AFTER_ARTICLE = listed("passive"), listed("articles"), listed("after_article")
 _BEFORE_ONE, _AFTER_ONE, _OF_WORDS = listed("before_one"), listed("after_one"), listed("of_words")
 _SHORTEST_NAME = 4
-_LETTERED = listed("lettered")
+_MOST_SHOUTED_NAMES = 2
+_LETTERED, _PARTITIVE = listed("lettered"), listed("partitive")
 _MOST_JOINED = _PASSIVE_WORDS = 4
-_WORD = re.compile(r"[^\W\d_]{2}")
-_OPERATOR = re.compile(r"[-+*/^=<>()\[\]{}]|\d!")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +39,7 @@ class Word:
         governor: the preposition before it: what role it has.
         clause: the conjunction whose clause it stands in.
         group: of the words that and, or, vs join it with; 0: none.
+        side: of that and on which it stands.
     """
 
     key: str
@@ -53,9 +48,7 @@ class Word:
     governor: str = ""
     clause: str = ""
     group: int = 0
-
-
-Persons = tuple[tuple[str, ...], ...]
+    side: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +62,7 @@ class Question:
         words: what counts, in order.
         asked: what it asks for, sorted: what, what does, who, when, where, why, way, how, how many …, is (yes or no), is there; or nothing.
         modalities: of its questions: see PAST and the others.
-        persons: whom each clause speaks of, in which roles; see PERSONS.
+        persons: whom each clause speaks of, in which roles; see persons.PERSONS.
         persons_besides: the same, without who asks for a way.
         formulas: what is reckoned, without spaces.
         negated: the words of each clause with a negation.
@@ -97,7 +90,8 @@ class Question:
 
 def read_question(text: str) -> Question:
     """Reads a question."""
-    text = unicodedata.normalize("NFKC", text).translate(_STRAIGHT)
+    raised = _RAISED.sub(lambda found: f"^{found[0]}", text)  # 10² is not 102
+    text = unicodedata.normalize("NFKC", raised).translate(_STRAIGHT)
     code = tuple(found[2].strip() for found in _CODE.finditer(text))
     bare = _CODE.sub(" ", text)
     folded = " ".join(text.casefold().split())
@@ -113,9 +107,9 @@ def read_question(text: str) -> Question:
         words=tuple(_words(rest)),
         asked=asked,
         modalities=modalities,
-        persons=_persons(tokens),
-        persons_besides=_persons(rest),
-        formulas=tuple(_formulas(bare)),
+        persons=read_persons(tokens),
+        persons_besides=read_persons(rest),
+        formulas=tuple(read_formulas(bare)),
         negated=_negated(tokens),
         joints=tuple(token.text for token in tokens if token.text in ("and", "or")),
         scripts=_scripts(folded),
@@ -124,59 +118,12 @@ def read_question(text: str) -> Question:
     )
 
 
-def _formulas(text: str) -> Iterator[str]:
-    """Yields each run of signs, numbers and single letters in which something is reckoned: what its brackets hold counts."""
-    run = list[str]()
-    for chunk in (*text.split(), "end"):
-        if not _WORD.search(chunk) and not _DAY.match(chunk):
-            run.append(chunk)
-            continue
-        formula = "".join(run).rstrip(".,;:?")
-        if _OPERATOR.search(formula):
-            yield formula
-        run = []
-
-
-def _clauses(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Yields the clauses of a text: a conjunction begins one, a pause ends it."""
-    clause = list[Token]()
-    for token in tokens:
-        if token.text in _BOUNDS or token.begins:
-            yield clause
-            clause = []
-        clause.append(token)
-        if token.pause:
-            yield clause
-            clause = []
-    yield clause
-
-
-def _persons(tokens: Sequence[Token]) -> Persons:
-    return tuple(sorted(filter(None, map(_persons_in, _clauses(tokens)))))
-
-
-def _persons_in(clause: Sequence[Token]) -> tuple[str, ...]:
-    persons = [_person(clause, place) for place, token in enumerate(clause) if token.text in _PERSONS and token.written != "US"]
-    return (clause[0].text if clause[0].text in ("if", "unless") else "", *persons) if persons else ()
-
-
-def _person(clause: Sequence[Token], place: int) -> str:
-    person = _PERSONS[clause[place].text]
-    if person.endswith("_owner"):
-        return person
-    governor = clause[place - 1].text if place and clause[place - 1].text in GOVERNORS else ""
-    where = ""
-    if person.startswith("placed"):
-        where = PLACES[any(token.text not in FILLERS | _NEGATIONS for token in clause[:place])]
-    return " ".join(filter(None, (person, where, governor)))
-
-
 def _negated(tokens: Sequence[Token]) -> tuple[frozenset[str], ...]:
     """Returns the words that count of each clause with a negation, once for each."""
     found = []
-    for clause in _clauses(tokens):
-        counted = frozenset(canonical(token.text) for token in clause if token.text not in FILLERS and token.text not in _NEGATIONS)
-        found += [counted | _to_beside(clause, place) for place, token in enumerate(clause) if token.text in _NEGATIONS]
+    for clause in clauses(tokens):
+        counted = frozenset(canonical(token.text) for token in clause if token.text not in FILLERS and token.text not in NEGATIONS)
+        found += [counted | _to_beside(clause, place) for place, token in enumerate(clause) if token.text in NEGATIONS]
     return tuple(sorted(found, key=sorted))
 
 
@@ -192,13 +139,19 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
     while place < len(tokens):
         token = tokens[place]
         quantities = [] if token.is_exact or _is_pronoun(tokens, place) else quantities_at(written, place)
-        role = role if _is_partitive(tokens, place) else role.after(token)
+        role = role if quantities or _is_partitive(tokens, place) else role.after(token)
         if quantities:
             for quantity in quantities:
-                yield Word(quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, groups.get(place, 0))
+                yield Word(
+                    quantity.key, "time" if quantity.is_time else "number", "", role.governor, role.clause, *groups.get(place, (0, 0))
+                )
         elif (kind := _kind_of(tokens, place, titled)) is not None:
-            key = token.written if token.is_exact or _is_symbol(tokens, place) or _is_element(token, kind) else canonical(token.text)
-            yield Word(key, kind, _form(tokens, place), role.governor, role.clause, groups.get(place, 0))
+            key = (
+                token.written
+                if token.is_exact or _is_symbol(tokens, place) or _is_element(token, kind) or _is_short_name(tokens, place, kind)
+                else canonical(token.text)
+            )
+            yield Word(key, kind, _form(tokens, place), role.governor, role.clause, *groups.get(place, (0, 0)))
         place += max(1, sum(quantity.words for quantity in quantities))
         if tokens[place - 1].pause:
             role = _Role()
@@ -206,7 +159,7 @@ def _words(tokens: Sequence[Token]) -> Iterator[Word]:
 
 def _is_partitive(tokens: Sequence[Token], place: int) -> bool:
     """Whether an `of` says nothing: some of the, a kind of."""
-    return tokens[place].text == "of" and place > 0 and tokens[place - 1].text in FILLERS
+    return tokens[place].text == "of" and place > 0 and tokens[place - 1].text in _PARTITIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +185,7 @@ def _kind_of(tokens: Sequence[Token], place: int, titled: bool) -> str | None:
     """Returns the kind of a word that counts; None: it does not."""
     token = tokens[place]
     is_name = not titled and _is_name(token)
-    if token.text in _NEGATIONS:
+    if token.text in NEGATIONS:
         return None
     if token.text in FILLERS and not is_name and not _counts_here(tokens, place):
         return None
@@ -250,26 +203,31 @@ def _is_symbol(tokens: Sequence[Token], place: int) -> bool:
     return before is not None and before.text[-1].isdecimal() and not before.pause and len(token.text) < _SHORTEST_NAME
 
 
+def _is_short_name(tokens: Sequence[Token], place: int, kind: str) -> bool:
+    """Whether a small word is a name by its capitals: the IT, the WHO."""
+    token, before = tokens[place], tokens[place - 1].text if place else ""
+    return kind == "name" and token.text in FILLERS and token.written.isupper() and token.written != "US" and before not in _LETTERED
+
+
 def _is_element(token: Token, kind: str) -> bool:
     """Whether a name may be a chemical element's symbol: Co is not CO."""
     return kind == "name" and len(token.written) == len("Co") and token.written[1].islower()
 
 
 def _counts_here(tokens: Sequence[Token], place: int) -> bool:
-    """Whether a small word says something where it stands: a preposition at the end, to have as what is done, the mean, to sort."""
-    token = tokens[place]
-    if token.text in ("mean", "kind", "type", "sort") and place and tokens[place - 1].text in _DETERMINERS:
+    """Whether a small word says something where it stands: at the end, after an article, as a verb of its own."""
+    token, before = tokens[place], tokens[place - 1].text if place else ""
+    if token.text in GOVERNORS or token.text == "there":
+        return place + 1 == len(tokens) or token.pause or before == "does"
+    if token.text in ("have", "has", "had", "having"):
+        return not any(after.text == "been" or is_past(after.text) for after in tokens[place + 1 : place + _PASSIVE_WORDS])
+    if token.text in ("do", "doing"):
+        return before not in ASKING and place > 0
+    if token.text in ("kind", "type", "sort") and (place + 1 == len(tokens) or tokens[place + 1].text != "of"):
         return True
-    if token.text in ("kind", "type", "sort"):
-        return place + 1 == len(tokens) or tokens[place + 1].text != "of"
     if token.text == "a":
-        return place > 0 and tokens[place - 1].text in _LETTERED
-    if token.text in GOVERNORS:
-        return place + 1 == len(tokens) or token.pause
-    if token.text in ("have", "having") and place and tokens[place - 1].text in _BEFORE_HAVE:
-        after = tokens[place + 1].text if place + 1 < len(tokens) else ""
-        return after not in _AUXILIARY_AFTER and not is_past(after)
-    return False
+        return before in _LETTERED
+    return token.text not in _AFTER_ARTICLE and before in _ARTICLES
 
 
 def _form(tokens: Sequence[Token], place: int) -> str:
@@ -290,6 +248,8 @@ def _is_pronoun(tokens: Sequence[Token], place: int) -> bool:
 
 def _is_titled(tokens: Sequence[Token]) -> bool:
     """Whether Every Word Has a Capital, so that capitals say nothing."""
+    if len(tokens) > _MOST_SHOUTED_NAMES and all(token.written == token.written.upper() for token in tokens):
+        return True
     words = [token for token in tokens if token.written[:1].isalpha() and token.text not in FILLERS]
     return len(words) > 3 and sum(token.written[0].isupper() for token in words) > 0.8 * len(words)
 
@@ -299,15 +259,16 @@ def _is_name(token: Token) -> bool:
     return written[:1].isupper() and written != "I" and (not token.begins or (len(written) > 1 and written.isupper()))
 
 
-def _groups(tokens: Sequence[Token]) -> dict[int, int]:
-    """Joins what stands on both sides of an and, an or, a vs: as many words as the shorter side has."""
-    groups: dict[int, int] = {}
+def _groups(tokens: Sequence[Token]) -> dict[int, tuple[int, int]]:
+    """Joins what stands on both sides of an and, an or, a vs: as many words as the shorter side has; says on which side each stands."""
+    groups: dict[int, tuple[int, int]] = {}
     for place, token in enumerate(tokens):
         if token.text in _JOINTS:
             left, right = _run(tokens, place, -1), _run(tokens, place, 1)
             length = min(len(left), len(right))
-            for there in (*left[:length], *right[:length]):
-                groups[there] = groups.get(left[0], place) if length else place
+            group = groups.get(left[0], (place, 0))[0] if length else place
+            groups.update({there: (group, groups.get(there, (0, 0))[1]) for there in left[:length]})
+            groups.update(dict.fromkeys(right[:length], (group, place)))
     return groups
 
 

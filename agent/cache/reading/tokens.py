@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from agent.cache.reading.lexicon import ASKING, LEAD_INS, PHRASES, listed
 
@@ -19,6 +20,8 @@ _DEGREE = re.compile(r"[A-Za-z]\.[A-Za-z]{2,5}")
 _EXACT = frozenset("/\\=()<>{}[]_|$~^*")
 _AMOUNT = re.compile(r"[$€£₹]?\.?\d[\d.,]*[%°A-Za-zµ]*")
 _SMALL_WORDS = "aAiIuU"
+_SHORT_QUOTED = re.compile(r"'[^']{0,2}'(?=[.,;?!]*$)")
+_WORD = re.compile(r"[^\W\d_]{2}")
 _CONTRACTIONS = {"n't": "not", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would", "'m": "am"}
 _WHOLE = {
     "can't": "can not",
@@ -66,9 +69,8 @@ def read_tokens(text: str) -> list[Token]:
 
 def _tokens(text: str) -> Iterator[Token]:
     begins = True
-    for found in _CHUNK.finditer(text):
-        chunk = found.group()
-        written = _written(chunk)
+    for chunk, after in pairwise((*_CHUNK.findall(text), "")):
+        written = _written(chunk, after)
         if not written:
             begins = begins or chunk.endswith(_ENDS)
             continue
@@ -83,8 +85,12 @@ def _tokens(text: str) -> Iterator[Token]:
         begins = ends
 
 
-def _written(chunk: str) -> str:
-    """Returns a chunk without the marks around it that say nothing: those of .5, -x, :q! and x[] do."""
+def _written(chunk: str, after: str) -> str:
+    """Returns a chunk without the marks around it that say nothing: those of .5, -x, :q!, x[], 'x' do, and of x? amid a sentence."""
+    if short := _SHORT_QUOTED.match(chunk):
+        return short[0]
+    if chunk.endswith(("?", "!")) and after[:1].islower() and not _WORD.search(chunk):
+        return chunk
     bare = chunk.lstrip(_OPENING)
     if bare[:1] in _LEADING and bare[1:2].isalnum():
         return bare.rstrip(_TRAILING + ")]}\"'")

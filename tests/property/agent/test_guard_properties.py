@@ -1,5 +1,7 @@
 """The guard is the same both ways and never fails; a question passes with itself and its harmless rewritings, and with no other."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,16 @@ THINGS = st.sampled_from(["pump", "till", "router", "boiler", "door", "printer",
 NUMBERS = st.integers(2, 9999)
 WAYS = st.sampled_from(["How do I", "How can I", "How do you", "How to", "What is the best way to", "how could i", "Please, how do I"])
 OPPOSITES = {"open": "close", "enable": "disable", "connect": "disconnect", "lock": "unlock"}
+
+OBJECT = {"I": "me", "you": "you", "he": "him", "she": "her", "they": "them", "we": "us", "it": "it", "Ann": "Ann", "the pump": "the pump"}
+PERSONS, ACTS = st.sampled_from(sorted(OBJECT)), st.sampled_from(["text", "pay", "see", "hurt", "trust"])
+ASKED = ["Should", "Can", "Must", "Why should", "When can", "How can"]
+DECIMALS = st.from_regex(r"[1-9]?\.[0-9]{1,2}|[1-9][0-9]?", fullmatch=True)
+UNITS = st.sampled_from(["mg", "g", "mW", "MW", "kW", "mV", "MV", "mPa", "MPa", "Mb", "MB", "mF", "MF", "Mg"])
+PREPOSITIONS = st.sampled_from(
+    ["to", "for", "with", "about", "as", "at", "into", "on", "by", "from", "in", "against", "without", "through", "near"]
+)
+FORMULAS = st.from_regex(r"\*{0,2}[xX] [-+*/] \(?[2-4]\)? ?[-+*/] \(?[xX2]\)?", fullmatch=True)
 
 
 @st.composite
@@ -69,6 +81,41 @@ def test_the_way_back_is_refused(one: str, other: str) -> None:
 @given(questions(), st.sampled_from(["without tools", "at night", "safely online", "for children"]))
 def test_what_is_asked_besides_is_refused(question: str, more: str) -> None:
     assert refusal(question, question.replace("?", f" {more}?")) is not None
+
+
+@given(PERSONS, PERSONS, ACTS, st.sampled_from(ASKED))
+def test_who_does_what_to_whom_may_not_be_turned_round(one: str, other: str, act: str, asked: str) -> None:
+    there, back = f"{asked} {one} {act} {OBJECT[other]}?", f"{asked} {other} {act} {OBJECT[one]}?"
+    assert (refusal(there, back) is None) == (one == other)
+
+
+@given(DECIMALS, DECIMALS, UNITS)
+def test_amounts_pass_only_where_they_are_written_alike_or_are_the_same(one: str, other: str, unit: str) -> None:
+    first, second = (f"Is ({number} {unit} of salt) a safe dose?" for number in (one, other))
+    assert refusal(first, second) is None or Fraction(one) != Fraction(other) or one.endswith("0") or other.endswith("0")
+    assert refusal(first, second) is not None or Fraction(one) == Fraction(other)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_versions_pass_only_with_themselves(one: int, other: int) -> None:
+    assert (refusal(f"What is new in Python 3.{one}?", f"What is new in Python 3.{other}?") is None) == (one == other)
+
+
+@given(NUMBERS, UNITS, UNITS)
+def test_a_unit_in_another_case_is_another_unit(number: int, one: str, other: str) -> None:
+    first, second = (f"Is {number} {unit} much?" for unit in (one, other))
+    assert (refusal(first, second) is None) == (one == other)
+
+
+@given(FORMULAS, FORMULAS)
+def test_formulas_pass_only_where_every_mark_is_the_same(one: str, other: str) -> None:
+    assert (refusal(f"What is {one} in Python?", f"What is {other} in Python?") is None) == (one == other)
+
+
+@given(PREPOSITIONS, PREPOSITIONS, THINGS)
+def test_another_preposition_is_another_role(one: str, other: str, thing: str) -> None:
+    first, second = (f"What can I do {way} the {thing}?" for way in (one, other))
+    assert (refusal(first, second) is None) == (one == other)
 
 
 @pytest.mark.system
