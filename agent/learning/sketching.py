@@ -96,8 +96,7 @@ class Sketching:
     async def run(self) -> None:
         """Sketches until cancelled."""
         while True:
-            await self._keep_all(await self._gathered())
-            await asyncio.to_thread(self._tidying)
+            await self._keep(await self._sketched(await self._gathered()))  # no prompt's words are held while the next is waited for
             if not self._waiting:
                 self._settled.set()
 
@@ -115,27 +114,32 @@ class Sketching:
         self._full.clear()
         return gathered
 
-    async def _keep_all(self, gathered: Sequence[Heard]) -> None:
-        opened = await asyncio.to_thread(self._load)
-        if opened.problem and opened.problem != self._problem:
-            _log.warning("prompts are not sketched", advice=opened.problem)
-        self._problem = opened.problem
-        if opened.embedder is None:
-            return
-        for heard in gathered:
+    async def _sketched(self, gathered: Sequence[Heard]) -> Sequence[tuple[Heard, Sketch]]:
+        problem, sketched = await asyncio.to_thread(self._sketch, gathered)
+        if problem and problem != self._problem:
+            _log.warning("prompts are not sketched", advice=problem)
+        self._problem = problem
+        return sketched
+
+    def _sketch(self, gathered: Sequence[Heard]) -> tuple[str, Sequence[tuple[Heard, Sketch]]]:
+        """Returns what is wrong with the embedder, and the sketches. All in one thread: nobody holds the embedder when this is over."""
+        opened = self._load()
+        embedder, problem = opened.embedder, opened.problem
+        found = [] if embedder is None else [(heard, made) for heard in gathered if (made := _sketch_of(embedder, heard.text)) is not None]
+        del opened, embedder
+        self._tidying()
+        return problem, found
+
+    async def _keep(self, found: Sequence[tuple[Heard, Sketch]]) -> None:
+        for heard, sketched in found:
+            now = self._clock().timestamp()
             try:
-                await self._keep(heard, opened.embedder)
+                await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, now, heard.similarity)
             except sqlite3.DatabaseError as error:
                 _log.warning("a sketch is not kept", error=str(error), advice="see whether the disk is full")
 
-    async def _keep(self, heard: Heard, embedder: Embedder) -> None:
-        sketched = await asyncio.to_thread(_sketched, embedder, heard.text)
-        if sketched is not None:
-            now = self._clock().timestamp()
-            await self._store.put(heard.receipt_id, sketched, heard.subject, heard.asked_time, now, heard.similarity)
 
-
-def _sketched(embedder: Embedder, text: str) -> Sketch | None:
+def _sketch_of(embedder: Embedder, text: str) -> Sketch | None:
     try:
         return sketch(embedder.embed(text).tolist())
     except Exception as error:  # noqa: BLE001 - whatever breaks in a network, the prompt was answered
