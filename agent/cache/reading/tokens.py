@@ -77,7 +77,7 @@ def _tokens(text: str) -> Iterator[Token]:
         if _INITIALS.fullmatch(f"{written}.") or _DEGREE.fullmatch(written):
             written = written.replace(".", "")
         pause, ends = chunk.endswith((",", *_ENDS)), chunk.rstrip("\"')]*").endswith(_ENDS)
-        pieces = list(_pieces(written))
+        pieces = [piece for piece in _pieces(written) if piece]  # of a bare n't, the word before it
         for number, piece in enumerate(pieces):
             is_exact = _is_exact(piece) or (len(pieces) == 1 and len(piece) == 1 and piece.isalpha() and piece not in _SMALL_WORDS)
             last = number == len(pieces) - 1

@@ -61,3 +61,8 @@ def test_the_rule_that_refuses_is_named(one: str, other: str, why: Refusal) -> N
 def test_each_rule_can_be_the_one_that_refuses() -> None:
     named = {mark.args[1][place][2] for mark in test_the_rule_that_refuses_is_named.pytestmark for place in range(len(mark.args[1]))}  # type: ignore[attr-defined]
     assert named == set(Refusal)
+
+
+def test_the_end_of_a_contraction_alone_is_read_too() -> None:
+    assert refusal("n't", "n't") is None
+    assert refusal("n't", "Why do pumps hum?") is not None
