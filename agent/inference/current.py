@@ -210,18 +210,23 @@ class CurrentModel:
 
     @asynccontextmanager
     async def _vacated(self) -> AsyncIterator[None]:
-        """Lets go of the model for as long as the block lasts. A cancellation that comes before it is let go of leaves it where it is."""
+        """Lets go of the model for as long as the block lasts."""
+        before = await self._emptied()
+        try:
+            await self._close(before)
+            yield
+        finally:
+            await self._take_before_again()
+
+    async def _emptied(self) -> _Seat:
+        """Gives nobody the model any more, and returns its seat once nobody has it. A cancellation before that leaves it where it was."""
         before, self._seat = self._seat, _Seat(AwayModel(model_loading(self._load_seconds), self.bundle, self.context_tokens))
         try:
             await self._drain(before)
         except asyncio.CancelledError:
             self._seat = before
             raise
-        try:
-            await self._close(before)
-            yield
-        finally:
-            await self._take_before_again()
+        return before
 
     @asynccontextmanager
     async def _loaded_once(self, folder: Path, is_beside: bool) -> AsyncIterator[Tried]:
@@ -235,16 +240,27 @@ class CurrentModel:
             gc.collect()
 
     async def _exchange_one_by_one(self, folder: Path) -> None:
-        await self._vacate(model_loading(self._load_seconds))
+        before = await self._emptied()
         try:
-            self._seat = _Seat(await self._loaded(folder))
-            self._folder = folder
-        except SeawallError as error:
-            _log.error("the new model cannot be loaded: the one before is taken again", reason=error.message)
+            await self._close(before)
+            fresh = await self._loaded(folder)
+        except (SeawallError, asyncio.CancelledError) as error:
+            _log.error("the new model is not loaded: the one before is taken again", reason=str(error) or "stopped")
             await self._take_before_again()
             raise
+        self._seat = _Seat(fresh)
+        self._folder = folder
 
     async def _take_before_again(self) -> None:
+        """Goes to its end though it is cancelled meanwhile: else the device would be left without a model."""
+        taking = asyncio.ensure_future(self._taken_again())
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait([taking])
+            raise
+
+    async def _taken_again(self) -> None:
         if self._folder is None:
             return
         try:

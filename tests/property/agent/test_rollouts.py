@@ -124,7 +124,8 @@ class Walk:
         while True:
             report = await self.device.report(self.rollout)
             is_wanted_back = self.rollout in self.given_back
-            if report.state in ended and not (is_wanted_back and report.state == State.PROVEN) and not self.device.slots.look().rollout:
+            is_over = report.state in ended and not (is_wanted_back and report.state == State.PROVEN)
+            if is_over and not self.device.slots.look().rollout and not self.device.models.away:  # a model may still be loaded
                 return
             self.device.answers(5)
             self.world.seconds += 5000

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,6 +193,38 @@ async def test_a_trial_that_is_given_up_while_answers_are_waited_for_changes_not
         await asyncio.gather(trying, return_exceptions=True)
     assert await answer(models) == "one" * 3
     assert len(shelf.loaded) == 1
+
+
+@pytest.mark.parametrize("is_trial", [True, False])
+@pytest.mark.parametrize("stopped_at", [2, 3])
+async def test_a_cancellation_at_any_load_leaves_the_device_with_the_model_before(is_trial: bool, stopped_at: int) -> None:
+    shelf, has_come, may_end = Shelf(both_fit=False), threading.Event(), threading.Event()
+
+    def load(folder: Path) -> LoadedModel:
+        model = shelf.load(folder)
+        if len(shelf.loaded) == stopped_at:
+            has_come.set()
+            may_end.wait(10)
+        return model
+
+    models = CurrentModel(load, lambda _: False)
+    await models.exchange(ONE)
+
+    async def exchange() -> None:
+        if is_trial:
+            async with models.tried(TWO):
+                return
+        with suppress(asyncio.CancelledError):
+            await models.exchange(BROKEN if stopped_at == 2 else TWO)  # of the broken one, the one before is what is loaded second
+
+    working = asyncio.create_task(exchange())
+    if is_trial or stopped_at == 2:
+        await asyncio.to_thread(has_come.wait, 10)
+    working.cancel()
+    may_end.set()
+    await asyncio.gather(working, return_exceptions=True)
+    assert await answer(models) == "one" * 3
+    assert [engine.is_closed for engine in shelf.loaded] == [True] * (len(shelf.loaded) - 1) + [False]
 
 
 async def test_a_load_that_is_given_up_leaves_no_model_behind() -> None:
