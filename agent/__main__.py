@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from agent import receipts_command
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from agent.daemon import run_agent
 from agent.doctor import examine, now_utc
 from agent.forget_command import EXAMPLE as FORGET_EXAMPLE

@@ -1,20 +1,14 @@
-"""The agent's settings: every limit with its unit and reason. The only reader of TOML and of the environment.
+"""The agent's settings: every limit with its unit and reason, and its default. `agent.config_file` reads them."""
 
-Order, first wins: `SEAWALL_AGENT_…` environment variables (`__` between nested names), then the file, then the defaults here.
-"""
-
-import difflib
 import os
 import socket
-import tomllib
-from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Self
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.cache.similarity import LEAST_SIMILARITY, SimilaritySettings
 from agent.confidence import ConfidenceSettings
@@ -28,9 +22,8 @@ from contract.identity import AGENT_ID, agent_name
 from contract.learning_limits import LearningLimits
 from contract.tracing import check_endpoint
 
-_PREFIX, _NESTED = "SEAWALL_AGENT_", "__"
-CONFIG_VARIABLE = f"{_PREFIX}CONFIG"
-SYSTEM_CONFIG = Path("/etc/seawall/agent.toml")
+PREFIX, NESTED = "SEAWALL_AGENT_", "__"
+"""Of environment variables."""
 
 _DAY = 24 * 3600.0
 
@@ -291,7 +284,7 @@ class AgentSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter=_NESTED, frozen=True, extra="forbid", hide_input_in_errors=True
+        env_prefix=PREFIX, env_nested_delimiter=NESTED, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
     agent_id: str = Field(default_factory=_host_id)
@@ -331,77 +324,3 @@ class AgentSettings(BaseSettings):
             return self.privacy.policy_file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(Reason.POLICY_INVALID, f"The policy file {self.privacy.policy_file} cannot be read: {error}.") from error
-
-
-def find_config(given: Path | None) -> Path | None:
-    """Returns the file to read: the one given, the one that $SEAWALL_AGENT_CONFIG names, the system's if it is there; else None.
-
-    Raises:
-        InvalidRequest: CONFIG_INVALID, the file that was named is not there, or may not be looked at.
-    """
-    named = given or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    try:
-        if named is None:
-            return SYSTEM_CONFIG if SYSTEM_CONFIG.is_file() else None
-        if named.is_file():
-            return named
-    except OSError as error:
-        raise InvalidRequest(Reason.CONFIG_INVALID, f"The configuration cannot be read: {error}.") from error
-    raise InvalidRequest(Reason.CONFIG_INVALID, f"There is no configuration file {named}: check --config, or leave it out.")
-
-
-def load_settings(given: Path | None = None) -> AgentSettings:
-    """Reads the settings.
-
-    Args:
-        given: the file; None: see find_config.
-
-    Raises:
-        InvalidRequest: CONFIG_INVALID, with the file, the setting, and what is wrong with it.
-    """
-    path = find_config(given)
-    _refuse_unknown_variables(os.environ)
-
-    class FromFile(AgentSettings):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **sources: PydanticBaseSettingsSource
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (sources["env_settings"], TomlConfigSettingsSource(settings_cls, path))
-
-    where = str(path or "the environment")
-    try:
-        return FromFile()
-    except ValidationError as error:
-        raise InvalidRequest(Reason.CONFIG_INVALID, f"{where}: {'; '.join(_complaint(item) for item in error.errors())}.") from error
-    except (SettingsError, tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(Reason.CONFIG_INVALID, f"{where} cannot be read: {error}.") from error
-
-
-def _refuse_unknown_variables(environment: Iterable[str]) -> None:
-    """A section that does not exist would be passed over, and what it was to forbid would be allowed. The file's are refused anyway."""
-    known = [CONFIG_VARIABLE, *(f"{_PREFIX}{name}".upper() for name in AgentSettings.model_fields)]
-    for variable in environment:
-        section = _PREFIX + variable.upper().removeprefix(_PREFIX).split(_NESTED)[0]
-        if variable.upper().startswith(_PREFIX) and section not in known:
-            raise InvalidRequest(Reason.CONFIG_INVALID, f"{variable}: there is no such setting{_nearest(section, known)}.")
-
-
-def _complaint(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        return f"{place}: {str(item['msg']).removeprefix('Value error, ')}"
-    return f"{place}: there is no such setting{_nearest(str(item['loc'][-1]), _known_names(item['loc'][:-1]))}"
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f", did you mean {near[0]}?" if near else ""
-
-
-def _known_names(place: Iterable[Any]) -> list[str]:
-    model: Any = AgentSettings
-    for part in place:
-        annotation = model.model_fields[part].annotation
-        model = next((choice for choice in get_args(annotation) if hasattr(choice, "model_fields")), annotation)  # of `X | None`
-    return list(model.model_fields)

@@ -10,7 +10,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from agent.options import Config
 from agent.state import StateFolder
 from agent.store.database import Database

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from agent.audit_client import HubRecord, get_record
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from agent.hub_channel import open_channel
 from agent.log_check import Checked, check_log
 from agent.options import Config, print_table

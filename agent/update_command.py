@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from agent.inference.loading import load_bundle
 from agent.local_client import LocalClient
 from agent.logs import set_up_logs

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from agent.learning.ledger import Contribution, LedgerStore
 from agent.learning.membership import NO_STANDING, Standing, standing_of
 from agent.learning.opening import limits_of

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.classify import Classifier
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from agent.detection.memory import Memory
 from agent.detection.opening import open_detector
 from agent.known_hub import KnownHub

@@ -12,7 +12,8 @@ import typer
 from pydantic import BaseModel
 
 from agent.__main__ import app as agent_app
-from agent.config import AgentSettings, load_settings
+from agent.config import AgentSettings
+from agent.config_file import load_settings
 from hub.__main__ import app as hub_app
 from models.commands import app as models_app
 

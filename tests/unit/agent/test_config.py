@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import AgentSettings, TrustSettings, find_config, load_settings
+from agent.config import AgentSettings, TrustSettings
+from agent.config_file import find_config, load_settings
 from agent.update.pacing import Hours, PaceSettings
 from contract.classification import DataClass
 from contract.errors import InvalidRequest, Reason
